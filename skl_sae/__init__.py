@@ -1,0 +1,8 @@
+"""Sparse autoencoders for scikit-learn."""
+
+from .exceptions import DataRangeWarning, DivergenceError, HiddenUnitWarning
+from .transformer import SparseAutoencoderTransformer
+
+__version__ = "0.1.0"
+
+__all__ = ["DataRangeWarning", "DivergenceError", "HiddenUnitWarning", "SparseAutoencoderTransformer"]

@@ -1,0 +1,288 @@
+"""What every estimator of the package shares: parameters, checks of the input, fitting, encoding, decoding."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_array, check_random_state, gen_batches
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import _kernels as kernels
+from ._objective import FullBatchObjective, MiniBatchObjective, Objective, frozen, initial_parameters
+from ._solvers import Monitor, adam, lbfgs
+from .exceptions import DataRangeWarning, HiddenUnitWarning
+
+DTYPES = [np.float64, np.float32]
+
+# A unit whose activations over the training rows span at most this part of the highest one counts as constant.
+CONSTANT_SPAN = 0.01
+
+
+class BaseSparseAutoencoder(BaseEstimator):
+    """Fitting, encoding and decoding; subclasses say what the result is used for."""
+
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "rho": [Interval(Real, 0, None, closed="neither")],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "activation": [StrOptions(set(kernels.ACTIVATIONS))],
+        "output_activation": [StrOptions(set(kernels.OUTPUTS))],
+        "tied_weights": ["boolean"],
+        "solver": [StrOptions({"lbfgs", "adam"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "shuffle": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "noise": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_components=100,
+        *,
+        rho=0.1,
+        beta=3.0,
+        alpha=1e-3,
+        activation="sigmoid",
+        output_activation="identity",
+        tied_weights=False,
+        solver="lbfgs",
+        batch_size=100,
+        learning_rate_init=1e-3,
+        shuffle=True,
+        max_iter=400,
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        noise=0.0,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.rho = rho
+        self.beta = beta
+        self.alpha = alpha
+        self.activation = activation
+        self.output_activation = output_activation
+        self.tied_weights = tied_weights
+        self.solver = solver
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.shuffle = shuffle
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.noise = noise
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- fitting -----------------------------------------------------------------------------------------------------
+
+    def _fit(self, X):
+        """Fit to X; on any exception every fitted attribute is what it was before."""
+        before = dict(vars(self))
+        try:
+            self._check_parameters()
+            warm = self.warm_start and hasattr(self, "encoder_coef_")
+            X = validate_data(self, X, dtype=DTYPES, order="C", ensure_min_samples=2, reset=not warm)
+            self._check_range(X)
+            self._train(X, warm)
+            self._warn_of_units()
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        return self
+
+    def _check_parameters(self):
+        """Combinations that `_parameter_constraints` cannot express."""
+        highest = kernels.ACTIVATIONS[self.activation].high
+        if self.rho >= highest:
+            raise ValueError(
+                f"rho={self.rho} cannot be a mean activation of activation={self.activation!r}, whose values lie below "
+                f"{highest:g}: rho must be in the range (0.0, {highest:g})."
+            )
+        if self.noise and self.solver != "adam":
+            raise ValueError(
+                f"noise={self.noise} needs solver='adam': solver={self.solver!r} compares losses between evaluations, "
+                "which fresh noise would make meaningless. Set noise=0 or solver='adam'."
+            )
+
+    def _check_range(self, X):
+        entry = kernels.OUTPUTS[self.output_activation]
+        low, high = X.min(), X.max()
+        slack = 1e-6
+        if low < entry.low - slack or high > entry.high + slack:
+            warnings.warn(
+                f"X lies in [{low:.4g}, {high:.4g}], but output_activation={self.output_activation!r} can only give values "
+                f"in [{entry.low:g}, {entry.high:g}]: what is outside cannot be reconstructed. Scale X (MinMaxScaler) or "
+                "use output_activation='identity'.",
+                DataRangeWarning,
+                stacklevel=5,
+            )
+
+    def _train(self, X, warm):
+        rng = check_random_state(self.random_state)
+        arch, reg = self._architecture(X.shape[1]), self._regularization()
+        theta = self._fitted_parameters(arch, X.dtype) if warm else initial_parameters(arch, X.dtype, rng)
+        validation = None
+        if self.early_stopping:
+            X, held_out = self._split(X, rng)
+            validation = Objective(held_out, np.ones(len(held_out)), arch, reg)
+        monitor = Monitor(
+            tol=self.tol, n_iter_no_change=self.n_iter_no_change, verbose=self.verbose, validation=validation
+        )
+        objective, result = self._solve(X, arch, reg, theta, monitor, rng)
+        theta = result.theta if monitor.best_theta is None else monitor.best_theta
+        self._finish(theta, objective, monitor)
+        if result.problem is not None:
+            warnings.warn(result.problem + ".", ConvergenceWarning, stacklevel=5)
+
+    def _architecture(self, n_features):
+        return kernels.Architecture(
+            n_features=int(n_features),
+            n_components=int(self.n_components),
+            tied=bool(self.tied_weights),
+            activation=kernels.ACTIVATIONS[self.activation].kind,
+            output=kernels.OUTPUTS[self.output_activation].kind,
+        )
+
+    def _regularization(self):
+        return kernels.Regularization(
+            divergence=kernels.ACTIVATIONS[self.activation].divergence,
+            rho=float(self.rho),
+            beta=float(self.beta),
+            alpha=float(self.alpha),
+        )
+
+    def _split(self, X, rng):
+        n_held_out = int(np.ceil(self.validation_fraction * len(X)))
+        if len(X) - n_held_out < 2:
+            raise ValueError(
+                f"early_stopping=True with validation_fraction={self.validation_fraction} leaves {len(X) - n_held_out} of "
+                f"{len(X)} samples for training; at least 2 are required."
+            )
+        return train_test_split(X, test_size=n_held_out, random_state=rng)
+
+    def _solve(self, X, arch, reg, theta, monitor, rng):
+        weights = np.ones(len(X))
+        if self.solver == "lbfgs":
+            objective = FullBatchObjective(X, weights, arch, reg)
+            return objective, lbfgs(objective, theta, monitor, max_iter=self.max_iter)
+        noise_rng = np.random.default_rng(rng.randint(np.iinfo(np.int32).max, size=4))
+        objective = MiniBatchObjective(
+            X, weights, arch, reg, batch_size=int(self.batch_size), noise=self.noise, rng=noise_rng
+        )
+        settings = dict(max_iter=self.max_iter, learning_rate=self.learning_rate_init, shuffle=self.shuffle, rng=rng)
+        return objective, adam(objective, theta, monitor, **settings)
+
+    def _fitted_parameters(self, arch, dtype):
+        """The fitted weights as one flat vector, to go on from."""
+        if self.encoder_coef_.shape[0] != arch.n_components:
+            raise ValueError(
+                f"warm_start=True goes on from {self.encoder_coef_.shape[0]} fitted components, but "
+                f"n_components={arch.n_components}. Set warm_start=False to start anew."
+            )
+        parts = [self.encoder_coef_, self.decoder_coef_.T, self.encoder_intercept_, self.decoder_intercept_]
+        if arch.tied:
+            if not np.array_equal(parts[0], parts[1]):
+                raise ValueError(
+                    "warm_start=True with tied_weights=True needs an earlier fit with tied weights. Set warm_start=False "
+                    "to start anew."
+                )
+            del parts[1]
+        return np.concatenate([part.ravel() for part in parts]).astype(dtype)
+
+    def _finish(self, theta, objective, monitor):
+        """Set the fitted attributes; the last entry of the history describes the fitted weights."""
+        row = monitor.row(theta, objective.evaluate(theta))
+        rows = [*monitor.rows[:-1], row]
+        W, V, b, c = (part.copy() for part in kernels.unpack(theta, objective.arch))
+        self.encoder_coef_, self.encoder_intercept_ = W, b
+        self.decoder_coef_, self.decoder_intercept_ = V.T, c
+        self.mean_activation_ = objective.mean.astype(theta.dtype)
+        self.history_ = {name: np.array([row[name] for row in rows]) for name in row}
+        self.loss_ = row["loss"]
+        self.n_iter_ = len(rows)
+        self._set_unit_fractions(objective.lowest, objective.highest)
+
+    def _set_unit_fractions(self, lowest, highest):
+        entry = kernels.ACTIVATIONS[self.activation]
+        self.dead_fraction_ = float(np.mean(highest <= entry.silent))
+        self.saturated_fraction_ = float(np.mean(lowest >= entry.high - entry.silent))
+        self.constant_fraction_ = float(np.mean(highest - lowest <= CONSTANT_SPAN * highest))
+
+    def _warn_of_units(self):
+        m = len(self.encoder_coef_)
+        dead, saturated, constant = (
+            round(m * share) for share in (self.dead_fraction_, self.saturated_fraction_, self.constant_fraction_)
+        )
+        if constant == m:
+            message = (
+                "The codes have collapsed: every hidden unit has the same activation for all training rows. Lower beta or "
+                "alpha, scale X, or train longer."
+            )
+        elif dead or saturated or constant:
+            message = (
+                f"Of {m} hidden units, {dead} are dead (never active on the training rows), {saturated} saturated (always "
+                f"fully active), {constant} constant. Lower beta or alpha, raise rho, scale X, or use fewer components."
+            )
+        else:
+            return
+        warnings.warn(message, HiddenUnitWarning, stacklevel=5)
+
+    # -- using the fit -----------------------------------------------------------------------------------------------
+
+    def _validate(self, X):
+        check_is_fitted(self)
+        return frozen(validate_data(self, X, dtype=DTYPES, order="C", reset=False))
+
+    def _encode(self, X):
+        W, b = (frozen(part.astype(X.dtype, copy=False)) for part in (self.encoder_coef_, self.encoder_intercept_))
+        H = np.empty((len(X), len(W)), X.dtype)
+        kernels.encode(X, W, b, kernels.ACTIVATIONS[self.activation].kind, H)
+        return H
+
+    def _decode(self, H):
+        V, c = (frozen(part.astype(H.dtype, copy=False)) for part in (self.decoder_coef_.T, self.decoder_intercept_))
+        X = np.empty((len(H), V.shape[1]), H.dtype)
+        kernels.decode(frozen(H), V, c, kernels.OUTPUTS[self.output_activation].kind, X)
+        return X
+
+    def _squared_error(self, X, per_feature):
+        errors = np.empty(X.shape if per_feature else len(X), X.dtype)
+        for rows in gen_batches(len(X), kernels.BLOCK_ROWS):
+            difference = self._decode(self._encode(X[rows]))
+            difference -= X[rows]
+            if per_feature:
+                np.square(difference, out=errors[rows])
+            else:
+                np.einsum("ij,ij->i", difference, difference, out=errors[rows])
+        return errors
+
+    def _check_code(self, H):
+        check_is_fitted(self)
+        H = check_array(H, dtype=DTYPES, order="C", input_name="X")
+        if H.shape[1] != len(self.encoder_coef_):
+            raise ValueError(
+                f"X has {H.shape[1]} features, but {type(self).__name__}.inverse_transform is expecting codes of "
+                f"{len(self.encoder_coef_)} features (n_components)."
+            )
+        return H

@@ -1,0 +1,156 @@
+"""The objective of a sparse autoencoder over rows of data, and its gradient.
+
+    L(theta) = sum_i w_i ||x_i - x̂_i||² + beta sum_j KL(rho || mean_j) + alpha (||W||² + ||V||²)
+
+with weights w_i that sum to one (1/N each, unless the rows are weighted) and mean_j = sum_i w_i h_ij. The first and the
+second term see the data only through sums over rows: an evaluation is two passes over blocks, ``code_pass`` (adds up mean)
+and ``gradient_pass`` (adds up error and gradient), which may run anywhere as long as all first passes come before.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _kernels as kernels
+from .exceptions import DivergenceError
+
+
+class Evaluation(NamedTuple):
+    """L and its terms as they enter the sum, in float64; ``mean_activation`` is averaged over the hidden units."""
+
+    loss: float
+    reconstruction: float
+    sparsity: float
+    weight_decay: float
+    mean_activation: float
+
+    @classmethod
+    def of(cls, terms, mean):
+        """From the three terms and the mean activation (m,) of every unit; refuses what is not finite."""
+        evaluation = cls(sum(terms), *terms, float(np.mean(mean)))
+        if not np.all(np.isfinite(evaluation)):
+            raise DivergenceError(
+                f"The fit diverged: loss {evaluation.loss}, reconstruction error {evaluation.reconstruction}, sparsity term "
+                f"{evaluation.sparsity}, weight decay {evaluation.weight_decay}. Scale the data first (StandardScaler, "
+                "MinMaxScaler); if they are scaled, lower learning_rate_init (solver='adam') or beta, or raise alpha."
+            )
+        return evaluation
+
+
+def frozen(array):
+    """``array`` as a read-only, aligned, C-contiguous view (a copy only where it is not): one type for the compiler."""
+    view = np.require(array, requirements=["C", "A"]).view()
+    view.flags.writeable = False
+    return view
+
+
+def initial_parameters(arch, dtype, rng):
+    """Weights uniform in ±sqrt(6 / (d + m)), biases zero [1]_.
+
+    References
+    ----------
+    .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS
+       2010, equation 16.
+    """
+    n_weights = kernels.count_weights(arch)
+    bound = np.sqrt(6 / (arch.n_features + arch.n_components))
+    theta = np.zeros(n_weights + arch.n_components + arch.n_features, dtype=dtype)
+    theta[:n_weights] = rng.uniform(-bound, bound, size=n_weights)
+    return theta
+
+
+class Objective:
+    """L over the rows of X.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d), float32 or float64
+        Never copied when C-contiguous.
+    weights : ndarray of shape (n,)
+        Weight of each row; only ratios matter.
+    arch : Architecture
+    reg : Regularization
+    """
+
+    def __init__(self, X, weights, arch, reg):
+        self.X, self.arch, self.reg = frozen(X), arch, reg
+        self.weights = frozen(np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64))
+        self.lowest, self.highest = np.empty((2, arch.n_components), dtype=X.dtype)
+        self._work = self._workspace(min(X.shape[0], kernels.BLOCK_ROWS))
+
+    def _workspace(self, block_rows, code_rows=None):
+        d, m, dtype = self.arch.n_features, self.arch.n_components, self.X.dtype
+        return kernels.Workspace(
+            code=np.empty((code_rows or block_rows, m), dtype),
+            residual=np.empty((block_rows, d), dtype),
+            delta=np.empty((block_rows, m), dtype),
+            product=np.empty((m, d), dtype),
+            mean=np.empty(m, np.float64),
+            slope=np.empty(m, dtype),
+            gradient=np.empty(kernels.count_weights(self.arch) + m + d, dtype),
+        )
+
+    @property
+    def mean(self):
+        """Mean activation (m,) of the hidden units at the last evaluation."""
+        return self._work.mean
+
+    def evaluate(self, theta):
+        """L at theta; leaves ``mean``, ``lowest`` and ``highest`` activation of every unit."""
+        terms = kernels.evaluate(
+            theta, self.arch, self.reg, self.X, self.weights, self._work, self.lowest, self.highest
+        )
+        return Evaluation.of(terms, self.mean)
+
+
+class FullBatchObjective(Objective):
+    """L and its gradient over all rows at once."""
+
+    def _workspace(self, block_rows):
+        return super()._workspace(block_rows, code_rows=self.X.shape[0])
+
+    def evaluate_gradient(self, theta):
+        """L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
+        terms = kernels.evaluate_gradient(theta, self.arch, self.reg, self.X, self.weights, self._work)
+        return Evaluation.of(terms, self.mean), self._work.gradient
+
+
+class MiniBatchObjective(Objective):
+    """L as an average over mini-batches, in each of which mean_j is taken over the batch.
+
+    Parameters
+    ----------
+    batch_size : int
+        A larger one than there are rows makes one batch of all rows.
+    noise : float
+        Standard deviation of the Gaussian noise added to the input, not to what it is compared with.
+    rng : numpy.random.Generator
+        For the noise.
+    """
+
+    def __init__(self, X, weights, arch, reg, *, batch_size, noise, rng):
+        super().__init__(X, weights, arch, reg)
+        size = min(batch_size, X.shape[0])
+        if size > kernels.BLOCK_ROWS:
+            self._work = self._workspace(size)
+        self._batch = (
+            np.empty((size, arch.n_features), X.dtype),
+            np.empty((size if noise else 0, arch.n_features), X.dtype),
+            np.empty(size, np.float64),
+        )
+        self._noise, self._rng = float(noise), rng
+        self.n_rows = X.shape[0]
+        self.n_batches = -(-X.shape[0] // size)
+
+    def adam_epoch(self, theta, state, t, order):
+        """One Adam step (t + 1, t + 2, …) for every batch of rows in the given order, in place.
+
+        Returns L with the terms as they were met on the way: the reconstruction error averaged over the batches, the
+        sparsity term of the mean activation over the epoch, the weight decay at its end.
+        """
+        mean = np.empty(self.arch.n_components)
+        terms = kernels.adam_epoch(
+            theta, self.arch, self.reg, self.X, self.weights, order, state, t, self._noise, self._rng, self._batch,
+            self._work, mean,
+        )  # fmt: skip
+        return Evaluation.of(terms, mean)

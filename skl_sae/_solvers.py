@@ -1,0 +1,126 @@
+"""The two solvers, and what watches them. They minimise an objective and know nothing of autoencoders."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+
+from ._kernels import AdamState
+
+
+class Result(NamedTuple):
+    """Where a solver ended; ``problem`` says why it did not converge, None if it did."""
+
+    theta: np.ndarray
+    problem: str | None
+
+
+class Monitor:
+    """Keeps the history of a fit, prints it, says when to stop.
+
+    Parameters
+    ----------
+    tol : float
+    n_iter_no_change : int
+        Stop when this many iterations in a row have not lowered the best loss by more than ``tol`` times its size.
+    verbose : int
+        0: silent; 1: the first ten iterations, then every tenth, then every hundredth; 2 or more: all.
+    validation : object with ``evaluate(theta)``, optional
+        Judge by its loss instead of the training loss, and keep the parameters where it was lowest.
+    """
+
+    def __init__(self, *, tol, n_iter_no_change, verbose=0, validation=None):
+        self._tol, self._patience = tol, n_iter_no_change
+        self._verbose, self._validation = verbose, validation
+        self._best, self._stale = None, 0
+        self.best_theta = None
+        self.rows = []
+
+    def __call__(self, theta, evaluation):
+        """Take note of an iteration; True if it should be the last one."""
+        row = self.row(theta, evaluation)
+        judged = row["loss"]
+        if self._validation is not None:
+            judged = row["validation_loss"]
+            if self._best is None or judged < self._best:
+                self.best_theta = theta.copy()
+        self.rows.append(row)
+        if self._verbose > 1 or (self._verbose and _is_round(len(self.rows))):
+            self.print_last()
+        if self._best is None or judged < self._best - self._tol * abs(self._best):
+            self._stale = 0
+        else:
+            self._stale += 1
+        self._best = judged if self._best is None else min(judged, self._best)
+        return self._stale >= self._patience
+
+    def row(self, theta, evaluation):
+        """A line of the history."""
+        row = evaluation._asdict()
+        if self._validation is not None:
+            row["validation_loss"] = self._validation.evaluate(theta).loss
+        return row
+
+    def print_last(self):
+        terms = (f"{name.replace('_', ' ')} {value:.6g}" for name, value in self.rows[-1].items())
+        print(f"iteration {len(self.rows)}: " + ", ".join(terms))
+
+
+def _is_round(n):
+    return n % 10 ** min(len(str(n)) - 1, 2) == 0
+
+
+def lbfgs(objective, theta, monitor, *, max_iter):
+    """Minimise with SciPy's L-BFGS-B.
+
+    ``objective.evaluate_gradient(theta)`` gives an evaluation with a ``loss``, and the gradient. SciPy works in float64;
+    the objective sees parameters of theta's dtype.
+    """
+    dtype, last = theta.dtype, None
+
+    def loss_and_gradient(x):
+        nonlocal last
+        last, gradient = objective.evaluate_gradient(x.astype(dtype, copy=False))
+        return last.loss, gradient.astype(np.float64)
+
+    def callback(intermediate_result):
+        # An accepted point is the one evaluated last; if ever it is not, evaluate it again.
+        x = intermediate_result.x.astype(dtype)
+        evaluation = last if last.loss == intermediate_result.fun else objective.evaluate_gradient(x)[0]
+        if monitor(x, evaluation):
+            raise StopIteration
+
+    # The stopping rule is the monitor's. SciPy's own, with zero tolerances, apply only where no step lowers the loss.
+    options = {"maxiter": max_iter, "maxfun": np.iinfo(np.int32).max, "ftol": 0.0, "gtol": 0.0}
+    found = minimize(
+        loss_and_gradient, theta.astype(np.float64), method="L-BFGS-B", jac=True, callback=callback, options=options
+    )
+    iteration_limit, line_search_failed = 1, 2
+    if found.status == iteration_limit:
+        problem = f"L-BFGS-B reached max_iter={max_iter} before the loss settled; increase max_iter or tol"
+    elif found.status == line_search_failed:
+        problem = f"L-BFGS-B found no step that lowers the loss ({found.message.strip()}); increase tol or scale the data"
+    else:
+        problem = None
+    return Result(found.x.astype(dtype), problem)
+
+
+def adam(objective, theta, monitor, *, max_iter, learning_rate, rng, shuffle):
+    """Minimise with Adam [1]_ over mini-batches, ``max_iter`` epochs at the most.
+
+    ``objective.adam_epoch(theta, state, t, order)`` updates theta and the state in place.
+
+    References
+    ----------
+    .. [1] D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    """
+    theta = theta.copy()
+    state = AdamState(np.zeros_like(theta), np.zeros_like(theta), float(learning_rate), 0.9, 0.999, 1e-8)
+    order = np.arange(objective.n_rows)
+    for epoch in range(max_iter):
+        if shuffle:
+            rng.shuffle(order)
+        evaluation = objective.adam_epoch(theta, state, epoch * objective.n_batches, order)
+        if monitor(theta, evaluation):
+            return Result(theta, None)
+    return Result(theta, f"Adam reached max_iter={max_iter} epochs before the loss settled; increase max_iter or tol")
