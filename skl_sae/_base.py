@@ -141,7 +141,11 @@ class BaseSparseAutoencoder(BaseEstimator):
     def _train(self, X, warm):
         rng = check_random_state(self.random_state)
         arch, reg = self._architecture(X.shape[1]), self._regularization()
-        theta = self._fitted_parameters(arch, X.dtype) if warm else initial_parameters(arch, X.dtype, rng)
+        if warm:
+            theta = self._fitted_parameters(arch, X.dtype)
+        else:
+            wanted = kernels.ACTIVATIONS[self.activation].code.inverse(self.rho)
+            theta = initial_parameters(arch, X, wanted, rng)
         validation = None
         if self.early_stopping:
             X, held_out = self._split(X, rng)
@@ -166,7 +170,7 @@ class BaseSparseAutoencoder(BaseEstimator):
 
     def _regularization(self):
         return kernels.Regularization(
-            divergence=kernels.ACTIVATIONS[self.activation].divergence,
+            divergence=kernels.ACTIVATIONS[self.activation].code.divergence,
             rho=float(self.rho),
             beta=float(self.beta),
             alpha=float(self.alpha),
@@ -225,8 +229,9 @@ class BaseSparseAutoencoder(BaseEstimator):
 
     def _set_unit_fractions(self, lowest, highest):
         entry = kernels.ACTIVATIONS[self.activation]
-        self.dead_fraction_ = float(np.mean(highest <= entry.silent))
-        self.saturated_fraction_ = float(np.mean(lowest >= entry.high - entry.silent))
+        silent = entry.code.silent
+        self.dead_fraction_ = float(np.mean(highest <= silent))
+        self.saturated_fraction_ = float(np.mean(lowest >= entry.high - silent))
         self.constant_fraction_ = float(np.mean(highest - lowest <= CONSTANT_SPAN * highest))
 
     def _warn_of_units(self):

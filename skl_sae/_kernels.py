@@ -9,11 +9,13 @@ V = W; b (m,), c (d,) biases; H (n, m) codes. All parameters live in one flat ve
 a call. Sums over rows are kept in float64 whatever the dtype of the data. Scratch memory comes from the caller.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit, types
 from numba.extending import overload, register_jitable
+from scipy.special import logit
 
 # Adding "contract" lets multiply-add fuse, "reassoc" lets sums run in vector lanes. Flags that assume away NaN or inf are
 # left out: a diverging fit has to be seen. error_model="numpy" drops a zero check per division that blocks vectorisation.
@@ -30,16 +32,23 @@ class Activation(NamedTuple):
     kind: int
     low: float
     high: float
-    divergence: int | None  # that fits the range; None: values can be negative, a wanted mean activation has no meaning
-    silent: float | None  # at or below this value a hidden unit counts as not active
+    code: "Code | None"  # None: values can be negative, a wanted mean activation has no meaning
+
+
+class Code(NamedTuple):
+    """What a function needs to be the activation of hidden units."""
+
+    divergence: int  # the KL divergence that fits the range
+    inverse: Callable  # the input that gives a value
+    silent: float  # at or below this value a unit counts as not active
 
 
 OUTPUTS = {
-    "identity": Activation(IDENTITY, -np.inf, np.inf, None, None),
-    "sigmoid": Activation(SIGMOID, 0.0, 1.0, BERNOULLI, 0.01),
-    "relu": Activation(RELU, 0.0, np.inf, POISSON, 0.0),
+    "identity": Activation(IDENTITY, -np.inf, np.inf, None),
+    "sigmoid": Activation(SIGMOID, 0.0, 1.0, Code(BERNOULLI, logit, 0.01)),
+    "relu": Activation(RELU, 0.0, np.inf, Code(POISSON, float, 0.0)),
 }
-ACTIVATIONS = {name: entry for name, entry in OUTPUTS.items() if entry.divergence is not None}
+ACTIVATIONS = {name: entry for name, entry in OUTPUTS.items() if entry.code is not None}
 
 # The rows that are worked on together: enough for GEMM to run at full speed, few enough to stay in cache.
 BLOCK_ROWS = 1024

@@ -44,18 +44,25 @@ def frozen(array):
     return view
 
 
-def initial_parameters(arch, dtype, rng):
-    """Weights uniform in ±sqrt(6 / (d + m)), biases zero [1]_.
+def initial_parameters(arch, X, wanted, rng):
+    """Parameters to start from: one flat vector of X's dtype.
+
+    Weights are uniform in ±sqrt(6 / (d + m)) [1]_. The encoder's biases centre the units on the data: the mean row of X
+    gives every unit the input ``wanted``, that of its wanted activation (data-dependent biases as in [2]_, without the
+    scaling). So no ReLU unit starts dead on data that are all positive. The decoder's biases are zero.
 
     References
     ----------
     .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS
        2010, equation 16.
+    .. [2] T. Salimans and D. P. Kingma, "Weight normalization", NeurIPS 2016, section 3.
     """
     n_weights = kernels.count_weights(arch)
     bound = np.sqrt(6 / (arch.n_features + arch.n_components))
-    theta = np.zeros(n_weights + arch.n_components + arch.n_features, dtype=dtype)
+    theta = np.zeros(n_weights + arch.n_components + arch.n_features, dtype=X.dtype)
     theta[:n_weights] = rng.uniform(-bound, bound, size=n_weights)
+    W, _, b, _ = kernels.unpack(theta, arch)
+    b[:] = wanted - W @ X.mean(axis=0, dtype=np.float64)
     return theta
 
 

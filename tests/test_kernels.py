@@ -1,0 +1,240 @@
+"""Every kernel against plain NumPy, every gradient against finite differences."""
+
+import itertools
+
+import numpy as np
+import pytest
+import reference
+
+from skl_sae import _kernels as kernels
+from skl_sae._objective import FullBatchObjective, MiniBatchObjective, Objective
+
+DTYPES = [np.float32, np.float64]
+TOLERANCE = {np.float32: 2e-5, np.float64: 1e-11}
+MODELS = list(itertools.product(kernels.ACTIVATIONS, kernels.OUTPUTS, [False, True]))
+
+
+def random_model(rng, activation, output, tied, d=7, m=5, beta=2.0, alpha=0.03):
+    W, Wd = rng.normal(size=(m, d)) / 2, rng.normal(size=(d, m)) / 2
+    b, c = rng.normal(size=m) / 2, rng.normal(size=d) / 2
+    if activation == "relu":
+        b += 1.0  # every unit active somewhere: the reference has no guard
+    return reference.Model(
+        W, b, W.T if tied else Wd, c, activation=activation, output=output, tied=tied, rho=0.15, beta=beta, alpha=alpha
+    )
+
+
+def settings(model):
+    m, d = model.W.shape
+    activation = kernels.ACTIVATIONS[model.activation]
+    arch = kernels.Architecture(d, m, model.tied, activation.kind, kernels.OUTPUTS[model.output].kind)
+    return arch, kernels.Regularization(activation.code.divergence, model.rho, model.beta, model.alpha)
+
+
+def random_rows(rng, n, d, dtype=np.float64):
+    return rng.uniform(size=(n, d)).astype(dtype)
+
+
+def assert_terms(evaluation, terms, rtol):
+    np.testing.assert_allclose(evaluation[:4], terms, rtol=rtol)
+
+
+# -- elementwise ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 3e-7), (np.float64, 6e-16)])
+def test_sigmoid_is_accurate_to_the_last_digits(dtype, bound):
+    z = np.linspace(-86, 86, 100_003).astype(dtype)
+    exact = 1 / (1 + np.exp(-z.astype(np.longdouble)))
+    kernels.activate(kernels.SIGMOID, z)
+    assert np.max(np.abs(z - exact) / exact) < bound
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", kernels.OUTPUTS)
+def test_activations_at_the_ends(name, dtype):
+    z = np.array([-np.inf, -1e30, -800, -1e-30, 0, 1e-30, 800, 1e30, np.inf], dtype=dtype)
+    expected = reference.FORWARD[name](z)
+    y = z.copy()
+    kernels.activate(kernels.OUTPUTS[name].kind, y)
+    np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-37)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", kernels.OUTPUTS)
+def test_activations_hand_on_nan(name, dtype):
+    z = np.full(33, np.nan, dtype=dtype)
+    kernels.activate(kernels.OUTPUTS[name].kind, z)
+    assert np.isnan(z).all()
+
+
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize("rho", [1e-4, 0.1, 0.7])
+def test_divergence_is_the_formula(activation, rho):
+    kind = kernels.ACTIVATIONS[activation].code.divergence
+    value, slope = reference.DIVERGENCE[activation]
+    for mean in [1e-5, 0.05, rho, 0.5, 0.999]:
+        expected = value(rho, mean), slope(rho, mean)
+        np.testing.assert_allclose(kernels.divergence(kind, rho, mean), expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize("rho", [1e-6, 0.1, 0.9])
+def test_divergence_is_finite_and_points_to_rho_at_the_ends(activation, rho):
+    entry = kernels.ACTIVATIONS[activation]
+    highest = min(entry.high, 1e12)
+    for mean in [0.0, 1e-300, 1e-12 * rho, highest * (1 - 1e-12), highest]:
+        value, slope = kernels.divergence(entry.code.divergence, rho, mean)
+        assert np.isfinite(value)
+        assert value > 0
+        assert np.isfinite(slope)
+        assert np.sign(slope) == np.sign(mean - rho)
+
+
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+def test_divergence_is_smooth_where_the_guard_begins(activation):
+    kind, rho = kernels.ACTIVATIONS[activation].code.divergence, 0.1
+    edges = [kernels.GUARD * rho]
+    if kernels.ACTIVATIONS[activation].high == 1:
+        edges.append(1 - kernels.GUARD * (1 - rho))
+    for edge in edges:
+        step = edge * 1e-9 if edge < 0.5 else 1e-15
+        below, above = (np.array(kernels.divergence(kind, rho, edge + s)) for s in (-step, step))
+        np.testing.assert_allclose(below, above, rtol=1e-6)
+
+
+# -- objective -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
+def test_loss_and_gradient_agree_with_the_reference(activation, output, tied, dtype, rng):
+    model = random_model(rng, activation, output, tied)
+    X, weights = random_rows(rng, 23, 7, dtype), rng.uniform(size=23)
+    theta = model.theta.astype(dtype)
+    model.theta = theta.astype(np.float64)
+    objective = FullBatchObjective(X, weights, *settings(model))
+    evaluation, gradient = objective.evaluate_gradient(theta)
+    expected = model.flatten(*model.gradient(X.astype(np.float64), weights))
+    assert gradient.dtype == dtype
+    assert_terms(evaluation, model.terms(X.astype(np.float64), weights), TOLERANCE[dtype])
+    np.testing.assert_allclose(gradient, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    assert_terms(objective.evaluate(theta), model.terms(X.astype(np.float64), weights), TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
+def test_gradient_agrees_with_finite_differences(activation, output, tied, rng):
+    model = random_model(rng, activation, output, tied)
+    objective = FullBatchObjective(random_rows(rng, 19, 7), np.ones(19), *settings(model))
+    theta = model.theta
+    gradient = objective.evaluate_gradient(theta)[1].copy()
+    for i in range(theta.size):
+        step = np.zeros_like(theta)
+        step[i] = 1e-6
+        difference = objective.evaluate(theta + step).loss - objective.evaluate(theta - step).loss
+        assert difference / 2e-6 == pytest.approx(gradient[i], rel=1e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
+def test_gradient_of_float32_agrees_with_finite_differences_of_float64(activation, output, tied, rng):
+    model = random_model(rng, activation, output, tied)
+    X = random_rows(rng, 19, 7, np.float32)
+    theta = model.theta.astype(np.float32)
+    gradient = FullBatchObjective(X, np.ones(19), *settings(model)).evaluate_gradient(theta)[1]
+    exact = Objective(X.astype(np.float64), np.ones(19), *settings(model))
+    for i in range(theta.size):
+        step = np.zeros(theta.size)
+        step[i] = 1e-6
+        difference = exact.evaluate(theta + step).loss - exact.evaluate(theta - step).loss
+        assert difference / 2e-6 == pytest.approx(gradient[i], rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 2, kernels.BLOCK_ROWS - 1, kernels.BLOCK_ROWS, 2 * kernels.BLOCK_ROWS + 1])
+@pytest.mark.parametrize("tied", [False, True])
+def test_blocks_change_nothing(n, tied, dtype, rng):
+    model = random_model(rng, "sigmoid", "identity", tied)
+    X, weights = random_rows(rng, n, 7, dtype), rng.uniform(0.5, 1, size=n)
+    theta = model.theta.astype(dtype)
+    objective = FullBatchObjective(X, weights, *settings(model))
+    evaluation, gradient = objective.evaluate_gradient(theta)
+    expected = model.flatten(*model.gradient(X.astype(np.float64), weights))
+    assert_terms(evaluation, model.terms(X.astype(np.float64), weights), TOLERANCE[dtype])
+    np.testing.assert_allclose(gradient, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    np.testing.assert_allclose(objective.evaluate(theta), evaluation, rtol=1e-12)
+
+
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+def test_evaluation_leaves_the_statistics_of_the_units(activation, rng):
+    model = random_model(rng, activation, "identity", False)
+    X = random_rows(rng, 2500, 7)
+    objective = Objective(X, np.ones(len(X)), *settings(model))
+    objective.evaluate(model.theta)
+    H = model.encode(X)
+    np.testing.assert_allclose(objective.mean, H.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(objective.lowest, H.min(axis=0), rtol=1e-12, atol=1e-300)
+    np.testing.assert_allclose(objective.highest, H.max(axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize("output", kernels.OUTPUTS)
+def test_encode_and_decode_agree_with_the_reference(activation, output, dtype, rng):
+    model = random_model(rng, activation, output, False)
+    X = random_rows(rng, 2 * kernels.BLOCK_ROWS + 3, 7, dtype)
+    H, Y = np.empty((len(X), 5), dtype), np.empty_like(X)
+    W, b, V, c = (part.astype(dtype) for part in (model.W, model.b, np.ascontiguousarray(model.Wd.T), model.c))
+    kernels.encode(X, W, b, kernels.OUTPUTS[activation].kind, H)
+    kernels.decode(H, V, c, kernels.OUTPUTS[output].kind, Y)
+    expected = model.encode(X.astype(np.float64))
+    np.testing.assert_allclose(H, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    np.testing.assert_allclose(Y, model.decode(expected), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+# -- mini-batches --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+@pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
+def test_adam_epoch_agrees_with_the_reference(activation, output, tied, noise, dtype, rng):
+    model = random_model(rng, activation, output, tied)
+    n, batch_size = 50, 16  # three whole batches and a rest
+    X, weights, order = random_rows(rng, n, 7, dtype), rng.uniform(0.5, 1, size=n), rng.permutation(n)
+    objective = MiniBatchObjective(
+        X, weights, *settings(model), batch_size=batch_size, noise=noise, rng=np.random.default_rng(5)
+    )
+    theta = model.theta.astype(dtype)
+    state = kernels.AdamState(np.zeros_like(theta), np.zeros_like(theta), 0.01, 0.9, 0.999, 1e-8)
+    evaluation = objective.adam_epoch(theta, state, 0, order)
+
+    noise_rng, first, second = np.random.default_rng(5), 0.0, 0.0
+    rows, reconstruction, mean = X.astype(np.float64), 0.0, 0.0
+    for t, start in enumerate(range(0, n, batch_size), start=1):
+        batch = order[start : start + batch_size]
+        inputs = rows[batch] + noise * noise_rng.standard_normal((len(batch), 7)) if noise else rows[batch]
+        w = weights[batch] / weights.sum()
+        error = np.sum((model.decode(model.encode(inputs)) - rows[batch]) ** 2, axis=1)
+        reconstruction += w @ error
+        mean += w @ model.encode(inputs)
+        gradient = model.flatten(*model.gradient(rows[batch], weights[batch], inputs))
+        model.theta, first, second = reference.adam_step(model.theta, gradient, first, second, t, 0.01)
+
+    rtol = 50 * TOLERANCE[dtype]
+    np.testing.assert_allclose(theta, model.theta, rtol=rtol, atol=rtol)
+    sparsity = model.beta * reference.DIVERGENCE[activation][0](model.rho, mean).sum()
+    assert evaluation.reconstruction == pytest.approx(reconstruction, rel=rtol)
+    assert evaluation.sparsity == pytest.approx(sparsity, rel=rtol)
+    assert evaluation.weight_decay == pytest.approx(model.terms(rows).weight_decay, rel=rtol)
+    assert evaluation.mean_activation == pytest.approx(mean.mean(), rel=rtol)
+
+
+def test_one_batch_may_be_larger_than_a_block(rng):
+    model = random_model(rng, "sigmoid", "identity", False)
+    X = random_rows(rng, 2 * kernels.BLOCK_ROWS, 7)
+    objective = MiniBatchObjective(X, np.ones(len(X)), *settings(model), batch_size=10**9, noise=0.0, rng=None)
+    theta = model.theta
+    state = kernels.AdamState(np.zeros_like(theta), np.zeros_like(theta), 0.01, 0.9, 0.999, 1e-8)
+    evaluation = objective.adam_epoch(theta, state, 0, np.arange(len(X)))
+    assert objective.n_batches == 1
+    assert evaluation[1:3] == pytest.approx(model.terms(X)[1:3], rel=1e-12)
