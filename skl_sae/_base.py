@@ -54,7 +54,7 @@ class BaseSparseAutoencoder(BaseEstimator):
         *,
         rho=0.1,
         beta=3.0,
-        alpha=1e-3,
+        alpha=3e-4,
         activation="sigmoid",
         output_activation="identity",
         tied_weights=False,
@@ -62,8 +62,8 @@ class BaseSparseAutoencoder(BaseEstimator):
         batch_size=100,
         learning_rate_init=1e-3,
         shuffle=True,
-        max_iter=400,
-        tol=1e-4,
+        max_iter=1000,
+        tol=1e-3,
         n_iter_no_change=10,
         early_stopping=False,
         validation_fraction=0.1,
@@ -255,7 +255,7 @@ class BaseSparseAutoencoder(BaseEstimator):
 
     # -- using the fit -----------------------------------------------------------------------------------------------
 
-    def _validate(self, X):
+    def _check_rows(self, X):
         check_is_fitted(self)
         return frozen(validate_data(self, X, dtype=DTYPES, order="C", reset=False))
 
@@ -282,7 +282,7 @@ class BaseSparseAutoencoder(BaseEstimator):
                 np.einsum("ij,ij->i", difference, difference, out=errors[rows])
         return errors
 
-    def _check_code(self, H):
+    def _check_codes(self, H):
         check_is_fitted(self)
         H = check_array(H, dtype=DTYPES, order="C", input_name="X")
         if H.shape[1] != len(self.encoder_coef_):

@@ -232,7 +232,7 @@ def test_adam_epoch_agrees_with_the_reference(activation, output, tied, noise, d
 def test_one_batch_may_be_larger_than_a_block(rng):
     model = random_model(rng, "sigmoid", "identity", False)
     X = random_rows(rng, 2 * kernels.BLOCK_ROWS, 7)
-    objective = MiniBatchObjective(X, np.ones(len(X)), *settings(model), batch_size=10**9, noise=0.0, rng=None)
+    objective = MiniBatchObjective(X, np.ones(len(X)), *settings(model), batch_size=10**9, noise=0.0, rng=rng)
     theta = model.theta
     state = kernels.AdamState(np.zeros_like(theta), np.zeros_like(theta), 0.01, 0.9, 0.999, 1e-8)
     evaluation = objective.adam_epoch(theta, state, 0, np.arange(len(X)))

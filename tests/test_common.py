@@ -1,0 +1,52 @@
+"""scikit-learn's own checks, over the configurations that differ in code."""
+
+import itertools
+import warnings
+
+import pytest
+from sklearn.exceptions import SkipTestWarning
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+
+from skl_sae import SparseAutoencoderTransformer
+from skl_sae._kernels import ACTIVATIONS, OUTPUTS
+
+CONFIGURATIONS = [
+    {"solver": solver, "activation": activation, "output_activation": output, "tied_weights": tied}
+    for solver, activation, output, tied in itertools.product(["lbfgs", "adam"], ACTIVATIONS, OUTPUTS, [False, True])
+]
+CONFIGURATIONS += [
+    {"solver": solver, **extra}
+    for solver in ["lbfgs", "adam"]
+    for extra in [{"early_stopping": True}, {"beta": 0, "alpha": 0}, {"n_components": 1}]
+]
+# Some checks fit twice and want the same result. A warm start gives it where the first fit has converged to a minimum without
+# flat directions, which L-BFGS can do and Adam cannot: there the second fit has to be a small step.
+CONFIGURATIONS += [
+    {"warm_start": True, "solver": "lbfgs", "n_components": 1, "alpha": 0.01, "tol": 1e-8, "max_iter": 1000},
+    {"warm_start": True, "solver": "adam", "learning_rate_init": 1e-12},
+]
+CONFIGURATIONS += [{"solver": "adam", "noise": 0.1}, {"solver": "adam", "shuffle": False, "batch_size": 7}]
+
+# The checks fit a few rows of noise for a few iterations: the warnings that belong to that are expected.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
+    pytest.mark.filterwarnings("ignore::skl_sae.DataRangeWarning"),
+]
+
+
+@parametrize_with_checks(
+    [
+        SparseAutoencoderTransformer(**{"n_components": 6, "max_iter": 30, "random_state": 0} | configuration)
+        for configuration in CONFIGURATIONS
+    ]
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def test_check_estimator_passes_with_nothing_skipped():
+    """The estimator as it comes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", category=SkipTestWarning)
+        check_estimator(SparseAutoencoderTransformer())
