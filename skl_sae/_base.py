@@ -144,8 +144,8 @@ class BaseSparseAutoencoder(BaseEstimator):
         if warm:
             theta = self._fitted_parameters(arch, X.dtype)
         else:
-            wanted = kernels.ACTIVATIONS[self.activation].code.inverse(self.rho)
-            theta = initial_parameters(arch, X, wanted, rng)
+            functions = kernels.ACTIVATIONS[self.activation], kernels.OUTPUTS[self.output_activation]
+            theta = initial_parameters(arch, X, *functions, self.rho, rng)
         validation = None
         if self.early_stopping:
             X, held_out = self._split(X, rng)
@@ -215,16 +215,15 @@ class BaseSparseAutoencoder(BaseEstimator):
         return np.concatenate([part.ravel() for part in parts]).astype(dtype)
 
     def _finish(self, theta, objective, monitor):
-        """Set the fitted attributes; the last entry of the history describes the fitted weights."""
-        row = monitor.row(theta, objective.evaluate(theta))
-        rows = [*monitor.rows[:-1], row]
+        """Set the fitted attributes."""
+        monitor.finish(theta, objective.evaluate(theta))
         W, V, b, c = (part.copy() for part in kernels.unpack(theta, objective.arch))
         self.encoder_coef_, self.encoder_intercept_ = W, b
         self.decoder_coef_, self.decoder_intercept_ = V.T, c
         self.mean_activation_ = objective.mean.astype(theta.dtype)
-        self.history_ = {name: np.array([row[name] for row in rows]) for name in row}
-        self.loss_ = row["loss"]
-        self.n_iter_ = len(rows)
+        self.history_ = {name: np.array([row[name] for row in monitor.rows]) for name in monitor.rows[-1]}
+        self.loss_ = float(self.history_["loss"][-1])
+        self.n_iter_ = len(monitor.rows)
         self._set_unit_fractions(objective.lowest, objective.highest)
 
     def _set_unit_fractions(self, lowest, highest):

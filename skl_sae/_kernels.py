@@ -32,21 +32,21 @@ class Activation(NamedTuple):
     kind: int
     low: float
     high: float
-    code: "Code | None"  # None: values can be negative, a wanted mean activation has no meaning
+    inverse: Callable  # an input that gives the value
+    code: "Code | None" = None  # None: values can be negative, a wanted mean activation has no meaning
 
 
 class Code(NamedTuple):
     """What a function needs to be the activation of hidden units."""
 
     divergence: int  # the KL divergence that fits the range
-    inverse: Callable  # the input that gives a value
     silent: float  # at or below this value a unit counts as not active
 
 
 OUTPUTS = {
-    "identity": Activation(IDENTITY, -np.inf, np.inf, None),
-    "sigmoid": Activation(SIGMOID, 0.0, 1.0, Code(BERNOULLI, logit, 0.01)),
-    "relu": Activation(RELU, 0.0, np.inf, Code(POISSON, float, 0.0)),
+    "identity": Activation(IDENTITY, -np.inf, np.inf, np.asarray),
+    "sigmoid": Activation(SIGMOID, 0.0, 1.0, logit, Code(BERNOULLI, silent=0.01)),
+    "relu": Activation(RELU, 0.0, np.inf, np.asarray, Code(POISSON, silent=0.0)),
 }
 ACTIVATIONS = {name: entry for name, entry in OUTPUTS.items() if entry.code is not None}
 

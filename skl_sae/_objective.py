@@ -25,13 +25,17 @@ class Evaluation(NamedTuple):
     mean_activation: float
 
     @classmethod
-    def of(cls, terms, mean):
-        """From the three terms and the mean activation (m,) of every unit; refuses what is not finite."""
+    def of(cls, terms, mean, state):
+        """From the three terms, the mean activation (m,) of every unit, and an array of the data's dtype that training goes
+        on with, such as the gradient; refuses what is not finite in that dtype.
+        """
         evaluation = cls(sum(terms), *terms, float(np.mean(mean)))
-        if not np.all(np.isfinite(evaluation)):
+        finite = np.isfinite(evaluation).all() and np.isfinite(state).all()
+        if not finite or evaluation.loss > float(np.finfo(state.dtype).max):
             raise DivergenceError(
-                f"The fit diverged: loss {evaluation.loss}, reconstruction error {evaluation.reconstruction}, sparsity term "
-                f"{evaluation.sparsity}, weight decay {evaluation.weight_decay}. Scale the data first (StandardScaler, "
+                f"The fit diverged in {state.dtype}: loss {evaluation.loss}, reconstruction error "
+                f"{evaluation.reconstruction}, sparsity term {evaluation.sparsity}, weight decay {evaluation.weight_decay}, "
+                "or a gradient beyond the range of the dtype. Scale the data first (StandardScaler, "
                 "MinMaxScaler); if they are scaled, lower learning_rate_init (solver='adam') or beta, or raise alpha."
             )
         return evaluation
@@ -44,12 +48,13 @@ def frozen(array):
     return view
 
 
-def initial_parameters(arch, X, wanted, rng):
+def initial_parameters(arch, X, activation, output, rho, rng):
     """Parameters to start from: one flat vector of X's dtype.
 
-    Weights are uniform in ±sqrt(6 / (d + m)) [1]_. The encoder's biases centre the units on the data: the mean row of X
-    gives every unit the input ``wanted``, that of its wanted activation (data-dependent biases as in [2]_, without the
-    scaling). So no ReLU unit starts dead on data that are all positive. The decoder's biases are zero.
+    Weights are uniform in ±sqrt(6 / (d + m)) [1]_. The biases centre both layers on the data, in the spirit of [2]_: the mean
+    row of X gives every unit the wanted activation, and the code with every unit at the wanted activation gives the mean row.
+    So training starts with the sparsity term near its minimum and the error near the variance of the data, and no ReLU unit
+    starts dead on data that are all positive.
 
     References
     ----------
@@ -61,8 +66,13 @@ def initial_parameters(arch, X, wanted, rng):
     bound = np.sqrt(6 / (arch.n_features + arch.n_components))
     theta = np.zeros(n_weights + arch.n_components + arch.n_features, dtype=X.dtype)
     theta[:n_weights] = rng.uniform(-bound, bound, size=n_weights)
-    W, _, b, _ = kernels.unpack(theta, arch)
-    b[:] = wanted - W @ X.mean(axis=0, dtype=np.float64)
+    W, V, b, c = kernels.unpack(theta, arch)
+    span = output.high - output.low
+    margin = 1e-3 * span if np.isfinite(span) else 0.0  # a mean at the end of a bounded range needs no infinite bias
+    with np.errstate(over="ignore", invalid="ignore"):  # the first evaluation reports what is not finite
+        mean = X.mean(axis=0, dtype=np.float64)
+        b[:] = activation.inverse(rho) - W @ mean
+        c[:] = output.inverse(np.clip(mean, output.low + margin, output.high - margin)) - rho * V.sum(axis=0)
     return theta
 
 
@@ -107,7 +117,7 @@ class Objective:
         terms = kernels.evaluate(
             theta, self.arch, self.reg, self.X, self.weights, self._work, self.lowest, self.highest
         )
-        return Evaluation.of(terms, self.mean)
+        return Evaluation.of(terms, self.mean, theta)
 
 
 class FullBatchObjective(Objective):
@@ -119,7 +129,7 @@ class FullBatchObjective(Objective):
     def evaluate_gradient(self, theta):
         """L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
         terms = kernels.evaluate_gradient(theta, self.arch, self.reg, self.X, self.weights, self._work)
-        return Evaluation.of(terms, self.mean), self._work.gradient
+        return Evaluation.of(terms, self.mean, self._work.gradient), self._work.gradient
 
 
 class MiniBatchObjective(Objective):
@@ -160,4 +170,4 @@ class MiniBatchObjective(Objective):
             theta, self.arch, self.reg, self.X, self.weights, order, state, t, self._noise, self._rng, self._batch,
             self._work, mean,
         )  # fmt: skip
-        return Evaluation.of(terms, mean)
+        return Evaluation.of(terms, mean, state.second)

@@ -46,7 +46,7 @@ class Monitor:
                 self.best_theta = theta.copy()
         self.rows.append(row)
         if self._verbose > 1 or (self._verbose and _is_round(len(self.rows))):
-            self.print_last()
+            _print_row(f"iteration {len(self.rows)}", row)
         if self._best is None or judged < self._best - self._tol * abs(self._best):
             self._stale = 0
         else:
@@ -61,9 +61,23 @@ class Monitor:
             row["validation_loss"] = self._validation.evaluate(theta).loss
         return row
 
-    def print_last(self):
-        terms = (f"{name.replace('_', ' ')} {value:.6g}" for name, value in self.rows[-1].items())
-        print(f"iteration {len(self.rows)}: " + ", ".join(terms))
+    def rise(self):
+        """What to say of a loss that stopped falling because it rose; None if it settled, or if the best is kept."""
+        last = self.rows[-1]["loss"]
+        if self._validation is not None or last <= 1.1 * self._best:
+            return None
+        return f"The loss rose from {self._best:.6g} to {last:.6g}; lower learning_rate_init"
+
+    def finish(self, theta, evaluation):
+        """Let the last line of the history describe the parameters that are kept."""
+        row = self.row(theta, evaluation)
+        self.rows = [*self.rows[:-1], row]
+        if self._verbose:
+            _print_row(f"fitted after {len(self.rows)} iterations", row)
+
+
+def _print_row(title, row):
+    print(title + ": " + ", ".join(f"{name.replace('_', ' ')} {value:.6g}" for name, value in row.items()))
 
 
 def _is_round(n):
@@ -80,7 +94,9 @@ def lbfgs(objective, theta, monitor, *, max_iter):
 
     def loss_and_gradient(x):
         nonlocal last
-        last, gradient = objective.evaluate_gradient(x.astype(dtype, copy=False))
+        with np.errstate(over="ignore"):  # beyond float32 the objective says so
+            parameters = x.astype(dtype, copy=False)
+        last, gradient = objective.evaluate_gradient(parameters)
         return last.loss, gradient.astype(np.float64)
 
     def callback(intermediate_result):
@@ -122,5 +138,5 @@ def adam(objective, theta, monitor, *, max_iter, learning_rate, rng, shuffle):
             rng.shuffle(order)
         evaluation = objective.adam_epoch(theta, state, epoch * objective.n_batches, order)
         if monitor(theta, evaluation):
-            return Result(theta, None)
+            return Result(theta, monitor.rise())
     return Result(theta, f"Adam reached max_iter={max_iter} epochs before the loss settled; increase max_iter or tol")

@@ -131,8 +131,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
 
     Notes
     -----
-    Initial weights are uniform in :math:`\pm\sqrt{6 / (d + m)}` [5]_ for d features; the encoder's biases give the mean row of
-    X the activation ``rho`` in every unit; the decoder's biases are zero.
+    Initial weights are uniform in :math:`\pm\sqrt{6 / (d + m)}` [5]_ for d features. Initial biases centre both layers: the
+    mean row of X gives every unit the activation ``rho``, and the code with every unit at ``rho`` gives the mean row.
 
     The defaults of ``beta``, ``alpha``, ``tol`` and ``max_iter`` were chosen on digits, breast cancer and wine, both
     standardised and scaled to [0, 1], and on MNIST, with 100 components: ``python benchmarks/defaults.py`` prints the
