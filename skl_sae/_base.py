@@ -93,7 +93,7 @@ class BaseSparseAutoencoder(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    # -- fitting -----------------------------------------------------------------------------------------------------
+    # -- fitting -----------------------------------------------------------------------------------
 
     def _fit(self, X):
         """Fit to X; on any exception every fitted attribute is what it was before."""
@@ -131,9 +131,9 @@ class BaseSparseAutoencoder(BaseEstimator):
         slack = 1e-6
         if low < entry.low - slack or high > entry.high + slack:
             warnings.warn(
-                f"X lies in [{low:.4g}, {high:.4g}], but output_activation={self.output_activation!r} can only give values "
-                f"in [{entry.low:g}, {entry.high:g}]: what is outside cannot be reconstructed. Scale X (MinMaxScaler) or "
-                "use output_activation='identity'.",
+                f"X lies in [{low:.4g}, {high:.4g}], but output_activation={self.output_activation!r} can only give "
+                f"values in [{entry.low:g}, {entry.high:g}]: what is outside cannot be reconstructed. Scale X "
+                "(MinMaxScaler) or use output_activation='identity'.",
                 DataRangeWarning,
                 stacklevel=5,
             )
@@ -180,8 +180,8 @@ class BaseSparseAutoencoder(BaseEstimator):
         n_held_out = int(np.ceil(self.validation_fraction * len(X)))
         if len(X) - n_held_out < 2:
             raise ValueError(
-                f"early_stopping=True with validation_fraction={self.validation_fraction} leaves {len(X) - n_held_out} of "
-                f"{len(X)} samples for training; at least 2 are required."
+                f"early_stopping=True with validation_fraction={self.validation_fraction} leaves "
+                f"{len(X) - n_held_out} of {len(X)} samples for training; at least 2 are required."
             )
         return train_test_split(X, test_size=n_held_out, random_state=rng)
 
@@ -208,8 +208,8 @@ class BaseSparseAutoencoder(BaseEstimator):
         if arch.tied:
             if not np.array_equal(parts[0], parts[1]):
                 raise ValueError(
-                    "warm_start=True with tied_weights=True needs an earlier fit with tied weights. Set warm_start=False "
-                    "to start anew."
+                    "warm_start=True with tied_weights=True needs an earlier fit with tied weights. Set "
+                    "warm_start=False to start anew."
                 )
             del parts[1]
         return np.concatenate([part.ravel() for part in parts]).astype(dtype)
@@ -240,19 +240,20 @@ class BaseSparseAutoencoder(BaseEstimator):
         )
         if constant == m:
             message = (
-                "The codes have collapsed: every hidden unit has the same activation for all training rows. Lower beta or "
-                "alpha, scale X, or train longer."
+                "The codes have collapsed: every hidden unit has the same activation for all training rows. Lower "
+                "beta or alpha, scale X, or train longer."
             )
         elif dead or saturated or constant:
             message = (
-                f"Of {m} hidden units, {dead} are dead (never active on the training rows), {saturated} saturated (always "
-                f"fully active), {constant} constant. Lower beta or alpha, raise rho, scale X, or use fewer components."
+                f"Of {m} hidden units, {dead} are dead (never active on the training rows), {saturated} saturated "
+                f"(always fully active), {constant} constant. Lower beta or alpha, raise rho, scale X, or use fewer "
+                "components."
             )
         else:
             return
         warnings.warn(message, HiddenUnitWarning, stacklevel=5)
 
-    # -- using the fit -----------------------------------------------------------------------------------------------
+    # -- using the fit -----------------------------------------------------------------------------
 
     def _check_rows(self, X):
         check_is_fitted(self)

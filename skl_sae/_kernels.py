@@ -17,8 +17,9 @@ from numba import njit, types
 from numba.extending import overload, register_jitable
 from scipy.special import logit
 
-# Adding "contract" lets multiply-add fuse, "reassoc" lets sums run in vector lanes. Flags that assume away NaN or inf are
-# left out: a diverging fit has to be seen. error_model="numpy" drops a zero check per division that blocks vectorisation.
+# Adding "contract" lets multiply-add fuse, "reassoc" lets sums run in vector lanes. Flags that assume away NaN or inf
+# are left out: a diverging fit has to be seen. error_model="numpy" drops a zero check per division that blocks
+# vectorisation.
 _jit = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 _jit_sum = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 
@@ -100,7 +101,7 @@ class AdamState(NamedTuple):
     epsilon: float
 
 
-# -- elementwise ---------------------------------------------------------------------------------------------------------
+# -- elementwise -----------------------------------------------------------------------------------
 
 
 def _exp(x):
@@ -110,8 +111,8 @@ def _exp(x):
 
 @register_jitable
 def _exp_float32(x):
-    # 2^k e^r with k = round(x / ln 2): adding 1.5 * 2^23 leaves k in the low mantissa bits, a shift makes it an exponent.
-    # Written so that NaN passes both comparisons. Measured error below 2e-7 relative.
+    # 2^k e^r with k = round(x / ln 2): adding 1.5 * 2^23 leaves k in the low mantissa bits, a shift makes it an
+    # exponent. Written so that NaN passes both comparisons. Measured error below 2e-7 relative.
     x = np.float32(88.0) if x > np.float32(88.0) else x
     x = np.float32(-87.0) if x < np.float32(-87.0) else x
     shifted = np.float32(x * np.float32(1.4426950408889634) + np.float32(12582912.0))
@@ -199,7 +200,7 @@ def divergence(kind, rho, mean):
     return value + slope * (mean - p), slope
 
 
-# -- forward -------------------------------------------------------------------------------------------------------------
+# -- forward ---------------------------------------------------------------------------------------
 
 
 @_jit
@@ -233,7 +234,7 @@ def decode(H, V, c, kind, out):
         _affine(H[start:stop], V, c, kind, out[start:stop])
 
 
-# -- objective -----------------------------------------------------------------------------------------------------------
+# -- objective -------------------------------------------------------------------------------------
 
 
 @register_jitable
@@ -340,8 +341,8 @@ def loss_pass(theta, arch, target, w, H, work):
 def gradient_pass(theta, arch, X, target, w, H, work, fresh):
     """Second pass over a block of rows: its share of the reconstruction error and of the gradient of L.
 
-    ``work.slope`` holds the derivative of the sparsity term by the mean activations of *all* rows. The first block of an
-    evaluation is ``fresh``: it overwrites the gradient, the others add to it.
+    ``work.slope`` holds the derivative of the sparsity term by the mean activations of *all* rows. The first block of
+    an evaluation is ``fresh``: it overwrites the gradient, the others add to it.
     """
     reconstruction = loss_pass(theta, arch, target, w, H, work)
     _, V, _, _ = unpack(theta, arch)
@@ -425,7 +426,8 @@ def _widen_range(H, lowest, highest):
             highest[j] = max(highest[j], H[i, j])
 
 
-# -- mini-batches --------------------------------------------------------------------------------------------------------
+# -- mini-batches
+# --------------------------------------------------------------------------------------------------------
 
 
 @_jit
@@ -445,7 +447,10 @@ def _adam_range(theta, gradient, state, start, stop, decay, step, scale):
 
 @_jit
 def adam_update(theta, arch, gradient, state, t, decay):
-    """Step t = 1, 2, … of Adam (Kingma and Ba, 2015, algorithm 1); ``decay`` times theta joins the gradient of the weights."""
+    """Step t = 1, 2, … of Adam (Kingma and Ba, 2015, algorithm 1), in place.
+
+    ``decay`` times theta joins the gradient of the weights.
+    """
     step = state.learning_rate / (1 - state.beta_1**t)
     scale = 1 / np.sqrt(1 - state.beta_2**t)
     n_weights = count_weights(arch)
@@ -478,8 +483,9 @@ def _corrupt(target, noise, rng, out):
 def adam_epoch(theta, arch, reg, X, w, order, state, t, noise, rng, batch, work, epoch_mean):
     """One pass over the rows in the given order, one Adam step a batch.
 
-    ``batch`` = (rows (B, d), corrupted rows (B or 0, d), weights (B,)). Returns the reconstruction error and leaves the mean
-    activation in ``epoch_mean``, both averaged over the batches as they were met; a non-finite batch ends the epoch.
+    ``batch`` is (rows (B, d), corrupted rows (B or 0, d), weights (B,)). Returns the reconstruction error averaged over
+    the batches as they were met, the sparsity term of the mean activation over the epoch, which goes into
+    ``epoch_mean``, and the weight decay at the end. A batch that is not finite ends the epoch.
     """
     rows, corrupted, weights = batch
     decay = _decay_slope(arch, reg.alpha)

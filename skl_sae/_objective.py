@@ -2,9 +2,10 @@
 
     L(theta) = sum_i w_i ||x_i - x̂_i||² + beta sum_j KL(rho || mean_j) + alpha (||W||² + ||V||²)
 
-with weights w_i that sum to one (1/N each, unless the rows are weighted) and mean_j = sum_i w_i h_ij. The first and the
-second term see the data only through sums over rows: an evaluation is two passes over blocks, ``code_pass`` (adds up mean)
-and ``gradient_pass`` (adds up error and gradient), which may run anywhere as long as all first passes come before.
+with weights w_i that sum to one (1/N each, unless the rows are weighted) and mean_j = sum_i w_i h_ij. The first and
+the second term see the data only through sums over rows: an evaluation is two passes over blocks, ``code_pass`` (adds
+up mean) and ``gradient_pass`` (adds up error and gradient), which may run anywhere as long as all first passes come
+before.
 """
 
 from typing import NamedTuple
@@ -26,17 +27,20 @@ class Evaluation(NamedTuple):
 
     @classmethod
     def of(cls, terms, mean, state):
-        """From the three terms, the mean activation (m,) of every unit, and an array of the data's dtype that training goes
-        on with, such as the gradient; refuses what is not finite in that dtype.
+        """Add up the three terms; raise DivergenceError if anything is not finite in the dtype of the data.
+
+        ``mean`` is the mean activation (m,) of every unit, ``state`` an array of that dtype with which training goes
+        on, such as the gradient.
         """
         evaluation = cls(sum(terms), *terms, float(np.mean(mean)))
         finite = np.isfinite(evaluation).all() and np.isfinite(state).all()
         if not finite or evaluation.loss > float(np.finfo(state.dtype).max):
             raise DivergenceError(
                 f"The fit diverged in {state.dtype}: loss {evaluation.loss}, reconstruction error "
-                f"{evaluation.reconstruction}, sparsity term {evaluation.sparsity}, weight decay {evaluation.weight_decay}, "
-                "or a gradient beyond the range of the dtype. Scale the data first (StandardScaler, "
-                "MinMaxScaler); if they are scaled, lower learning_rate_init (solver='adam') or beta, or raise alpha."
+                f"{evaluation.reconstruction}, sparsity term {evaluation.sparsity}, weight decay "
+                f"{evaluation.weight_decay}, or a gradient beyond the range of the dtype. Scale the data first "
+                "(StandardScaler, MinMaxScaler); if they are scaled, lower learning_rate_init (solver='adam') or beta, "
+                "or raise alpha."
             )
         return evaluation
 
@@ -51,10 +55,10 @@ def frozen(array):
 def initial_parameters(arch, X, activation, output, rho, rng):
     """Parameters to start from: one flat vector of X's dtype.
 
-    Weights are uniform in ±sqrt(6 / (d + m)) [1]_. The biases centre both layers on the data, in the spirit of [2]_: the mean
-    row of X gives every unit the wanted activation, and the code with every unit at the wanted activation gives the mean row.
-    So training starts with the sparsity term near its minimum and the error near the variance of the data, and no ReLU unit
-    starts dead on data that are all positive.
+    Weights are uniform in ±sqrt(6 / (d + m)) [1]_. The biases centre both layers on the data, in the spirit of [2]_:
+    the mean row of X gives every unit the wanted activation, and the code with every unit at the wanted activation gives
+    the mean row. So training starts with the sparsity term near its minimum and the error near the variance of the
+    data, and no ReLU unit starts dead on data that are all positive.
 
     References
     ----------

@@ -115,7 +115,8 @@ def lbfgs(objective, theta, monitor, *, max_iter):
     if found.status == iteration_limit:
         problem = f"L-BFGS-B reached max_iter={max_iter} before the loss settled; increase max_iter or tol"
     elif found.status == line_search_failed:
-        problem = f"L-BFGS-B found no step that lowers the loss ({found.message.strip()}); increase tol or scale the data"
+        reason = found.message.strip().rstrip(":")
+        problem = f"L-BFGS-B found no step that lowers the loss ({reason}); increase tol or scale the data"
     else:
         problem = None
     return Result(found.x.astype(dtype), problem)

@@ -17,13 +17,13 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
             + \beta \sum_j \mathrm{KL}(\rho \,\Vert\, \hat\rho_j)
             + \alpha \left( \lVert W \rVert_F^2 + \lVert W' \rVert_F^2 \right)
 
-    where :math:`\hat\rho_j = \frac{1}{N} \sum_i h_{ij}` is the mean activation of hidden unit j [1]_. The error is summed
-    over features and averaged over rows; biases do not decay; every figure that the estimator gives (``loss_``,
-    ``history_``, printed lines) is in these units. KL is that of Bernoulli variables for a sigmoid code,
+    where :math:`\hat\rho_j = \frac{1}{N} \sum_i h_{ij}` is the mean activation of hidden unit j [1]_. The error is
+    summed over features and averaged over rows; biases do not decay; every figure that the estimator gives
+    (``loss_``, ``history_``, printed lines) is in these units. KL is that of Bernoulli variables for a sigmoid code,
     :math:`\rho \log(\rho/\hat\rho) + (1-\rho) \log((1-\rho)/(1-\hat\rho))`, and that of Poisson variables,
     :math:`\rho \log(\rho/\hat\rho) - \rho + \hat\rho`, for a ReLU code, whose mean activation may pass 1. Where
-    :math:`\hat\rho` is within a millionth of the end of its range (:math:`10^{-6} \rho`, :math:`1 - 10^{-6} (1-\rho)`), KL
-    goes on as its tangent, so that value and gradient stay finite.
+    :math:`\hat\rho` is within a millionth of the end of its range (:math:`10^{-6} \rho`, :math:`1 - 10^{-6}
+    (1-\rho)`), KL goes on as its tangent, so that value and gradient stay finite.
 
     Parameters
     ----------
@@ -33,18 +33,19 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         Wanted mean activation of every hidden unit: between 0 and 1, both excluded, for ``activation="sigmoid"``, any
         positive number for ``"relu"``.
     beta : float, default=3.0
-        Weight of the sparsity term, at least 0. Raise it where ``mean_activation_`` stays away from ``rho``, as it does when
-        the reconstruction error is large (hundreds of standardised features).
+        Weight of the sparsity term, at least 0. Raise it where ``mean_activation_`` stays away from ``rho``, as it
+        does when the reconstruction error is large (hundreds of standardised features).
     alpha : float, default=3e-4
-        Weight decay, at least 0. Without it a unit can carry any signal in tiny changes of its activation around ``rho``:
-        decay of the decoder makes activations large, and so the code sparse.
+        Weight decay, at least 0. Without it a unit can carry any signal in tiny changes of its activation around
+        ``rho``: decay of the decoder makes activations large, and so the code sparse.
     activation : {"sigmoid", "relu"}, default="sigmoid"
         Activation f of the hidden units.
     output_activation : {"identity", "sigmoid", "relu"}, default="identity"
         Activation g of the output. "sigmoid" is for data in [0, 1], "relu" for data that are not negative; data outside
         the range raise a `DataRangeWarning`.
     tied_weights : bool, default=False
-        Whether the decoder's weights are the transposed weights of the encoder. They still count twice in the weight decay.
+        Whether the decoder's weights are the transposed weights of the encoder. They still count twice in the weight
+        decay.
     solver : {"lbfgs", "adam"}, default="lbfgs"
         - "lbfgs": SciPy's L-BFGS-B [2]_ over all rows at once. Exact and without a learning rate; the choice up to some
           ten thousand rows.
@@ -58,27 +59,27 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     max_iter : int, default=1000
         Most iterations (L-BFGS) or epochs (Adam). Reaching it raises a `ConvergenceWarning`.
     tol : float, default=1e-3
-        Training stops when ``n_iter_no_change`` iterations in a row have not lowered the best loss by more than ``tol`` times
-        its size. This tolerance is relative, unlike that of scikit-learn's MLP, since L grows with the number and the
-        scale of the features. 0 trains until nothing improves or ``max_iter`` is reached.
+        Training stops when ``n_iter_no_change`` iterations in a row have not lowered the best loss by more than
+        ``tol`` times its size. This tolerance is relative, unlike that of scikit-learn's MLP, since L grows with the
+        number and the scale of the features. 0 trains until nothing improves or ``max_iter`` is reached.
     n_iter_no_change : int, default=10
         See ``tol``.
     early_stopping : bool, default=False
-        Whether to hold out rows, to judge by L on these rows instead, and to keep the weights for which it was lowest. Both
-        solvers.
+        Whether to hold out rows, to judge by L on these rows instead, and to keep the weights for which it was
+        lowest. Both solvers.
     validation_fraction : float, default=0.1
         Part of the rows held out by ``early_stopping``.
     noise : float, default=0.0
-        Standard deviation of Gaussian noise that Adam adds to the input, while the reconstruction is still compared with
-        the clean rows (a denoising autoencoder [4]_). 0 adds none. Needs ``solver="adam"``.
+        Standard deviation of Gaussian noise that Adam adds to the input, while the reconstruction is still compared
+        with the clean rows (a denoising autoencoder [4]_). 0 adds none. Needs ``solver="adam"``.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of an earlier `fit` instead of new random ones.
     random_state : int, RandomState instance or None, default=None
-        Seed of the initial weights, the held-out rows, the order of the rows and the noise. The same number gives the same
-        weights, bit by bit, on the same machine.
+        Seed of the initial weights, the held-out rows, the order of the rows and the noise. The same number gives the
+        same weights, bit by bit, on the same machine.
     verbose : int, default=0
-        1 prints iteration, loss, its terms and mean activation for the first ten iterations, then for every tenth, from 100
-        on for every hundredth, and for the last; 2 prints every iteration.
+        1 prints iteration, loss, its terms and mean activation for the first ten iterations, then for every tenth,
+        from 100 on for every hundredth, and for the last; 2 prints every iteration.
 
     Attributes
     ----------
@@ -104,7 +105,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         an epoch: the error averaged over the batches, the sparsity term of the mean activation of the epoch. The last
         entry always describes the fitted weights over all training rows, without noise.
     dead_fraction_ : float
-        Share of the hidden units that are never active on the training rows: no activation above 0.01 (sigmoid), 0 (ReLU).
+        Share of the hidden units that are never active on the training rows: no activation above 0.01 (sigmoid), 0
+        (ReLU).
     saturated_fraction_ : float
         Share of the units that are always fully active: no activation below 0.99 (sigmoid); 0 for ReLU, which has no
         upper end.
@@ -131,25 +133,29 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
 
     Notes
     -----
-    Initial weights are uniform in :math:`\pm\sqrt{6 / (d + m)}` [5]_ for d features. Initial biases centre both layers: the
-    mean row of X gives every unit the activation ``rho``, and the code with every unit at ``rho`` gives the mean row.
+    Initial weights are uniform in :math:`\pm\sqrt{6 / (d + m)}` [5]_ for d features. Initial biases centre both
+    layers: the mean row of X gives every unit the activation ``rho``, and the code with every unit at ``rho`` gives
+    the mean row.
 
     The defaults of ``beta``, ``alpha``, ``tol`` and ``max_iter`` were chosen on digits, breast cancer and wine, both
     standardised and scaled to [0, 1], and on MNIST, with 100 components: ``python benchmarks/defaults.py`` prints the
     figures. They reach the wanted mean activation within 0.01 (standardised MNIST: 0.07, where beta=10 gives 0.03),
-    explain at least 95 % of the variance of the small sets, and lose no accuracy of a linear classifier against the raw
-    features. The code is clearly sparse on standardised data and on images. On few features in [0, 1], whose
-    variance is small against the penalties, units keep the wanted mean but vary little around it: standardise such data.
+    explain at least 95 % of the variance of the small sets, and lose no accuracy of a linear classifier against the
+    raw features. The code is clearly sparse on standardised data and on images. On few features in [0, 1], whose
+    variance is small against the penalties, units keep the wanted mean but vary little around it: standardise such
+    data.
 
     float32 and float64 are kept throughout; other data become float64. Sums over rows are in float64 in both cases.
 
     References
     ----------
     .. [1] A. Ng, "Sparse autoencoder", CS294A lecture notes, Stanford University, 2011.
-    .. [2] R. H. Byrd, P. Lu, J. Nocedal and C. Zhu, "A limited memory algorithm for bound constrained optimization", SIAM
+    .. [2] R. H. Byrd, P. Lu, J. Nocedal and C. Zhu, "A limited memory algorithm for bound constrained optimization",
+    SIAM
        Journal on Scientific Computing 16, 1995.
     .. [3] D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
-    .. [4] P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features with denoising
+    .. [4] P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features with
+    denoising
        autoencoders", ICML 2008.
     .. [5] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS
        2010.

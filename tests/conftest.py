@@ -4,8 +4,8 @@ from pathlib import Path
 # One of scikit-learn's checks runs only with this, and SciPy reads it when it is imported.
 os.environ["SCIPY_ARRAY_API"] = "1"
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pytest
 
 # The sets used where they are there; SKL_SAE_DATA names another folder with the same files.
 DATA = Path(os.environ.get("SKL_SAE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

@@ -97,7 +97,7 @@ class Model:
             dW = dW + dWd.T
         return dW, delta.sum(axis=0), dWd, error.sum(axis=0)
 
-    # -- one flat vector, in the order of the package ----------------------------------------------------------------
+    # -- one flat vector, in the order of the package ----------------------------------------------
 
     def flatten(self, W, b, Wd, c):
         weights = [W.ravel()] if self.tied else [W.ravel(), Wd.T.ravel()]

@@ -19,8 +19,8 @@ CONFIGURATIONS += [
     for solver in ["lbfgs", "adam"]
     for extra in [{"early_stopping": True}, {"beta": 0, "alpha": 0}, {"n_components": 1}]
 ]
-# Some checks fit twice and want the same result. A warm start gives it where the first fit has converged to a minimum without
-# flat directions, which L-BFGS can do and Adam cannot: there the second fit has to be a small step.
+# Some checks fit twice and want the same result. A warm start gives it where the first fit has converged to a minimum
+# without flat directions, which L-BFGS can do and Adam cannot: there the second fit has to be a small step.
 CONFIGURATIONS += [
     {"warm_start": True, "solver": "lbfgs", "n_components": 1, "alpha": 0.01, "tol": 1e-8, "max_iter": 1000},
     {"warm_start": True, "solver": "adam", "learning_rate_init": 1e-12},

@@ -39,7 +39,7 @@ def assert_terms(evaluation, terms, rtol):
     np.testing.assert_allclose(evaluation[:4], terms, rtol=rtol)
 
 
-# -- elementwise ---------------------------------------------------------------------------------------------------------
+# -- elementwise -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 3e-7), (np.float64, 6e-16)])
@@ -103,7 +103,7 @@ def test_divergence_is_smooth_where_the_guard_begins(activation):
         np.testing.assert_allclose(below, above, rtol=1e-6)
 
 
-# -- objective -----------------------------------------------------------------------------------------------------------
+# -- objective -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -191,7 +191,8 @@ def test_encode_and_decode_agree_with_the_reference(activation, output, dtype, r
     np.testing.assert_allclose(Y, model.decode(expected), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
-# -- mini-batches --------------------------------------------------------------------------------------------------------
+# -- mini-batches
+# --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

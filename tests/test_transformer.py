@@ -22,9 +22,7 @@ from skl_sae._kernels import ACTIVATIONS, OUTPUTS
 DTYPES = [np.float32, np.float64]
 SOLVERS = ["lbfgs", "adam"]
 
-quiet = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning"
-)
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +52,7 @@ def assert_same_fit(one, other):
         np.testing.assert_array_equal(one.history_[name], other.history_[name])
 
 
-# -- the formula ---------------------------------------------------------------------------------------------------------
+# -- the formula -----------------------------------------------------------------------------------
 
 
 @quiet
@@ -116,7 +114,9 @@ def test_dtypes(digits, solver, dtype):
 
 @quiet
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("parameters", [{}, {"solver": "adam"}, {"solver": "adam", "noise": 0.1}, {"early_stopping": True}])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"solver": "adam"}, {"solver": "adam", "noise": 0.1}, {"early_stopping": True}]
+)
 def test_same_random_state_same_bits(digits, parameters, dtype):
     X = digits.astype(dtype)
     one, other = (short(**parameters).fit(X) for _ in range(2))
@@ -146,7 +146,7 @@ def test_x_is_left_alone(digits):
     np.testing.assert_array_equal(X, digits)
 
 
-# -- training ------------------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -295,7 +295,9 @@ def test_verbose(digits, capsys, verbose, lines):
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == lines
     if lines:
-        assert re.fullmatch(r"iteration 1: loss [\d.]+, reconstruction [\d.]+, sparsity .*, mean activation .*", printed[0])
+        assert re.fullmatch(
+            r"iteration 1: loss [\d.]+, reconstruction [\d.]+, sparsity .*, mean activation .*", printed[0]
+        )
         assert printed[-1].startswith("fitted after 25 iterations: loss")
 
 
@@ -308,7 +310,7 @@ def test_a_perfect_start_is_one_iteration():
     assert len(sae.history_["loss"]) == sae.n_iter_
 
 
-# -- health of the units, divergence ---------------------------------------------------------------------------------------
+# -- health of the units, divergence ---------------------------------------------------------------
 
 
 def test_collapsed_codes_are_reported(digits):
@@ -317,12 +319,12 @@ def test_collapsed_codes_are_reported(digits):
     assert sae.constant_fraction_ == 1.0
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_dead_units_are_reported(digits):
     sae = short(activation="relu", max_iter=1000).fit(digits)
     sae.encoder_intercept_[:3] = -1e3
     sae.set_params(warm_start=True, max_iter=3)
-    with pytest.warns(HiddenUnitWarning, match="Of 8 hidden units, 3 are dead"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with pytest.warns(HiddenUnitWarning, match="Of 8 hidden units, 3 are dead"):
         sae.fit(digits)
     assert sae.dead_fraction_ == 3 / 8
 
@@ -380,7 +382,7 @@ def test_data_inside_the_output_range_do_not_warn(digits):
     short(output_activation="relu").fit(10 * digits)
 
 
-# -- bad input -----------------------------------------------------------------------------------------------------------
+# -- bad input -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -412,7 +414,7 @@ def test_bad_x_after_fit(digits):
             method(np.ones((2, 3)))
         with pytest.raises(ValueError, match="NaN"):
             method(np.full((2, 64), np.nan))
-    with pytest.raises(ValueError, match="X has 3 features.*codes of 8 features"):
+    with pytest.raises(ValueError, match=r"X has 3 features.*codes of 8 features"):
         sae.inverse_transform(np.ones((2, 3)))
     with pytest.raises(ValueError, match="NaN"):
         sae.inverse_transform(np.full((2, 8), np.nan))
@@ -474,7 +476,7 @@ def test_infinite_parameters(name, digits):
 
 
 def test_early_stopping_needs_rows():
-    with pytest.raises(ValueError, match="validation_fraction=0.9 leaves 1 of 10 samples"):
+    with pytest.raises(ValueError, match=r"validation_fraction=0\.9 leaves 1 of 10 samples"):
         SparseAutoencoderTransformer(early_stopping=True, validation_fraction=0.9).fit(np.eye(10))
 
 
@@ -488,7 +490,13 @@ def test_relu_allows_any_positive_rho(digits):
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize(
     "X",
-    [np.random.default_rng(0).normal(size=(30, 1)), np.ones((5, 4)), np.zeros((5, 4)), np.eye(2), np.ones((4, 3)) * 1e-300],
+    [
+        np.random.default_rng(0).normal(size=(30, 1)),
+        np.ones((5, 4)),
+        np.zeros((5, 4)),
+        np.eye(2),
+        np.ones((4, 3)) * 1e-300,
+    ],
     ids=["one feature", "constant", "zero", "two rows", "tiny"],
 )
 def test_poor_data_give_finite_results(X, solver):
@@ -497,7 +505,7 @@ def test_poor_data_give_finite_results(X, solver):
     assert np.isfinite(sae.score_samples(X)).all()
 
 
-# -- life in a process -----------------------------------------------------------------------------------------------------
+# -- life in a process -----------------------------------------------------------------------------
 
 
 @quiet

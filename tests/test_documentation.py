@@ -1,0 +1,47 @@
+"""Examples in docstrings and in the README run and say the truth."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import skl_sae
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = ["skl_sae", *(f"skl_sae.{module.name}" for module in pkgutil.iter_modules(skl_sae.__path__))]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name):
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    assert doctest.testmod(importlib.import_module(name), optionflags=flags, verbose=False).failed == 0
+
+
+def test_the_transformer_has_an_example():
+    assert any(test.examples for test in doctest.DocTestFinder().find(skl_sae.SparseAutoencoderTransformer))
+
+
+def blocks_of(text):
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_readme():
+    blocks = blocks_of((ROOT / "README.md").read_text())
+    assert blocks
+    namespace = {}
+    for block in blocks:
+        exec(block, namespace)
+
+
+def test_every_parameter_is_documented():
+    estimator = skl_sae.SparseAutoencoderTransformer
+    for name in estimator().get_params():
+        assert re.search(rf"^    {name} : ", estimator.__doc__, flags=re.MULTILINE), name
+        assert name in estimator._parameter_constraints
+
+
+def test_version_is_that_of_the_changelog():
+    assert f"## {skl_sae.__version__}" in (ROOT / "CHANGELOG.md").read_text()
