@@ -87,8 +87,8 @@ def _is_round(n):
 def lbfgs(objective, theta, monitor, *, max_iter):
     """Minimise with SciPy's L-BFGS-B.
 
-    ``objective.evaluate_gradient(theta)`` gives an evaluation with a ``loss``, and the gradient. SciPy works in float64;
-    the objective sees parameters of theta's dtype.
+    ``objective.evaluate_gradient(theta)`` gives an evaluation with a ``loss``, and the gradient. SciPy works in
+    float64; the objective sees parameters of theta's dtype.
     """
     dtype, last = theta.dtype, None
 
