@@ -56,9 +56,9 @@ def initial_parameters(arch, X, activation, output, rho, rng):
     """Parameters to start from: one flat vector of X's dtype.
 
     Weights are uniform in ±sqrt(6 / (d + m)) [1]_. The biases centre both layers on the data, in the spirit of [2]_:
-    the mean row of X gives every unit the wanted activation, and the code with every unit at the wanted activation gives the
-    mean row. So training starts with the sparsity term near its minimum and the error near the variance of the data, and
-    no ReLU unit starts dead on data that are all positive.
+    the mean row of X gives every unit the wanted activation, and the code with every unit at the wanted activation
+    gives the mean row. So training starts with the sparsity term near its minimum and the error near the variance of
+    the data, and no ReLU unit starts dead on data that are all positive.
 
     References
     ----------
