@@ -104,7 +104,6 @@ class BaseSparseAutoencoder(BaseEstimator):
             X = validate_data(self, X, dtype=DTYPES, order="C", ensure_min_samples=2, reset=not warm)
             self._check_range(X)
             self._train(X, warm)
-            self._warn_of_units()
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -128,7 +127,7 @@ class BaseSparseAutoencoder(BaseEstimator):
     def _check_range(self, X):
         entry = kernels.OUTPUTS[self.output_activation]
         low, high = X.min(), X.max()
-        slack = 1e-6
+        slack = 1e-6 * max(abs(low), abs(high))  # what a scaler leaves in the last digits
         if low < entry.low - slack or high > entry.high + slack:
             warnings.warn(
                 f"X lies in [{low:.4g}, {high:.4g}], but output_activation={self.output_activation!r} can only give "
@@ -141,15 +140,15 @@ class BaseSparseAutoencoder(BaseEstimator):
     def _train(self, X, warm):
         rng = check_random_state(self.random_state)
         arch, reg = self._architecture(X.shape[1]), self._regularization()
+        validation = None
+        if self.early_stopping:
+            X, held_out = self._split(X, rng)
+            validation = Objective(held_out, np.ones(len(held_out)), arch, reg)
         if warm:
             theta = self._fitted_parameters(arch, X.dtype)
         else:
             functions = kernels.ACTIVATIONS[self.activation], kernels.OUTPUTS[self.output_activation]
             theta = initial_parameters(arch, X, *functions, self.rho, rng)
-        validation = None
-        if self.early_stopping:
-            X, held_out = self._split(X, rng)
-            validation = Objective(held_out, np.ones(len(held_out)), arch, reg)
         monitor = Monitor(
             tol=self.tol, n_iter_no_change=self.n_iter_no_change, verbose=self.verbose, validation=validation
         )
@@ -224,34 +223,29 @@ class BaseSparseAutoencoder(BaseEstimator):
         self.history_ = {name: np.array([row[name] for row in monitor.rows]) for name in monitor.rows[-1]}
         self.loss_ = float(self.history_["loss"][-1])
         self.n_iter_ = len(monitor.rows)
-        self._set_unit_fractions(objective.lowest, objective.highest)
+        self._report_units(objective.lowest, objective.highest)
 
-    def _set_unit_fractions(self, lowest, highest):
+    def _report_units(self, lowest, highest):
+        """Set the shares of units that carry no information, and warn of them."""
         entry = kernels.ACTIVATIONS[self.activation]
-        silent = entry.code.silent
-        self.dead_fraction_ = float(np.mean(highest <= silent))
-        self.saturated_fraction_ = float(np.mean(lowest >= entry.high - silent))
-        self.constant_fraction_ = float(np.mean(highest - lowest <= CONSTANT_SPAN * highest))
-
-    def _warn_of_units(self):
-        m = len(self.encoder_coef_)
-        dead, saturated, constant = (
-            round(m * share) for share in (self.dead_fraction_, self.saturated_fraction_, self.constant_fraction_)
+        dead = highest <= entry.code.silent
+        saturated = lowest >= entry.high - entry.code.silent
+        constant = highest - lowest <= CONSTANT_SPAN * highest
+        self.dead_fraction_, self.saturated_fraction_, self.constant_fraction_ = (
+            float(np.mean(units)) for units in (dead, saturated, constant)
         )
-        if constant == m:
-            message = (
-                "The codes have collapsed: every hidden unit has the same activation for all training rows. Lower "
-                "beta or alpha, scale X, or train longer."
-            )
-        elif dead or saturated or constant:
-            message = (
-                f"Of {m} hidden units, {dead} are dead (never active on the training rows), {saturated} saturated "
-                f"(always fully active), {constant} constant. Lower beta or alpha, raise rho, scale X, or use fewer "
-                "components."
+        if constant.all():
+            problem = "The codes have collapsed: every hidden unit has the same activation for all training rows."
+        elif (dead | saturated | constant).any():
+            problem = (
+                f"Of {len(dead)} hidden units, {dead.sum()} are dead (never active on the training rows), "
+                f"{saturated.sum()} saturated (always fully active), {(constant & ~dead & ~saturated).sum()} others "
+                "constant."
             )
         else:
             return
-        warnings.warn(message, HiddenUnitWarning, stacklevel=5)
+        advice = "Lower beta or alpha, raise rho, scale X, train longer, or use fewer components."
+        warnings.warn(f"{problem} {advice}", HiddenUnitWarning, stacklevel=7)
 
     # -- using the fit -----------------------------------------------------------------------------
 
