@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import _kernels as kernels
 from ._objective import FullBatchObjective, MiniBatchObjective, Objective, frozen, initial_parameters
 from ._solvers import Monitor, adam, lbfgs
+from ._threads import blas_threads
 from .exceptions import DataRangeWarning, HiddenUnitWarning
 
 DTYPES = [np.float64, np.float32]
@@ -21,13 +22,16 @@ DTYPES = [np.float64, np.float32]
 # A unit whose activations over the training rows span at most this part of the highest one counts as constant.
 CONSTANT_SPAN = 0.01
 
+# A fit that explains less of the variance than this has not learned anything worth having.
+LEARNED = 0.05
+
 
 class BaseSparseAutoencoder(BaseEstimator):
     """Fitting, encoding and decoding; subclasses say what the result is used for."""
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "rho": [Interval(Real, 0, None, closed="neither")],
+        "rho": [Interval(Real, None, None, closed="neither")],  # its range depends on the activation
         "beta": [Interval(Real, 0, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "activation": [StrOptions(set(kernels.ACTIVATIONS))],
@@ -63,7 +67,7 @@ class BaseSparseAutoencoder(BaseEstimator):
         learning_rate_init=1e-3,
         shuffle=True,
         max_iter=1000,
-        tol=1e-3,
+        tol=5e-3,
         n_iter_no_change=10,
         early_stopping=False,
         validation_fraction=0.1,
@@ -113,10 +117,10 @@ class BaseSparseAutoencoder(BaseEstimator):
     def _check_parameters(self):
         """Combinations that `_parameter_constraints` cannot express."""
         highest = kernels.ACTIVATIONS[self.activation].high
-        if self.rho >= highest:
+        if not 0 < self.rho < highest:
             raise ValueError(
-                f"rho={self.rho} cannot be a mean activation of activation={self.activation!r}, whose values lie below "
-                f"{highest:g}: rho must be in the range (0.0, {highest:g})."
+                f"The 'rho' parameter of {type(self).__name__} must be a float in the range (0.0, {highest}) with "
+                f"activation={self.activation!r}: it is a mean activation. Got {self.rho!r} instead."
             )
         if self.noise and self.solver != "adam":
             raise ValueError(
@@ -138,7 +142,13 @@ class BaseSparseAutoencoder(BaseEstimator):
             )
 
     def _train(self, X, warm):
-        rng = check_random_state(self.random_state)
+        rows = kernels.BLOCK_ROWS if self.solver == "lbfgs" else int(self.batch_size)
+        with blas_threads(min(len(X), rows), X.shape[1], self.n_components):
+            problem, objective = self._minimise(X, warm, check_random_state(self.random_state))
+        self._report_training(problem, objective.variance())
+        self._report_units(objective.lowest, objective.highest)
+
+    def _minimise(self, X, warm, rng):
         arch, reg = self._architecture(X.shape[1]), self._regularization()
         validation = None
         if self.early_stopping:
@@ -155,8 +165,7 @@ class BaseSparseAutoencoder(BaseEstimator):
         objective, result = self._solve(X, arch, reg, theta, monitor, rng)
         theta = result.theta if monitor.best_theta is None else monitor.best_theta
         self._finish(theta, objective, monitor)
-        if result.problem is not None:
-            warnings.warn(result.problem + ".", ConvergenceWarning, stacklevel=5)
+        return result.problem, objective
 
     def _architecture(self, n_features):
         return kernels.Architecture(
@@ -223,7 +232,20 @@ class BaseSparseAutoencoder(BaseEstimator):
         self.history_ = {name: np.array([row[name] for row in monitor.rows]) for name in monitor.rows[-1]}
         self.loss_ = float(self.history_["loss"][-1])
         self.n_iter_ = len(monitor.rows)
-        self._report_units(objective.lowest, objective.highest)
+
+    def _report_training(self, problem, variance):
+        """Warn of training that did not converge, or that converged to nothing."""
+        if problem is not None:
+            warnings.warn(problem + ".", ConvergenceWarning, stacklevel=6)
+        explained = 1 - self.history_["reconstruction"][-1] / variance if variance > 0 else 1.0
+        if explained < LEARNED:
+            warnings.warn(
+                f"The fit explains {max(explained, 0):.1%} of the variance of X, hardly more than the mean row does. "
+                "Standardise X (very large, very small or very different features stall the training), lower alpha, "
+                "beta, tol or learning_rate_init, or use more components.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
 
     def _report_units(self, lowest, highest):
         """Set the shares of units that carry no information, and warn of them."""
@@ -244,8 +266,8 @@ class BaseSparseAutoencoder(BaseEstimator):
             )
         else:
             return
-        advice = "Lower beta or alpha, raise rho, scale X, train longer, or use fewer components."
-        warnings.warn(f"{problem} {advice}", HiddenUnitWarning, stacklevel=7)
+        advice = "Standardise X, lower beta or alpha, raise rho, train longer, or use fewer components."
+        warnings.warn(f"{problem} {advice}", HiddenUnitWarning, stacklevel=6)
 
     # -- using the fit -----------------------------------------------------------------------------
 
@@ -256,13 +278,15 @@ class BaseSparseAutoencoder(BaseEstimator):
     def _encode(self, X):
         W, b = (frozen(part.astype(X.dtype, copy=False)) for part in (self.encoder_coef_, self.encoder_intercept_))
         H = np.empty((len(X), len(W)), X.dtype)
-        kernels.encode(X, W, b, kernels.ACTIVATIONS[self.activation].kind, H)
+        with blas_threads(min(len(X), kernels.BLOCK_ROWS), *W.shape):
+            kernels.encode(X, W, b, kernels.ACTIVATIONS[self.activation].kind, H)
         return H
 
     def _decode(self, H):
         V, c = (frozen(part.astype(H.dtype, copy=False)) for part in (self.decoder_coef_.T, self.decoder_intercept_))
         X = np.empty((len(H), V.shape[1]), H.dtype)
-        kernels.decode(frozen(H), V, c, kernels.OUTPUTS[self.output_activation].kind, X)
+        with blas_threads(min(len(H), kernels.BLOCK_ROWS), *V.shape):
+            kernels.decode(frozen(H), V, c, kernels.OUTPUTS[self.output_activation].kind, X)
         return X
 
     def _squared_error(self, X, per_feature):

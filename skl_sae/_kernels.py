@@ -33,7 +33,7 @@ class Activation(NamedTuple):
     kind: int
     low: float
     high: float
-    inverse: Callable  # an input that gives the value
+    inverse: Callable  # an input that gives, or comes near, the value; finite for all of the closed range
     code: "Code | None" = None  # None: values can be negative, a wanted mean activation has no meaning
 
 
@@ -44,9 +44,13 @@ class Code(NamedTuple):
     silent: float  # at or below this value a unit counts as not active
 
 
+def _logit(y):
+    return logit(np.clip(y, 1e-3, 1 - 1e-3))
+
+
 OUTPUTS = {
     "identity": Activation(IDENTITY, -np.inf, np.inf, np.asarray),
-    "sigmoid": Activation(SIGMOID, 0.0, 1.0, logit, Code(BERNOULLI, silent=0.01)),
+    "sigmoid": Activation(SIGMOID, 0.0, 1.0, _logit, Code(BERNOULLI, silent=0.01)),
     "relu": Activation(RELU, 0.0, np.inf, np.asarray, Code(POISSON, silent=0.0)),
 }
 ACTIVATIONS = {name: entry for name, entry in OUTPUTS.items() if entry.code is not None}

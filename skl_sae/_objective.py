@@ -11,6 +11,7 @@ before.
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from . import _kernels as kernels
 from .exceptions import DivergenceError
@@ -71,12 +72,10 @@ def initial_parameters(arch, X, activation, output, rho, rng):
     theta = np.zeros(n_weights + arch.n_components + arch.n_features, dtype=X.dtype)
     theta[:n_weights] = rng.uniform(-bound, bound, size=n_weights)
     W, V, b, c = kernels.unpack(theta, arch)
-    span = output.high - output.low
-    margin = 1e-3 * span if np.isfinite(span) else 0.0  # a mean at the end of a bounded range needs no infinite bias
     with np.errstate(over="ignore", invalid="ignore"):  # the first evaluation reports what is not finite
         mean = X.mean(axis=0, dtype=np.float64)
         b[:] = activation.inverse(rho) - W @ mean
-        c[:] = output.inverse(np.clip(mean, output.low + margin, output.high - margin)) - rho * V.sum(axis=0)
+        c[:] = output.inverse(np.clip(mean, output.low, output.high)) - rho * V.sum(axis=0)
     return theta
 
 
@@ -115,6 +114,12 @@ class Objective:
     def mean(self):
         """Mean activation (m,) of the hidden units at the last evaluation."""
         return self._work.mean
+
+    def variance(self):
+        """Error of the best constant reconstruction, the mean row."""
+        blocks = list(gen_batches(len(self.X), kernels.BLOCK_ROWS))
+        mean = sum(self.weights[rows] @ self.X[rows] for rows in blocks)
+        return float(sum(self.weights[rows] @ np.square(self.X[rows] - mean).sum(axis=1) for rows in blocks))
 
     def evaluate(self, theta):
         """L at theta; leaves ``mean``, ``lowest`` and ``highest`` activation of every unit."""

@@ -22,7 +22,7 @@ class Monitor:
     ----------
     tol : float
     n_iter_no_change : int
-        Stop when this many iterations in a row have not lowered the best loss by more than ``tol`` times its size.
+        Stop when the loss has not fallen by ``tol`` times its size within this many iterations.
     verbose : int
         0: silent; 1: the first ten iterations, then every tenth, then every hundredth; 2 or more: all.
     validation : object with ``evaluate(theta)``, optional
@@ -32,26 +32,26 @@ class Monitor:
     def __init__(self, *, tol, n_iter_no_change, verbose=0, validation=None):
         self._tol, self._patience = tol, n_iter_no_change
         self._verbose, self._validation = verbose, validation
-        self._best, self._stale = None, 0
-        self.best_theta = None
+        self._reference, self._stale = None, 0
+        self._lowest = np.inf
+        self.best_theta, self._best_iteration = None, None
         self.rows = []
 
     def __call__(self, theta, evaluation):
         """Take note of an iteration; True if it should be the last one."""
         row = self.row(theta, evaluation)
-        judged = row["loss"]
-        if self._validation is not None:
-            judged = row["validation_loss"]
-            if self._best is None or judged < self._best:
-                self.best_theta = theta.copy()
         self.rows.append(row)
         if self._verbose > 1 or (self._verbose and _is_round(len(self.rows))):
             _print_row(f"iteration {len(self.rows)}", row)
-        if self._best is None or judged < self._best - self._tol * abs(self._best):
-            self._stale = 0
+        judged = row["loss"] if self._validation is None else row["validation_loss"]
+        if judged < self._lowest:
+            self._lowest = judged
+            if self._validation is not None:
+                self.best_theta, self._best_iteration = theta.copy(), len(self.rows)
+        if self._reference is None or judged < self._reference - self._tol * abs(self._reference):
+            self._reference, self._stale = judged, 0
         else:
             self._stale += 1
-        self._best = judged if self._best is None else min(judged, self._best)
         return self._stale >= self._patience
 
     def row(self, theta, evaluation):
@@ -64,16 +64,17 @@ class Monitor:
     def rise(self):
         """What to say of a loss that stopped falling because it rose; None if it settled, or if the best is kept."""
         last = self.rows[-1]["loss"]
-        if self._validation is not None or last <= 1.1 * self._best:
+        if self._validation is not None or last <= 1.1 * self._lowest:
             return None
-        return f"The loss rose from {self._best:.6g} to {last:.6g}; lower learning_rate_init"
+        return f"The loss rose from {self._lowest:.6g} to {last:.6g}; lower learning_rate_init"
 
     def finish(self, theta, evaluation):
         """Let the last line of the history describe the parameters that are kept."""
         row = self.row(theta, evaluation)
         self.rows = [*self.rows[:-1], row]
         if self._verbose:
-            _print_row(f"fitted after {len(self.rows)} iterations", row)
+            kept = f", weights of iteration {self._best_iteration}" if self._best_iteration else ""
+            _print_row(f"fitted after {len(self.rows)} iterations{kept}", row)
 
 
 def _print_row(title, row):
@@ -90,13 +91,14 @@ def lbfgs(objective, theta, monitor, *, max_iter):
     ``objective.evaluate_gradient(theta)`` gives an evaluation with a ``loss``, and the gradient. SciPy works in
     float64; the objective sees parameters of theta's dtype.
     """
-    dtype, last = theta.dtype, None
+    dtype, last, first_loss = theta.dtype, None, None
 
     def loss_and_gradient(x):
-        nonlocal last
+        nonlocal last, first_loss
         with np.errstate(over="ignore"):  # beyond float32 the objective says so
             parameters = x.astype(dtype, copy=False)
         last, gradient = objective.evaluate_gradient(parameters)
+        first_loss = last.loss if first_loss is None else first_loss
         return last.loss, gradient.astype(np.float64)
 
     def callback(intermediate_result):
@@ -114,7 +116,7 @@ def lbfgs(objective, theta, monitor, *, max_iter):
     iteration_limit, line_search_failed = 1, 2
     if found.status == iteration_limit:
         problem = f"L-BFGS-B reached max_iter={max_iter} before the loss settled; increase max_iter or tol"
-    elif found.status == line_search_failed:
+    elif found.status == line_search_failed and last.loss > np.finfo(dtype).eps * first_loss:
         reason = found.message.strip().rstrip(":")
         problem = f"L-BFGS-B found no step that lowers the loss ({reason}); increase tol or scale the data"
     else:

@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseSparseAutoencoder
 
@@ -42,26 +43,29 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         Activation f of the hidden units.
     output_activation : {"identity", "sigmoid", "relu"}, default="identity"
         Activation g of the output. "sigmoid" is for data in [0, 1], "relu" for data that are not negative; data outside
-        the range raise a `DataRangeWarning`.
+        the range give a `DataRangeWarning`.
     tied_weights : bool, default=False
         Whether the decoder's weights are the transposed weights of the encoder. They still count twice in the weight
         decay.
     solver : {"lbfgs", "adam"}, default="lbfgs"
-        - "lbfgs": SciPy's L-BFGS-B [2]_ over all rows at once. Exact and without a learning rate; the choice up to some
-          ten thousand rows.
-        - "adam": Adam [3]_ over mini-batches, with the mean activation taken over each batch. The choice for more rows.
+        - "lbfgs": SciPy's L-BFGS-B [2]_ over all rows at once, with the exact gradient and without a learning rate. The
+          choice up to some ten thousand rows.
+        - "adam": Adam [3]_ over mini-batches, with the mean activation taken over each batch. The choice for more
+          rows. On small data, with few batches an epoch, it moves little from epoch to epoch: raise
+          ``learning_rate_init`` or lower ``tol`` there, or take "lbfgs".
     batch_size : int, default=100
-        Rows of a mini-batch (Adam). More than there are rows means all of them.
+        Rows of a mini-batch (Adam). More than there are rows means all of them. What is left over at the end of an
+        epoch is a smaller batch, in which the sparsity term counts as in any other.
     learning_rate_init : float, default=1e-3
         Step size of Adam.
     shuffle : bool, default=True
         Whether Adam meets the rows in a new order in every epoch.
     max_iter : int, default=1000
-        Most iterations (L-BFGS) or epochs (Adam). Reaching it raises a `ConvergenceWarning`.
-    tol : float, default=1e-3
-        Training stops when ``n_iter_no_change`` iterations in a row have not lowered the best loss by more than
-        ``tol`` times its size. This tolerance is relative, unlike that of scikit-learn's MLP, since L grows with the
-        number and the scale of the features. 0 trains until nothing improves or ``max_iter`` is reached.
+        Most iterations (L-BFGS) or epochs (Adam). Reaching it gives a `ConvergenceWarning`.
+    tol : float, default=5e-3
+        Training stops when the loss has not fallen by ``tol`` times its size within ``n_iter_no_change`` iterations.
+        This tolerance is relative, unlike that of scikit-learn's MLP, since L grows with the number and the scale of
+        the features. 0 trains until nothing improves or ``max_iter`` is reached.
     n_iter_no_change : int, default=10
         See ``tol``.
     early_stopping : bool, default=False
@@ -73,10 +77,11 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         Standard deviation of Gaussian noise that Adam adds to the input, while the reconstruction is still compared
         with the clean rows (a denoising autoencoder [4]_). 0 adds none. Needs ``solver="adam"``.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of an earlier `fit` instead of new random ones.
+        Whether `fit` goes on from the weights of an earlier `fit` instead of new random ones, whatever other parameters
+        have changed. ``n_iter_`` and ``history_`` start anew, and so do the moments of Adam.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the held-out rows, the order of the rows and the noise. The same number gives the
-        same weights, bit by bit, on the same machine.
+        same weights, bit by bit, on the same machine with the same number of BLAS threads.
     verbose : int, default=0
         1 prints iteration, loss, its terms and mean activation for the first ten iterations, then for every tenth,
         from 100 on for every hundredth, and for the last; 2 prints every iteration.
@@ -124,7 +129,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     DataRangeWarning
         When X leaves the range of ``output_activation``.
     ConvergenceWarning
-        When ``max_iter`` is reached, or L-BFGS finds no further step, before the loss has settled.
+        When ``max_iter`` is reached, or L-BFGS finds no further step, before the loss has settled; when the fit
+        explains less than 5 % of the variance of X.
 
     See Also
     --------
@@ -152,12 +158,10 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     ----------
     .. [1] A. Ng, "Sparse autoencoder", CS294A lecture notes, Stanford University, 2011.
     .. [2] R. H. Byrd, P. Lu, J. Nocedal and C. Zhu, "A limited memory algorithm for bound constrained optimization",
-    SIAM
-       Journal on Scientific Computing 16, 1995.
+       SIAM Journal on Scientific Computing 16, 1995.
     .. [3] D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
     .. [4] P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features with
-    denoising
-       autoencoders", ICML 2008.
+       denoising autoencoders", ICML 2008.
     .. [5] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS
        2010.
 
@@ -279,6 +283,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     @property
     def components_(self):
         """Encoder weights, ndarray of shape (n_components, n_features)."""
+        check_is_fitted(self)
         return self.encoder_coef_
 
     @property

@@ -7,19 +7,16 @@ os.environ["SCIPY_ARRAY_API"] = "1"
 import numpy as np
 import pytest
 
-# The sets used where they are there; SKL_SAE_DATA names another folder with the same files.
-DATA = Path(os.environ.get("SKL_SAE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-
 
 @pytest.fixture(scope="session")
 def load_data():
-    """Function that opens NAME.npz of the data folder, or skips the test and says so."""
+    """Function that opens NAME.npz of the folder SKL_SAE_DATA, or skips the test and says so."""
 
     def load(name):
-        path = DATA / f"{name}.npz"
-        if not path.exists():
-            pytest.skip(f"{path} is not there")
-        return np.load(path)
+        folder = os.environ.get("SKL_SAE_DATA")
+        if folder is None or not (Path(folder) / f"{name}.npz").exists():
+            pytest.skip(f"{name}.npz is not in the folder SKL_SAE_DATA={folder} (see CONTRIBUTING.md)")
+        return np.load(Path(folder) / f"{name}.npz")
 
     return load
 

@@ -279,8 +279,20 @@ def test_warm_start_refuses_another_shape(digits):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_iteration_limit_warns_with_advice(digits, solver):
-    with pytest.warns(ConvergenceWarning, match="max_iter=3.*increase max_iter or tol"):
-        short(solver=solver, max_iter=3).fit(digits)
+    with pytest.warns(ConvergenceWarning, match="max_iter=8.*increase max_iter or tol"):
+        short(solver=solver, max_iter=8, learning_rate_init=0.01, tol=0).fit(digits)
+
+
+@pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning")
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_fit_that_learned_nothing_warns(solver):
+    X = load_breast_cancer().data * 1e6  # not scaled at all
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        SparseAutoencoderTransformer(10, solver=solver, tied_weights=True, random_state=0).fit(X)
+    assert any(
+        re.search(r"explains \d\.\d% of the variance of X.*Standardise X", str(warning.message)) for warning in caught
+    )
 
 
 def test_no_warning_when_the_loss_settles(digits):
@@ -313,6 +325,7 @@ def test_a_perfect_start_is_one_iteration():
 # -- health of the units, divergence ---------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_collapsed_codes_are_reported(digits):
     with pytest.warns(HiddenUnitWarning, match="collapsed"):
         sae = SparseAutoencoderTransformer(10, alpha=10.0, random_state=0).fit(digits)
@@ -362,7 +375,7 @@ def test_a_learning_rate_that_is_too_large_diverges_loudly(digits):
 @pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning")
 def test_a_loss_that_rises_warns(digits):
     sae = short(solver="adam", max_iter=1000, tol=1e-2, activation="relu").fit(digits)
-    sae.set_params(learning_rate_init=0.5, warm_start=True, batch_size=10**6)
+    sae.set_params(learning_rate_init=0.01, warm_start=True, batch_size=10**6, max_iter=30)
     with pytest.warns(ConvergenceWarning, match="The loss rose from .*; lower learning_rate_init"):
         sae.fit(digits)
 
