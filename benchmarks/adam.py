@@ -5,10 +5,10 @@
     python benchmarks/adam.py --threads 2
 
 Large: 60000 x 784 -> 256, sigmoid code and output, float32, batches of 256 and of 100 (random data: the arithmetic
-does not depend on the values). Small: 10000 x 20 -> 10, batches of 128, as in a grid search. PyTorch runs the same model
-and objective with its fused Adam and with its plain one; MLPRegressor, which has no sparsity term and a logistic code
-with a linear output, is fitted X -> X. The floor is the five matrix products of every batch, into memory that is already
-there, with the same BLAS and number of threads.
+does not depend on the values). Small: 10000 x 20 -> 10, batches of 128, as in a grid search. PyTorch runs the same
+model and objective with its fused Adam and with its plain one; MLPRegressor, which has no sparsity term and a logistic
+code with a linear output, is fitted X -> X. The floor is the five matrix products of every batch, into memory that is
+already there, with the same BLAS and number of threads.
 """
 
 import warnings

@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
@@ -14,7 +15,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skl_sae import SparseAutoencoderTransformer
 
-N_COMPONENTS = 64
+N_COMPONENTS = 50
+SPLITS = 3
 
 
 def classifier(features):
@@ -23,35 +25,49 @@ def classifier(features):
     return Pipeline([*steps, ("classify", LogisticRegression(max_iter=1000))])
 
 
-def search_rho_and_beta(X_train, y_train):
+def search_rho_and_beta(X, y):
     """Grid search, in two processes, by the accuracy of the classifier behind the autoencoder."""
     sae = SparseAutoencoderTransformer(N_COMPONENTS, random_state=0)
-    grid = {"features__rho": [0.02, 0.05, 0.1, 0.2], "features__beta": [0.3, 3.0, 10.0]}
-    return GridSearchCV(classifier(sae), grid, cv=5, n_jobs=2).fit(X_train, y_train)
+    grid = {"features__rho": [0.02, 0.05, 0.1], "features__beta": [0.3, 3.0, 10.0]}
+    return GridSearchCV(classifier(sae), grid, cv=5, n_jobs=2).fit(X, y)
 
 
 def print_search(search):
     results = search.cv_results_
-    betas = search.param_grid["features__beta"]
-    print("cross-validated accuracy" + "".join(f"   beta = {beta:<4}" for beta in betas))
     for rho in search.param_grid["features__rho"]:
-        cells = (
-            f"   {mean:.4f}     "
+        cells = [
+            f"beta {params['features__beta']:<4}  {mean:.4f}"
             for mean, params in zip(results["mean_test_score"], results["params"], strict=True)
             if params["features__rho"] == rho
-        )
-        print(f"  rho = {rho:<4}             " + "".join(cells))
+        ]
+        print(f"  rho {rho:<6}" + "      ".join(cells))
 
 
 def compare_classifiers(X, y):
-    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=0)
-    search = search_rho_and_beta(X_train, y_train)
-    print_search(search)
-    print("test accuracy")
-    print(f"  sparse autoencoder, {N_COMPONENTS} units  {search.score(X_test, y_test):.4f}")
-    for name, features in [("raw pixels", "passthrough"), (f"PCA, {N_COMPONENTS} components", PCA(N_COMPONENTS))]:
-        print(f"  {name:<28} {classifier(features).fit(X_train, y_train).score(X_test, y_test):.4f}")
-    return search.best_estimator_["features"]
+    """Search on the training part of several splits; the accuracy on their test parts."""
+    print(
+        f"grid search behind {N_COMPONENTS} units, accuracy in 5-fold cross-validation (first of {SPLITS} splits)",
+        flush=True,
+    )
+    scores = {}
+    for seed in range(SPLITS):
+        X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)
+        search = search_rho_and_beta(X_train, y_train)
+        if seed == 0:
+            print_search(search)
+        best = search.best_estimator_["features"]
+        contenders = {
+            f"sparse autoencoder, {N_COMPONENTS} units": search.best_estimator_,
+            "sparse autoencoder, 100 units": classifier(clone(best).set_params(n_components=100)).fit(X_train, y_train),
+            f"PCA, {N_COMPONENTS} components": classifier(PCA(N_COMPONENTS)).fit(X_train, y_train),
+            "64 raw pixels": classifier("passthrough").fit(X_train, y_train),
+        }
+        for name, model in contenders.items():
+            scores.setdefault(name, []).append(model.score(X_test, y_test))
+    print(f"test accuracy, mean of {SPLITS} splits")
+    for name, values in scores.items():
+        print(f"  {name:<30}{np.mean(values):.4f}   (" + ", ".join(f"{value:.4f}" for value in values) + ")")
+    return best
 
 
 def score_anomalies(X, y):
@@ -64,14 +80,17 @@ def score_anomalies(X, y):
         sae = SparseAutoencoderTransformer(random_state=0).fit(X[train])
         forest = IsolationForest(random_state=0).fit(X[train])
         scores.append([roc_auc_score(y[test] == odd, -model.score_samples(X[test])) for model in (sae, forest)])
-        print(f"  digit {odd} unseen             {scores[-1][0]:.3f}         {scores[-1][1]:.3f}")
+        print(f"  digit {odd} unseen             {scores[-1][0]:.3f}         {scores[-1][1]:.3f}", flush=True)
     print("  mean                       {:.3f}         {:.3f}".format(*np.mean(scores, axis=0)))
 
 
-def print_sparsity(sae):
-    mean = sae.mean_activation_
-    print(f"sparsity: mean activation asked for {sae.rho}, reached {mean.mean():.4f} (units from {mean.min():.4f} to "
-          f"{mean.max():.4f}) in {sae.n_iter_} iterations; dead units {sae.dead_fraction_:.0%}")  # fmt: skip
+def print_sparsity(sae, X):
+    mean, codes = sae.mean_activation_, sae.transform(X)
+    print(f"sparsity: asked for a mean activation of {sae.rho}")
+    print(
+        f"  reached {mean.mean():.4f}, units from {mean.min():.4f} to {mean.max():.4f}, {sae.dead_fraction_:.0%} dead"
+    )
+    print(f"  {np.mean(codes < 0.05):.0%} of the activations are below 0.05, {np.mean(codes > 0.5):.1%} above 0.5")
 
 
 def main():
@@ -79,7 +98,7 @@ def main():
     X, y = load_digits(return_X_y=True)
     best = compare_classifiers(X, y)
     score_anomalies(X / 16, y)
-    print_sparsity(best)
+    print_sparsity(best, X / 16)
     print(f"{time.perf_counter() - start:.0f} s")
 
 
