@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import _kernels as kernels
 from ._objective import FullBatchObjective, MiniBatchObjective, Objective, frozen, initial_parameters
 from ._solvers import Monitor, adam, lbfgs
-from ._threads import blas_threads
 from .exceptions import DataRangeWarning, HiddenUnitWarning
 
 DTYPES = [np.float64, np.float32]
@@ -22,7 +21,10 @@ DTYPES = [np.float64, np.float32]
 # A unit whose activations over the training rows span at most this part of the highest one counts as constant.
 CONSTANT_SPAN = 0.01
 
-# A fit that explains less of the variance than this has not learned anything worth having.
+# Where half of the units have a standard deviation below this part of their mean, no unit is ever clearly on or off.
+VARIATION = 0.25
+
+# A fit that explains less than this part of what noise would allow has not learned anything.
 LEARNED = 0.05
 
 
@@ -58,7 +60,7 @@ class BaseSparseAutoencoder(BaseEstimator):
         *,
         rho=0.1,
         beta=3.0,
-        alpha=3e-4,
+        alpha=1e-3,
         activation="sigmoid",
         output_activation="identity",
         tied_weights=False,
@@ -142,11 +144,9 @@ class BaseSparseAutoencoder(BaseEstimator):
             )
 
     def _train(self, X, warm):
-        rows = kernels.BLOCK_ROWS if self.solver == "lbfgs" else int(self.batch_size)
-        with blas_threads(min(len(X), rows), X.shape[1], self.n_components):
-            problem, objective = self._minimise(X, warm, check_random_state(self.random_state))
-        self._report_training(problem, objective.variance())
-        self._report_units(objective.lowest, objective.highest)
+        problem, objective = self._minimise(X, warm, check_random_state(self.random_state))
+        self._report_training(problem, objective)
+        self._report_units(objective)
 
     def _minimise(self, X, warm, rng):
         arch, reg = self._architecture(X.shape[1]), self._regularization()
@@ -162,10 +162,11 @@ class BaseSparseAutoencoder(BaseEstimator):
         monitor = Monitor(
             tol=self.tol, n_iter_no_change=self.n_iter_no_change, verbose=self.verbose, validation=validation
         )
+        monitor.start(theta)
         objective, result = self._solve(X, arch, reg, theta, monitor, rng)
         theta = result.theta if monitor.best_theta is None else monitor.best_theta
         self._finish(theta, objective, monitor)
-        return result.problem, objective
+        return monitor.rise() or result.problem, objective
 
     def _architecture(self, n_features):
         return kernels.Architecture(
@@ -212,6 +213,12 @@ class BaseSparseAutoencoder(BaseEstimator):
                 f"warm_start=True goes on from {self.encoder_coef_.shape[0]} fitted components, but "
                 f"n_components={arch.n_components}. Set warm_start=False to start anew."
             )
+        if self._functions != (self.activation, self.output_activation):
+            raise ValueError(
+                f"warm_start=True goes on from activation={self._functions[0]!r}, "
+                f"output_activation={self._functions[1]!r}, but they are now {self.activation!r} and "
+                f"{self.output_activation!r}. Set warm_start=False to start anew."
+            )
         parts = [self.encoder_coef_, self.decoder_coef_.T, self.encoder_intercept_, self.decoder_intercept_]
         if arch.tied:
             if not np.array_equal(parts[0], parts[1]):
@@ -228,17 +235,20 @@ class BaseSparseAutoencoder(BaseEstimator):
         W, V, b, c = (part.copy() for part in kernels.unpack(theta, objective.arch))
         self.encoder_coef_, self.encoder_intercept_ = W, b
         self.decoder_coef_, self.decoder_intercept_ = V.T, c
+        self._functions = self.activation, self.output_activation  # the code needs those of the fit, not later ones
         self.mean_activation_ = objective.mean.astype(theta.dtype)
         self.history_ = {name: np.array([row[name] for row in monitor.rows]) for name in monitor.rows[-1]}
         self.loss_ = float(self.history_["loss"][-1])
         self.n_iter_ = len(monitor.rows)
 
-    def _report_training(self, problem, variance):
+    def _report_training(self, problem, objective):
         """Warn of training that did not converge, or that converged to nothing."""
         if problem is not None:
             warnings.warn(problem + ".", ConvergenceWarning, stacklevel=6)
+        variance = objective.variance()
         explained = 1 - self.history_["reconstruction"][-1] / variance if variance > 0 else 1.0
-        if explained < LEARNED:
+        # Of data without structure, m components can explain the part m / d.
+        if explained < LEARNED * min(1, objective.arch.n_components / objective.arch.n_features):
             warnings.warn(
                 f"The fit explains {max(explained, 0):.1%} of the variance of X, hardly more than the mean row does. "
                 "Standardise X (very large, very small or very different features stall the training), lower alpha, "
@@ -247,15 +257,17 @@ class BaseSparseAutoencoder(BaseEstimator):
                 stacklevel=6,
             )
 
-    def _report_units(self, lowest, highest):
+    def _report_units(self, objective):
         """Set the shares of units that carry no information, and warn of them."""
         entry = kernels.ACTIVATIONS[self.activation]
+        lowest, highest = objective.lowest, objective.highest
         dead = highest <= entry.code.silent
         saturated = lowest >= entry.high - entry.code.silent
         constant = highest - lowest <= CONSTANT_SPAN * highest
         self.dead_fraction_, self.saturated_fraction_, self.constant_fraction_ = (
             float(np.mean(units)) for units in (dead, saturated, constant)
         )
+        variation = np.median(objective.deviation / np.maximum(objective.mean, np.finfo(float).tiny))
         if constant.all():
             problem = "The codes have collapsed: every hidden unit has the same activation for all training rows."
         elif (dead | saturated | constant).any():
@@ -264,9 +276,14 @@ class BaseSparseAutoencoder(BaseEstimator):
                 f"{saturated.sum()} saturated (always fully active), {(constant & ~dead & ~saturated).sum()} others "
                 "constant."
             )
+        elif variation < VARIATION:
+            problem = (
+                f"The code is not sparse: most units vary by less than {variation:.0%} around their mean activation, "
+                "as they do when the variance of X is small against the penalties."
+            )
         else:
             return
-        advice = "Standardise X, lower beta or alpha, raise rho, train longer, or use fewer components."
+        advice = "Standardise X, lower beta or alpha, change rho, train longer, or use fewer components."
         warnings.warn(f"{problem} {advice}", HiddenUnitWarning, stacklevel=6)
 
     # -- using the fit -----------------------------------------------------------------------------
@@ -278,15 +295,13 @@ class BaseSparseAutoencoder(BaseEstimator):
     def _encode(self, X):
         W, b = (frozen(part.astype(X.dtype, copy=False)) for part in (self.encoder_coef_, self.encoder_intercept_))
         H = np.empty((len(X), len(W)), X.dtype)
-        with blas_threads(min(len(X), kernels.BLOCK_ROWS), *W.shape):
-            kernels.encode(X, W, b, kernels.ACTIVATIONS[self.activation].kind, H)
+        kernels.encode(X, W, b, kernels.ACTIVATIONS[self._functions[0]].kind, H)
         return H
 
     def _decode(self, H):
         V, c = (frozen(part.astype(H.dtype, copy=False)) for part in (self.decoder_coef_.T, self.decoder_intercept_))
         X = np.empty((len(H), V.shape[1]), H.dtype)
-        with blas_threads(min(len(H), kernels.BLOCK_ROWS), *V.shape):
-            kernels.decode(frozen(H), V, c, kernels.OUTPUTS[self.output_activation].kind, X)
+        kernels.decode(frozen(H), V, c, kernels.OUTPUTS[self._functions[1]].kind, X)
         return X
 
     def _squared_error(self, X, per_feature):

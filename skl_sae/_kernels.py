@@ -6,9 +6,11 @@ function may only call compiled functions that live beside it.
 Conventions. X (n, d) rows; W (m, d) encoder weights; V (m, d) = transposed decoder weights, so that a tied model has
 V = W; b (m,), c (d,) biases; H (n, m) codes. All parameters live in one flat vector ``theta`` = [W, V, b, c] (tied:
 [W, b, c]), weights first, so that weight decay acts on a prefix. Weights ``w`` of the rows sum to one over the rows of
-a call. Sums over rows are kept in float64 whatever the dtype of the data. Scratch memory comes from the caller.
+a call. Losses and mean activations are summed in float64 whatever the dtype of the data. Scratch memory comes from the
+caller.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,8 +22,14 @@ from scipy.special import logit
 # Adding "contract" lets multiply-add fuse, "reassoc" lets sums run in vector lanes. Flags that assume away NaN or inf
 # are left out: a diverging fit has to be seen. error_model="numpy" drops a zero check per division that blocks
 # vectorisation.
-_jit = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-_jit_sum = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
+_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+try:
+    njit(**_OPTIONS)(lambda: None)
+except RuntimeError as error:  # numba found no folder that it may write to
+    warnings.warn(f"Compiled code cannot be kept on disk, so every process compiles anew: {error}", stacklevel=2)
+    _OPTIONS["cache"] = False
+_jit = njit(**_OPTIONS, fastmath={"contract"})
+_jit_sum = njit(**_OPTIONS, fastmath={"contract", "reassoc"})
 
 IDENTITY, SIGMOID, RELU = range(3)
 BERNOULLI, POISSON = range(2)
@@ -55,8 +63,13 @@ OUTPUTS = {
 }
 ACTIVATIONS = {name: entry for name, entry in OUTPUTS.items() if entry.code is not None}
 
-# The rows that are worked on together: enough for GEMM to run at full speed, few enough to stay in cache.
+# The most rows that are worked on together: enough for GEMM to run at full speed, few enough to stay in cache.
 BLOCK_ROWS = 1024
+
+# Multiply-adds up to which OpenBLAS computes a product in the calling thread. Small models are taken in blocks of rows
+# below it: the threads of a BLAS wait by spinning, which on a busy machine costs more than small products themselves.
+SERIAL_PRODUCT = 2**18
+FEWEST_ROWS = 32  # with fewer rows a product is no longer efficient
 
 # Below this part of its target (and likewise of 1 - rho at the upper end) the divergence goes on as its tangent: value
 # and slope stay finite and keep pointing towards rho.
@@ -83,9 +96,9 @@ class Regularization(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Scratch memory of one evaluation; ``block`` is the number of rows worked on at a time."""
+    """Scratch memory of one evaluation; ``block`` stands for the number of rows worked on at a time."""
 
-    code: np.ndarray  # (n, m) for `evaluate`, (block, m) for the others
+    code: np.ndarray  # (n, m) where there is a gradient, else (block, m)
     residual: np.ndarray  # (block, d)
     delta: np.ndarray  # (block, m)
     product: np.ndarray  # (m, d)
@@ -110,7 +123,9 @@ class AdamState(NamedTuple):
 
 def _exp(x):
     """e^x without the overflow: x is limited to the range where the result is a normal number."""
-    return np.exp(x)
+    # This body runs only where compilation is switched off.
+    low, high = (-87.0, 88.0) if isinstance(x, np.float32) else (-708.0, 709.0)
+    return np.exp(np.clip(x, low, high))
 
 
 @register_jitable
@@ -192,16 +207,21 @@ def _derivative(kind, y, one, zero):
 @_jit
 def divergence(kind, rho, mean):
     """KL(rho || mean) and its derivative by ``mean``, both finite for every finite ``mean``."""
-    low = GUARD * rho
-    high = 1 - GUARD * (1 - rho) if kind == BERNOULLI else np.inf
-    p = low if mean < low else (high if mean > high else mean)
+    low = max(GUARD * rho, 1e-300)
+    p = low if mean < low else mean
     if kind == BERNOULLI:
-        value = rho * np.log(rho / p) + (1 - rho) * np.log((1 - rho) / (1 - p))
-        slope = (1 - rho) / (1 - p) - rho / p
+        q, low = 1 - p, max(GUARD * (1 - rho), 1e-300)  # q = 1 - p: its last digits count where p is near 1
+        if q < low:
+            p, q = 1 - low, low
+        value = rho * np.log(rho / p) + (1 - rho) * np.log((1 - rho) / q)
+        slope = (1 - rho) / q - rho / p
+        beyond = (1 - q) - mean if q == low else p - mean
     else:
         value = rho * np.log(rho / p) - rho + p
         slope = 1 - rho / p
-    return value + slope * (mean - p), slope
+        beyond = p - mean
+    value -= slope * beyond
+    return (0.0 if value < 0 else value), slope  # rounding may leave it a little below zero
 
 
 # -- forward ---------------------------------------------------------------------------------------
@@ -222,19 +242,28 @@ def _affine(inputs, weights, bias, kind, out):
     activate(kind, out)
 
 
+@register_jitable
+def block_rows(n, d, m):
+    """How many of n rows to multiply at a time with a matrix of d x m."""
+    serial = SERIAL_PRODUCT // (d * m)
+    return max(1, min(n, BLOCK_ROWS, serial if serial >= FEWEST_ROWS else BLOCK_ROWS))
+
+
 @_jit
 def encode(X, W, b, kind, out):
     """Codes of all rows of X into ``out`` (n, m), block by block."""
-    for start in range(0, X.shape[0], BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, X.shape[0])
+    block = block_rows(X.shape[0], W.shape[0], W.shape[1])
+    for start in range(0, X.shape[0], block):
+        stop = min(start + block, X.shape[0])
         _affine(X[start:stop], W.T, b, kind, out[start:stop])
 
 
 @_jit
 def decode(H, V, c, kind, out):
     """Reconstructions of all rows of H into ``out`` (n, d), block by block."""
-    for start in range(0, H.shape[0], BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, H.shape[0])
+    block = block_rows(H.shape[0], V.shape[0], V.shape[1])
+    for start in range(0, H.shape[0], block):
+        stop = min(start + block, H.shape[0])
         _affine(H[start:stop], V, c, kind, out[start:stop])
 
 
@@ -384,10 +413,11 @@ def _add_decay(theta, arch, alpha, gradient):
 
 
 @_jit
-def evaluate_gradient(theta, arch, reg, X, w, work):
-    """The three terms of L over all rows of X; the gradient goes into ``work.gradient``.
+def _both_passes(theta, arch, reg, X, target, w, work):
+    """Reconstruction error and sparsity term; their gradient goes into ``work.gradient``.
 
-    Two passes, because the slope of the sparsity term needs the codes of all rows: ``work.code`` keeps them.
+    Two passes over blocks, because the slope of the sparsity term needs the codes of all rows: ``work.code`` keeps
+    them.
     """
     n, block = X.shape[0], work.residual.shape[0]
     work.mean[:] = 0
@@ -398,55 +428,61 @@ def evaluate_gradient(theta, arch, reg, X, w, work):
     reconstruction = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        rows, H = X[start:stop], work.code[start:stop]
-        reconstruction += gradient_pass(theta, arch, rows, rows, w[start:stop], H, work, start == 0)
+        rows, H = slice(start, stop), work.code[start:stop]
+        reconstruction += gradient_pass(theta, arch, X[rows], target[rows], w[rows], H, work, start == 0)
+    return reconstruction, sparsity
+
+
+@_jit
+def evaluate_gradient(theta, arch, reg, X, w, work):
+    """The three terms of L over all rows of X; the gradient goes into ``work.gradient``."""
+    reconstruction, sparsity = _both_passes(theta, arch, reg, X, X, w, work)
     _add_decay(theta, arch, reg.alpha, work.gradient)
     return reconstruction, sparsity, reg.alpha * _weight_norm(theta, arch)
 
 
 @_jit
-def evaluate(theta, arch, reg, X, w, work, lowest, highest):
-    """The three terms of L over all rows of X in one pass, and the range (m,), (m,) of each unit's activation."""
+def evaluate(theta, arch, reg, X, w, work, lowest, highest, square):
+    """The three terms of L over all rows of X in one pass; range and mean square (m,) of each unit's activation."""
     n, block = X.shape[0], work.residual.shape[0]
     work.mean[:] = 0
     lowest[:] = np.inf
     highest[:] = -np.inf
+    square[:] = 0
     reconstruction = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         H = work.code[: stop - start]
         code_pass(theta, arch, X[start:stop], w[start:stop], H, work.mean)
-        _widen_range(H, lowest, highest)
+        _widen_range(H, w[start:stop], lowest, highest, square)
         reconstruction += loss_pass(theta, arch, X[start:stop], w[start:stop], H, work)
     sparsity = sparsity_term(reg, work.mean, work.slope)
     return reconstruction, sparsity, reg.alpha * _weight_norm(theta, arch)
 
 
 @_jit
-def _widen_range(H, lowest, highest):
+def _widen_range(H, w, lowest, highest, square):
     for i in range(H.shape[0]):
         for j in range(H.shape[1]):
+            square[j] += w[i] * np.float64(H[i, j]) * np.float64(H[i, j])
             lowest[j] = min(lowest[j], H[i, j])
             highest[j] = max(highest[j], H[i, j])
 
 
-# -- mini-batches
-# --------------------------------------------------------------------------------------------------------
+# -- mini-batches ------------------------------------------------------------------------------------
 
 
 @_jit
-def _adam_range(theta, gradient, state, start, stop, decay, step, scale):
+def _adam_range(theta, gradient, first, second, state, decay, step, scale):
     dtype = theta.dtype.type
     b1, b2, eps = dtype(state.beta_1), dtype(state.beta_2), dtype(state.epsilon)
     c1, c2 = dtype(1 - state.beta_1), dtype(1 - state.beta_2)
     step, scale, decay = dtype(step), dtype(scale), dtype(decay)
-    for i in range(start, stop):
+    for i in range(theta.size):
         g = gradient[i] + decay * theta[i]
-        first = b1 * state.first[i] + c1 * g
-        second = b2 * state.second[i] + c2 * g * g
-        state.first[i] = first
-        state.second[i] = second
-        theta[i] -= step * first / (scale * np.sqrt(second) + eps)
+        first[i] = b1 * first[i] + c1 * g
+        second[i] = b2 * second[i] + c2 * g * g
+        theta[i] -= step * first[i] / (scale * np.sqrt(second[i]) + eps)
 
 
 @_jit
@@ -457,9 +493,10 @@ def adam_update(theta, arch, gradient, state, t, decay):
     """
     step = state.learning_rate / (1 - state.beta_1**t)
     scale = 1 / np.sqrt(1 - state.beta_2**t)
-    n_weights = count_weights(arch)
-    _adam_range(theta, gradient, state, 0, n_weights, decay, step, scale)
-    _adam_range(theta, gradient, state, n_weights, theta.size, 0.0, step, scale)
+    n = count_weights(arch)
+    first, second = state.first, state.second
+    _adam_range(theta[:n], gradient[:n], first[:n], second[:n], state, decay, step, scale)
+    _adam_range(theta[n:], gradient[n:], first[n:], second[n:], state, 0.0, step, scale)
 
 
 @_jit
@@ -483,30 +520,34 @@ def _corrupt(target, noise, rng, out):
             out[i, k] = target[i, k] + noise * rng.standard_normal()
 
 
+@register_jitable
+def count_batches(n, batch_size):
+    return -(-n // batch_size)
+
+
 @_jit
 def adam_epoch(theta, arch, reg, X, w, order, state, t, noise, rng, batch, work, epoch_mean):
     """One pass over the rows in the given order, one Adam step a batch.
 
-    ``batch`` is (rows (B, d), corrupted rows (B or 0, d), weights (B,)). Returns the reconstruction error averaged over
-    the batches as they were met, the sparsity term of the mean activation over the epoch, which goes into
-    ``epoch_mean``, and the weight decay at the end. A batch that is not finite ends the epoch.
+    ``batch`` is (rows (B, d), corrupted rows (B or 0, d), weights (B,)). The rows are dealt out evenly, so that no
+    batch is much smaller than B. Returns the reconstruction error averaged over the batches as they were met, the sparsity
+    term of the mean activation over the epoch, which goes into ``epoch_mean``, and the weight decay at the end. A
+    batch that is not finite ends the epoch.
     """
     rows, corrupted, weights = batch
     decay = _decay_slope(arch, reg.alpha)
+    n_batches = count_batches(order.size, rows.shape[0])
     epoch_mean[:] = 0
     reconstruction = 0.0
-    for start in range(0, order.size, rows.shape[0]):
-        size = min(rows.shape[0], order.size - start)
-        target, batch_w, H = rows[:size], weights[:size], work.code[:size]
-        share = _gather(X, w, order[start : start + size], target, batch_w)
+    for k in range(n_batches):
+        start, stop = k * order.size // n_batches, (k + 1) * order.size // n_batches
+        target, batch_w = rows[: stop - start], weights[: stop - start]
+        share = _gather(X, w, order[start:stop], target, batch_w)
         inputs = target
         if noise > 0:
-            inputs = corrupted[:size]
+            inputs = corrupted[: stop - start]
             _corrupt(target, noise, rng, inputs)
-        work.mean[:] = 0
-        code_pass(theta, arch, inputs, batch_w, H, work.mean)
-        sparsity = sparsity_term(reg, work.mean, work.slope)
-        error = gradient_pass(theta, arch, inputs, target, batch_w, H, work, True)
+        error, sparsity = _both_passes(theta, arch, reg, inputs, target, batch_w, work)
         reconstruction += share * error
         for j in range(epoch_mean.size):
             epoch_mean[j] += share * work.mean[j]

@@ -96,12 +96,14 @@ class Objective:
         self.X, self.arch, self.reg = frozen(X), arch, reg
         self.weights = frozen(np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64))
         self.lowest, self.highest = np.empty((2, arch.n_components), dtype=X.dtype)
-        self._work = self._workspace(min(X.shape[0], kernels.BLOCK_ROWS))
+        self._square = np.empty(arch.n_components)
+        self._work = self._workspace()
 
-    def _workspace(self, block_rows, code_rows=None):
+    def _workspace(self, code_rows=0):
+        block_rows = kernels.block_rows(len(self.X), self.arch.n_features, self.arch.n_components)
         d, m, dtype = self.arch.n_features, self.arch.n_components, self.X.dtype
         return kernels.Workspace(
-            code=np.empty((code_rows or block_rows, m), dtype),
+            code=np.empty((max(code_rows, block_rows), m), dtype),
             residual=np.empty((block_rows, d), dtype),
             delta=np.empty((block_rows, m), dtype),
             product=np.empty((m, d), dtype),
@@ -115,6 +117,11 @@ class Objective:
         """Mean activation (m,) of the hidden units at the last evaluation."""
         return self._work.mean
 
+    @property
+    def deviation(self):
+        """Standard deviation (m,) of the units' activations at the last call of `evaluate`."""
+        return np.sqrt(np.maximum(self._square - self.mean**2, 0))
+
     def variance(self):
         """Error of the best constant reconstruction, the mean row."""
         blocks = list(gen_batches(len(self.X), kernels.BLOCK_ROWS))
@@ -124,7 +131,7 @@ class Objective:
     def evaluate(self, theta):
         """L at theta; leaves ``mean``, ``lowest`` and ``highest`` activation of every unit."""
         terms = kernels.evaluate(
-            theta, self.arch, self.reg, self.X, self.weights, self._work, self.lowest, self.highest
+            theta, self.arch, self.reg, self.X, self.weights, self._work, self.lowest, self.highest, self._square
         )
         return Evaluation.of(terms, self.mean, theta)
 
@@ -132,8 +139,8 @@ class Objective:
 class FullBatchObjective(Objective):
     """L and its gradient over all rows at once."""
 
-    def _workspace(self, block_rows):
-        return super()._workspace(block_rows, code_rows=self.X.shape[0])
+    def _workspace(self):
+        return super()._workspace(code_rows=len(self.X))
 
     def evaluate_gradient(self, theta):
         """L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
@@ -155,18 +162,19 @@ class MiniBatchObjective(Objective):
     """
 
     def __init__(self, X, weights, arch, reg, *, batch_size, noise, rng):
+        self.n_rows = len(X)
+        self.n_batches = kernels.count_batches(len(X), batch_size)
+        self._size = kernels.count_batches(len(X), self.n_batches)  # of the largest batch
         super().__init__(X, weights, arch, reg)
-        size = min(batch_size, X.shape[0])
-        if size > kernels.BLOCK_ROWS:
-            self._work = self._workspace(size)
         self._batch = (
-            np.empty((size, arch.n_features), X.dtype),
-            np.empty((size if noise else 0, arch.n_features), X.dtype),
-            np.empty(size, np.float64),
+            np.empty((self._size, arch.n_features), X.dtype),
+            np.empty((self._size if noise else 0, arch.n_features), X.dtype),
+            np.empty(self._size, np.float64),
         )
         self._noise, self._rng = float(noise), rng
-        self.n_rows = X.shape[0]
-        self.n_batches = -(-X.shape[0] // size)
+
+    def _workspace(self):
+        return super()._workspace(code_rows=self._size)
 
     def adam_epoch(self, theta, state, t, order):
         """One Adam step (t + 1, t + 2, …) for every batch of rows in the given order, in place.

@@ -7,6 +7,9 @@ from scipy.optimize import minimize
 
 from ._kernels import AdamState
 
+# A loss at the end that is so many times the lowest one was not settling: the steps are too large.
+RISE = 1.3
+
 
 class Result(NamedTuple):
     """Where a solver ended; ``problem`` says why it did not converge, None if it did."""
@@ -37,6 +40,12 @@ class Monitor:
         self.best_theta, self._best_iteration = None, None
         self.rows = []
 
+    def start(self, theta):
+        """Take note of the parameters to start from: with early stopping they may turn out to be the best."""
+        if self._validation is not None:
+            self._lowest = self._validation.evaluate(theta).loss
+            self.best_theta, self._best_iteration = theta.copy(), 0
+
     def __call__(self, theta, evaluation):
         """Take note of an iteration; True if it should be the last one."""
         row = self.row(theta, evaluation)
@@ -64,7 +73,7 @@ class Monitor:
     def rise(self):
         """What to say of a loss that stopped falling because it rose; None if it settled, or if the best is kept."""
         last = self.rows[-1]["loss"]
-        if self._validation is not None or last <= 1.1 * self._lowest:
+        if self._validation is not None or last <= RISE * self._lowest:
             return None
         return f"The loss rose from {self._lowest:.6g} to {last:.6g}; lower learning_rate_init"
 
@@ -73,7 +82,7 @@ class Monitor:
         row = self.row(theta, evaluation)
         self.rows = [*self.rows[:-1], row]
         if self._verbose:
-            kept = f", weights of iteration {self._best_iteration}" if self._best_iteration else ""
+            kept = f", weights of iteration {self._best_iteration}" if self._best_iteration is not None else ""
             _print_row(f"fitted after {len(self.rows)} iterations{kept}", row)
 
 
@@ -141,5 +150,5 @@ def adam(objective, theta, monitor, *, max_iter, learning_rate, rng, shuffle):
             rng.shuffle(order)
         evaluation = objective.adam_epoch(theta, state, epoch * objective.n_batches, order)
         if monitor(theta, evaluation):
-            return Result(theta, monitor.rise())
+            return Result(theta, None)
     return Result(theta, f"Adam reached max_iter={max_iter} epochs before the loss settled; increase max_iter or tol")

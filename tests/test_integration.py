@@ -76,7 +76,12 @@ def test_pipeline_encodes_scores_and_inverts(cancer):
 
 def test_two_layers_in_a_pipeline():
     X, y = load_digits(return_X_y=True)
-    pipeline = make_pipeline(MinMaxScaler(), small(n_components=64), small(n_components=32), LogisticRegression())
+    pipeline = make_pipeline(
+        MinMaxScaler(),
+        small(n_components=64, max_iter=100),
+        small(n_components=32, max_iter=100),
+        LogisticRegression(C=10),
+    )
     assert pipeline.fit(X, y).score(X, y) > 0.8
     assert pipeline[:-1].get_feature_names_out().shape == (32,)
 

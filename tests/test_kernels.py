@@ -79,11 +79,13 @@ def test_divergence_is_the_formula(activation, rho):
 
 
 @pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
-@pytest.mark.parametrize("rho", [1e-6, 0.1, 0.9])
+@pytest.mark.parametrize("rho", [1e-200, 1e-6, 0.1, 0.9, 1 - 1e-11])
 def test_divergence_is_finite_and_points_to_rho_at_the_ends(activation, rho):
     entry = kernels.ACTIVATIONS[activation]
     highest = min(entry.high, 1e12)
-    for mean in [0.0, 1e-300, 1e-12 * rho, highest * (1 - 1e-12), highest]:
+    for mean in [0.0, 1e-30 * rho, 1e-12 * rho, highest * (1 - 1e-12), highest]:
+        if mean == rho:
+            continue
         value, slope = kernels.divergence(entry.code.divergence, rho, mean)
         assert np.isfinite(value)
         assert value > 0
@@ -101,6 +103,30 @@ def test_divergence_is_smooth_where_the_guard_begins(activation):
         step = edge * 1e-9 if edge < 0.5 else 1e-15
         below, above = (np.array(kernels.divergence(kind, rho, edge + s)) for s in (-step, step))
         np.testing.assert_allclose(below, above, rtol=1e-6)
+
+
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+def test_divergence_goes_on_as_its_tangent(activation):
+    entry, rho = kernels.ACTIVATIONS[activation], 0.1
+    value, slope = reference.DIVERGENCE[activation]
+    edges = [(1e-6 * rho, 1e-8 * rho), (1e-6 * rho, 0.0)]
+    if entry.high == 1:
+        edges += [(1 - 1e-6 * (1 - rho), 1 - 1e-8 * (1 - rho)), (1 - 1e-6 * (1 - rho), 1.0)]
+    for edge, mean in edges:
+        expected = value(rho, edge) + slope(rho, edge) * (mean - edge), slope(rho, edge)
+        np.testing.assert_allclose(kernels.divergence(entry.code.divergence, rho, mean), expected, rtol=1e-9)
+
+
+def test_kernels_are_cached_and_release_the_gil():
+    for kernel in (kernels.evaluate, kernels.evaluate_gradient, kernels.adam_epoch, kernels.encode, kernels.decode):
+        assert kernel.targetoptions["nogil"]
+        assert kernel.stats.cache_path
+
+
+@pytest.mark.parametrize(("d", "m", "block"), [(1, 1, 1024), (64, 64, 64), (64, 128, 32), (784, 256, 1024)])
+def test_small_products_stay_below_the_threads_of_the_blas(d, m, block):
+    assert kernels.block_rows(10**6, d, m) == block
+    assert kernels.block_rows(3, d, m) == 3
 
 
 # -- objective -------------------------------------------------------------------------------------
@@ -191,8 +217,7 @@ def test_encode_and_decode_agree_with_the_reference(activation, output, dtype, r
     np.testing.assert_allclose(Y, model.decode(expected), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
-# -- mini-batches
-# --------------------------------------------------------------------------------------------------------
+# -- mini-batches ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -200,7 +225,7 @@ def test_encode_and_decode_agree_with_the_reference(activation, output, dtype, r
 @pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
 def test_adam_epoch_agrees_with_the_reference(activation, output, tied, noise, dtype, rng):
     model = random_model(rng, activation, output, tied)
-    n, batch_size = 50, 16  # three whole batches and a rest
+    n, batch_size = 50, 16  # four batches of 12 and 13
     X, weights, order = random_rows(rng, n, 7, dtype), rng.uniform(0.5, 1, size=n), rng.permutation(n)
     objective = MiniBatchObjective(
         X, weights, *settings(model), batch_size=batch_size, noise=noise, rng=np.random.default_rng(5)
@@ -211,8 +236,8 @@ def test_adam_epoch_agrees_with_the_reference(activation, output, tied, noise, d
 
     noise_rng, first, second = np.random.default_rng(5), 0.0, 0.0
     rows, reconstruction, mean = X.astype(np.float64), 0.0, 0.0
-    for t, start in enumerate(range(0, n, batch_size), start=1):
-        batch = order[start : start + batch_size]
+    for t in range(1, 5):
+        batch = order[(t - 1) * n // 4 : t * n // 4]
         inputs = rows[batch] + noise * noise_rng.standard_normal((len(batch), 7)) if noise else rows[batch]
         w = weights[batch] / weights.sum()
         error = np.sum((model.decode(model.encode(inputs)) - rows[batch]) ** 2, axis=1)
@@ -228,6 +253,19 @@ def test_adam_epoch_agrees_with_the_reference(activation, output, tied, noise, d
     assert evaluation.sparsity == pytest.approx(sparsity, rel=rtol)
     assert evaluation.weight_decay == pytest.approx(model.terms(rows).weight_decay, rel=rtol)
     assert evaluation.mean_activation == pytest.approx(mean.mean(), rel=rtol)
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(10, 100), (100, 100), (101, 100), (1701, 100), (7, 3), (5, 1)])
+def test_batches_are_of_nearly_equal_size(n, batch_size, rng):
+    """A short batch would take a full step with the mean activation of a few rows."""
+    model = random_model(rng, "sigmoid", "identity", False)
+    X = random_rows(rng, n, 7)
+    objective = MiniBatchObjective(X, np.ones(n), *settings(model), batch_size=batch_size, noise=0.0, rng=rng)
+    bounds = [k * n // objective.n_batches for k in range(objective.n_batches + 1)]
+    sizes = np.diff(bounds)
+    assert sizes.sum() == n
+    assert sizes.max() <= batch_size
+    assert sizes.max() - sizes.min() <= 1
 
 
 def test_one_batch_may_be_larger_than_a_block(rng):

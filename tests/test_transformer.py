@@ -14,7 +14,8 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from skl_sae import DataRangeWarning, DivergenceError, HiddenUnitWarning, SparseAutoencoderTransformer
 from skl_sae._kernels import ACTIVATIONS, OUTPUTS
@@ -204,7 +205,7 @@ def test_adam_program_of_the_mission(load_data, capsys):
     """784-256-784, sigmoid, rho = 0.1, beta = 3, mini-batches of 100, with a report as it goes."""
     X = load_data("mnist")["X_train"][:5000].reshape(5000, -1) / np.float32(255)
     sae = SparseAutoencoderTransformer(
-        256, rho=0.1, beta=3, output_activation="sigmoid", solver="adam", max_iter=8, random_state=0, verbose=1
+        256, rho=0.1, beta=3, alpha=0, output_activation="sigmoid", solver="adam", max_iter=8, random_state=0, verbose=1
     ).fit(X)
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 9
@@ -322,6 +323,49 @@ def test_a_perfect_start_is_one_iteration():
     assert len(sae.history_["loss"]) == sae.n_iter_
 
 
+@quiet
+def test_without_shuffle_the_rows_are_met_in_order(digits):
+    """Two batches, full ones: the order inside a batch does not count, the order of the batches does."""
+    settings = dict(solver="adam", batch_size=100, max_iter=1)
+    swapped = np.concatenate([digits[100:200], digits[:100]])
+    inside = np.concatenate([digits[:100][::-1], digits[100:200][::-1]])
+    plain, same, other = (
+        short(shuffle=False, **settings).fit(X).encoder_coef_ for X in (digits[:200], inside, swapped)
+    )
+    np.testing.assert_allclose(same, plain, rtol=1e-6)
+    assert np.abs(other - plain).max() > 1e-5
+    assert np.abs(short(shuffle=True, **settings).fit(digits[:200]).encoder_coef_ - plain).max() > 1e-5
+
+
+@quiet
+def test_one_more_row_does_not_spoil_adam():
+    """A rest of one row would take a step with the mean activation of that row."""
+    X = StandardScaler().fit_transform(load_digits().data)
+    even, odd = (
+        SparseAutoencoderTransformer(64, activation="relu", solver="adam", max_iter=60, random_state=0).fit(X[:n]).loss_
+        for n in (1700, 1701)
+    )
+    assert odd < 1.1 * even
+
+
+@quiet
+def test_early_stopping_keeps_the_start_if_that_was_best(digits):
+    sae = SparseAutoencoderTransformer(16, solver="adam", early_stopping=True, random_state=0, max_iter=200).fit(digits)
+    before = sae.encoder_coef_
+    sae.set_params(warm_start=True, learning_rate_init=5.0, max_iter=5).fit(digits)
+    np.testing.assert_array_equal(sae.encoder_coef_, before)
+
+
+@quiet
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_small_fits_do_not_depend_on_the_threads_of_the_blas(digits, solver):
+    fits = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            fits.append(SparseAutoencoderTransformer(64, solver=solver, max_iter=20, random_state=0).fit(digits))
+    assert_same_fit(*fits)
+
+
 # -- health of the units, divergence ---------------------------------------------------------------
 
 
@@ -340,6 +384,18 @@ def test_dead_units_are_reported(digits):
     with pytest.warns(HiddenUnitWarning, match="Of 8 hidden units, 3 are dead .* 0 others"):
         sae.fit(digits)
     assert sae.dead_fraction_ == 3 / 8
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_dense_code_is_reported():
+    with pytest.warns(HiddenUnitWarning, match="The code is not sparse.*Standardise X"):
+        SparseAutoencoderTransformer(random_state=0).fit(MinMaxScaler().fit_transform(load_breast_cancer().data))
+
+
+@pytest.mark.filterwarnings("error")
+def test_noise_explained_as_well_as_it_can_be_does_not_warn():
+    X = np.random.default_rng(0).normal(size=(500, 50))
+    SparseAutoencoderTransformer(1, random_state=0).fit(X)
 
 
 @quiet
@@ -375,9 +431,11 @@ def test_a_learning_rate_that_is_too_large_diverges_loudly(digits):
 @pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning")
 def test_a_loss_that_rises_warns(digits):
     sae = short(solver="adam", max_iter=1000, tol=1e-2, activation="relu").fit(digits)
-    sae.set_params(learning_rate_init=0.01, warm_start=True, batch_size=10**6, max_iter=30)
-    with pytest.warns(ConvergenceWarning, match="The loss rose from .*; lower learning_rate_init"):
+    sae.set_params(learning_rate_init=0.1, warm_start=True, batch_size=10**6, max_iter=2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         sae.fit(digits)
+    assert any(re.search("The loss rose from .*; lower learning_rate_init", str(w.message)) for w in caught)
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "relu"])
@@ -547,6 +605,28 @@ def test_fits_in_threads_are_those_of_a_row(digits, solver):
         for (sae, scores), (expected, expected_scores) in zip(pool.map(fit, [0, 1, 2, 3] * 3), serial * 3, strict=True):
             assert_same_fit(sae, expected)
             np.testing.assert_array_equal(scores, expected_scores)
+
+
+@quiet
+@pytest.mark.parametrize("X", [np.full((5, 3), 1e300), np.array([[np.nan, 1], [1, 1]])])
+def test_a_failed_first_fit_leaves_nothing_behind(X):
+    sae = SparseAutoencoderTransformer(beta=0)
+    X = X * np.random.default_rng(0).choice([-1, 1], X.shape)
+    before = dict(vars(sae))
+    with pytest.raises(ValueError, match=r"NaN|diverged"):
+        sae.fit(X)
+    assert vars(sae) == before
+
+
+@quiet
+def test_a_failed_refit_leaves_what_the_earlier_fit_computes(digits):
+    sae = short().fit(digits)
+    expected = sae.transform(digits)
+    with pytest.raises(ValueError, match="NaN"):
+        sae.set_params(activation="relu", output_activation="relu").fit(np.full((3, 2), np.nan))
+    np.testing.assert_array_equal(sae.transform(digits), expected)
+    with pytest.raises(ValueError, match=r"activation='sigmoid'.*they are now 'relu'"):
+        sae.set_params(warm_start=True).fit(digits)
 
 
 @quiet
