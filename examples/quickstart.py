@@ -86,7 +86,7 @@ def score_anomalies(X, y):
 
 def print_sparsity(sae, X):
     mean, codes = sae.mean_activation_, sae.transform(X)
-    print(f"sparsity: asked for a mean activation of {sae.rho}")
+    print(f"sparsity: asked for a mean activation of {sae.rho}, with beta = {sae.beta}")
     print(
         f"  reached {mean.mean():.4f}, units from {mean.min():.4f} to {mean.max():.4f}, {sae.dead_fraction_:.0%} dead"
     )

@@ -530,9 +530,9 @@ def adam_epoch(theta, arch, reg, X, w, order, state, t, noise, rng, batch, work,
     """One pass over the rows in the given order, one Adam step a batch.
 
     ``batch`` is (rows (B, d), corrupted rows (B or 0, d), weights (B,)). The rows are dealt out evenly, so that no
-    batch is much smaller than B. Returns the reconstruction error averaged over the batches as they were met, the sparsity
-    term of the mean activation over the epoch, which goes into ``epoch_mean``, and the weight decay at the end. A
-    batch that is not finite ends the epoch.
+    batch is much smaller than B. Returns the reconstruction error averaged over the batches as they were met, the
+    sparsity term of the mean activation over the epoch, which goes into ``epoch_mean``, and the weight decay at the
+    end. A batch that is not finite ends the epoch.
     """
     rows, corrupted, weights = batch
     decay = _decay_slope(arch, reg.alpha)
