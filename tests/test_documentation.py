@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
 from pathlib import Path
@@ -38,8 +39,9 @@ def test_readme():
 
 def test_every_parameter_is_documented():
     estimator = skl_sae.SparseAutoencoderTransformer
+    text = inspect.getdoc(estimator)
     for name in estimator().get_params():
-        assert re.search(rf"^    {name} : ", estimator.__doc__, flags=re.MULTILINE), name
+        assert re.search(rf"^{name} : ", text, flags=re.MULTILINE), name
         assert name in estimator._parameter_constraints
 
 
