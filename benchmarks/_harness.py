@@ -93,10 +93,11 @@ class Report:
         matplotlib.use("agg")
         import matplotlib.pyplot as plt
 
+        tables = [table for table in self.tables if "ratio" in table["rows"][0]]
         figure, axes = plt.subplots(
-            len(self.tables), figsize=(8, 1 + 1.6 * len(self.tables)), squeeze=False, layout="constrained"
+            len(tables), figsize=(8, 1 + 1.6 * len(tables)), squeeze=False, layout="constrained"
         )
-        for axis, table in zip(axes.flat, self.tables, strict=True):
+        for axis, table in zip(axes.flat, tables, strict=True):
             names = [row["name"] for row in table["rows"]]
             axis.barh(names, [row["ratio"] for row in table["rows"]], color=["C0"] + ["0.7"] * (len(names) - 1))
             axis.invert_yaxis()
