@@ -68,8 +68,8 @@ def pytorch(X, m, batch_size, output, epochs, fused):
 def mlp(X, m, batch_size, epochs):
     def run():
         MLPRegressor(
-            hidden_layer_sizes=(m,), activation="logistic", batch_size=batch_size, max_iter=epochs, tol=0, n_iter_no_change=epochs + 1,
-            alpha=ALPHA, random_state=0,
+            hidden_layer_sizes=(m,), activation="logistic", batch_size=batch_size, max_iter=epochs, tol=0,
+            n_iter_no_change=epochs + 1, alpha=ALPHA, random_state=0,
         ).fit(X, X)  # fmt: skip
 
     return run
