@@ -6,7 +6,7 @@ class DivergenceError(ValueError):
 
 
 class HiddenUnitWarning(UserWarning):
-    """Some hidden units carry no information: dead, saturated, or constant over the training rows."""
+    """Hidden units carry no information (dead, saturated, constant on the training rows), or most hardly vary."""
 
 
 class DataRangeWarning(UserWarning):

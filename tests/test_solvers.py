@@ -4,6 +4,7 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
+from scipy.optimize import OptimizeResult
 
 from skl_sae._solvers import Monitor, lbfgs
 
@@ -63,13 +64,9 @@ def test_a_rise_is_told():
 
 
 class Bowl:
-    """A quadratic, evaluated at another point last: the callback has to notice."""
-
-    def __init__(self):
-        self.asked = []
+    """A quadratic with its minimum at 3."""
 
     def evaluate_gradient(self, theta):
-        self.asked.append(theta.copy())
         return Evaluation(float(np.sum((theta - 3) ** 2))), 2 * (theta - 3)
 
 
@@ -87,3 +84,19 @@ def test_lbfgs_tells_the_monitor_of_the_accepted_points(dtype):
     np.testing.assert_allclose(found.theta, 3, rtol=1e-6)
     for theta, evaluation in seen:
         assert evaluation.loss == pytest.approx(Bowl().evaluate_gradient(theta)[0].loss)
+
+
+def test_lbfgs_evaluates_again_where_the_accepted_point_was_not_the_last(monkeypatch):
+    """SciPy evaluates the accepted point last today; the history must not depend on it."""
+    accepted, other = np.full(2, 1.0), np.full(2, 5.5)
+
+    def minimise(function, x, callback, **kwargs):
+        loss, _ = function(accepted)
+        function(other)
+        callback(OptimizeResult(x=accepted, fun=loss))
+        return OptimizeResult(x=accepted, status=0, message="")
+
+    monkeypatch.setattr("skl_sae._solvers.minimize", minimise)
+    losses = []
+    lbfgs(Bowl(), np.zeros(2), lambda theta, evaluation: losses.append(evaluation.loss), max_iter=1)
+    assert losses == [8.0]
