@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _kernels as kernels
-from ._objective import FullBatchObjective, MiniBatchObjective, Objective, frozen, initial_parameters
+from ._objective import FullBatchObjective, MiniBatchObjective, Objective, centre, frozen, initial_parameters
 from ._solvers import Monitor, adam, lbfgs
 from .exceptions import DataRangeWarning, HiddenUnitWarning
 
@@ -43,6 +43,7 @@ class BaseSparseAutoencoder(BaseEstimator):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "shuffle": ["boolean"],
+        "adam_start": [Interval(Integral, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -68,6 +69,7 @@ class BaseSparseAutoencoder(BaseEstimator):
         batch_size=100,
         learning_rate_init=1e-3,
         shuffle=True,
+        adam_start=0,
         max_iter=1000,
         tol=5e-3,
         n_iter_no_change=10,
@@ -89,6 +91,7 @@ class BaseSparseAutoencoder(BaseEstimator):
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.shuffle = shuffle
+        self.adam_start = adam_start
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -144,8 +147,8 @@ class BaseSparseAutoencoder(BaseEstimator):
             )
 
     def _train(self, X, warm):
-        problem, objective = self._minimise(X, warm, check_random_state(self.random_state))
-        self._report_training(problem, objective)
+        problem, objective, variance = self._minimise(X, warm, check_random_state(self.random_state))
+        self._report_training(problem, objective, variance)
         self._report_units(objective)
 
     def _minimise(self, X, warm, rng):
@@ -154,11 +157,12 @@ class BaseSparseAutoencoder(BaseEstimator):
         if self.early_stopping:
             X, held_out = self._split(X, rng)
             validation = Objective(held_out, np.ones(len(held_out)), arch, reg)
+        mean, variance = centre(X, np.ones(len(X)))
         if warm:
             theta = self._fitted_parameters(arch, X.dtype)
         else:
             functions = kernels.ACTIVATIONS[self.activation], kernels.OUTPUTS[self.output_activation]
-            theta = initial_parameters(arch, X, *functions, self.rho, rng)
+            theta = initial_parameters(arch, mean, X.dtype, *functions, self.rho, rng)
         monitor = Monitor(
             tol=self.tol, n_iter_no_change=self.n_iter_no_change, verbose=self.verbose, validation=validation
         )
@@ -166,7 +170,7 @@ class BaseSparseAutoencoder(BaseEstimator):
         objective, result = self._solve(X, arch, reg, theta, monitor, rng)
         theta = result.theta if monitor.best_theta is None else monitor.best_theta
         self._finish(theta, objective, monitor)
-        return monitor.rise() or result.problem, objective
+        return monitor.rise() or result.problem, objective, variance
 
     def _architecture(self, n_features):
         return kernels.Architecture(
@@ -195,15 +199,20 @@ class BaseSparseAutoencoder(BaseEstimator):
         return train_test_split(X, test_size=n_held_out, random_state=rng)
 
     def _solve(self, X, arch, reg, theta, monitor, rng):
-        weights = np.ones(len(X))
-        if self.solver == "lbfgs":
-            objective = FullBatchObjective(X, weights, arch, reg)
-            return objective, lbfgs(objective, theta, monitor, max_iter=self.max_iter)
+        if self.solver == "adam":
+            return self._adam(X, arch, reg, theta, monitor, rng, self.max_iter)
+        if self.adam_start:
+            theta = self._adam(X, arch, reg, theta, monitor, rng, self.adam_start)[1].theta
+            monitor.restart()
+        objective = FullBatchObjective(X, np.ones(len(X)), arch, reg)
+        return objective, lbfgs(objective, theta, monitor, max_iter=self.max_iter)
+
+    def _adam(self, X, arch, reg, theta, monitor, rng, epochs):
         noise_rng = np.random.default_rng(rng.randint(np.iinfo(np.int32).max, size=4))
         objective = MiniBatchObjective(
-            X, weights, arch, reg, batch_size=int(self.batch_size), noise=self.noise, rng=noise_rng
+            X, np.ones(len(X)), arch, reg, batch_size=int(self.batch_size), noise=self.noise, rng=noise_rng
         )
-        settings = dict(max_iter=self.max_iter, learning_rate=self.learning_rate_init, shuffle=self.shuffle, rng=rng)
+        settings = dict(max_iter=epochs, learning_rate=self.learning_rate_init, shuffle=self.shuffle, rng=rng)
         return objective, adam(objective, theta, monitor, **settings)
 
     def _fitted_parameters(self, arch, dtype):
@@ -241,11 +250,10 @@ class BaseSparseAutoencoder(BaseEstimator):
         self.loss_ = float(self.history_["loss"][-1])
         self.n_iter_ = len(monitor.rows)
 
-    def _report_training(self, problem, objective):
+    def _report_training(self, problem, objective, variance):
         """Warn of training that did not converge, or that converged to nothing."""
         if problem is not None:
             warnings.warn(problem + ".", ConvergenceWarning, stacklevel=6)
-        variance = objective.variance()
         explained = 1 - self.history_["reconstruction"][-1] / variance if variance > 0 else 1.0
         # Of data without structure, m components can explain the part m / d.
         if explained < LEARNED * min(1, objective.arch.n_components / objective.arch.n_features):
@@ -292,27 +300,30 @@ class BaseSparseAutoencoder(BaseEstimator):
         check_is_fitted(self)
         return frozen(validate_data(self, X, dtype=DTYPES, order="C", reset=False))
 
-    def _encode(self, X):
+    def _encode(self, X, out=None):
         W, b = (frozen(part.astype(X.dtype, copy=False)) for part in (self.encoder_coef_, self.encoder_intercept_))
-        H = np.empty((len(X), len(W)), X.dtype)
+        H = np.empty((len(X), len(W)), X.dtype) if out is None else out
         kernels.encode(X, W, b, kernels.ACTIVATIONS[self._functions[0]].kind, H)
         return H
 
-    def _decode(self, H):
+    def _decode(self, H, out=None):
         V, c = (frozen(part.astype(H.dtype, copy=False)) for part in (self.decoder_coef_.T, self.decoder_intercept_))
-        X = np.empty((len(H), V.shape[1]), H.dtype)
+        X = np.empty((len(H), V.shape[1]), H.dtype) if out is None else out
         kernels.decode(frozen(H), V, c, kernels.OUTPUTS[self._functions[1]].kind, X)
         return X
 
     def _squared_error(self, X, per_feature):
         errors = np.empty(X.shape if per_feature else len(X), X.dtype)
-        for rows in gen_batches(len(X), kernels.BLOCK_ROWS):
-            difference = self._decode(self._encode(X[rows]))
-            difference -= X[rows]
+        rows = min(len(X), kernels.BLOCK_ROWS)
+        codes, differences = np.empty((rows, len(self.encoder_coef_)), X.dtype), np.empty((rows, X.shape[1]), X.dtype)
+        for block in gen_batches(len(X), kernels.BLOCK_ROWS):
+            n = len(X[block])
+            difference = self._decode(self._encode(X[block], codes[:n]), differences[:n])
+            difference -= X[block]
             if per_feature:
-                np.square(difference, out=errors[rows])
+                np.square(difference, out=errors[block])
             else:
-                np.einsum("ij,ij->i", difference, difference, out=errors[rows])
+                np.einsum("ij,ij->i", difference, difference, out=errors[block])
         return errors
 
     def _check_codes(self, H):

@@ -30,6 +30,9 @@ except RuntimeError as error:  # numba found no folder that it may write to
     _OPTIONS["cache"] = False
 _jit = njit(**_OPTIONS, fastmath={"contract"})
 _jit_sum = njit(**_OPTIONS, fastmath={"contract", "reassoc"})
+# Every function that calls compiled code is optimised together with all that it calls: chains are inlined instead,
+# which halves the time of a first compilation.
+_jit_inline = njit(**_OPTIONS, fastmath={"contract"}, inline="always")
 
 IDENTITY, SIGMOID, RELU = range(3)
 BERNOULLI, POISSON = range(2)
@@ -63,13 +66,17 @@ OUTPUTS = {
 }
 ACTIVATIONS = {name: entry for name, entry in OUTPUTS.items() if entry.code is not None}
 
-# The most rows that are worked on together: enough for GEMM to run at full speed, few enough to stay in cache.
-BLOCK_ROWS = 1024
+# Models with so many weights or fewer in a layer are computed by loops of our own: a call of BLAS costs more than it
+# does there, and its threads wait by spinning.
+SMALL_MODEL = 2**13
 
-# Multiply-adds up to which OpenBLAS computes a product in the calling thread. Small models are taken in blocks of rows
-# below it: the threads of a BLAS wait by spinning, which on a busy machine costs more than small products themselves.
+# Rows that are worked on together: for BLAS enough to run at full speed and few enough to stay in cache, for our loops
+# so many that a block of inputs and codes has about this many numbers.
+BLOCK_ROWS = 1024
+BLOCK_NUMBERS = 2**14
+
+# For inference, multiply-adds up to which OpenBLAS computes a product in the calling thread.
 SERIAL_PRODUCT = 2**18
-FEWEST_ROWS = 32  # with fewer rows a product is no longer efficient
 
 # Below this part of its target (and likewise of 1 - rho at the upper end) the divergence goes on as its tangent: value
 # and slope stay finite and keep pointing towards rho.
@@ -96,15 +103,31 @@ class Regularization(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Scratch memory of one evaluation; ``block`` stands for the number of rows worked on at a time."""
+    """Scratch memory of an evaluation: flat buffers that a block of rows shapes as it needs."""
 
-    code: np.ndarray  # (n, m) where there is a gradient, else (block, m)
-    residual: np.ndarray  # (block, d)
-    delta: np.ndarray  # (block, m)
+    block: int  # rows worked on at a time
+    code: np.ndarray  # (kept * m,) codes that the second pass finds again; those of later rows are computed anew
+    spare: np.ndarray  # (block * m,) codes that are not kept
+    gathered: np.ndarray  # (block * d,) rows that were picked from X, or turned
+    inputs: np.ndarray  # the same memory, read-only as X is, so that both are one type for the compiler
+    corrupted: np.ndarray  # (batch * d,) inputs with noise, or nothing
+    residual: np.ndarray  # (block * d,)
+    delta: np.ndarray  # (block * m,)
     product: np.ndarray  # (m, d)
+    row: np.ndarray  # (block,)
     mean: np.ndarray  # (m,) float64
+    unused_mean: np.ndarray  # (m,) float64
     slope: np.ndarray  # (m,)
+    zeros: np.ndarray  # (m,)
     gradient: np.ndarray  # (n_parameters,)
+
+
+class ByRows(Workspace):
+    """Blocks are (rows, features), products are BLAS's."""
+
+
+class ByFeatures(Workspace):
+    """Blocks are (features, rows), products are loops of ours along the rows: for small models."""
 
 
 class AdamState(NamedTuple):
@@ -234,7 +257,7 @@ def _add_bias(z, bias):
             z[i, j] += bias[j]
 
 
-@_jit
+@_jit_inline
 def _affine(inputs, weights, bias, kind, out):
     """out = f(inputs · weights + bias)."""
     np.dot(inputs, weights, out)
@@ -243,16 +266,15 @@ def _affine(inputs, weights, bias, kind, out):
 
 
 @register_jitable
-def block_rows(n, d, m):
+def inference_rows(n, d, m):
     """How many of n rows to multiply at a time with a matrix of d x m."""
-    serial = SERIAL_PRODUCT // (d * m)
-    return max(1, min(n, BLOCK_ROWS, serial if serial >= FEWEST_ROWS else BLOCK_ROWS))
+    return max(1, min(n, SERIAL_PRODUCT // (d * m) if d * m <= SMALL_MODEL else BLOCK_ROWS))
 
 
 @_jit
 def encode(X, W, b, kind, out):
     """Codes of all rows of X into ``out`` (n, m), block by block."""
-    block = block_rows(X.shape[0], W.shape[0], W.shape[1])
+    block = inference_rows(X.shape[0], W.shape[0], W.shape[1])
     for start in range(0, X.shape[0], block):
         stop = min(start + block, X.shape[0])
         _affine(X[start:stop], W.T, b, kind, out[start:stop])
@@ -261,13 +283,13 @@ def encode(X, W, b, kind, out):
 @_jit
 def decode(H, V, c, kind, out):
     """Reconstructions of all rows of H into ``out`` (n, d), block by block."""
-    block = block_rows(H.shape[0], V.shape[0], V.shape[1])
+    block = inference_rows(H.shape[0], V.shape[0], V.shape[1])
     for start in range(0, H.shape[0], block):
         stop = min(start + block, H.shape[0])
         _affine(H[start:stop], V, c, kind, out[start:stop])
 
 
-# -- objective -------------------------------------------------------------------------------------
+# -- parameters ------------------------------------------------------------------------------------
 
 
 @register_jitable
@@ -287,22 +309,14 @@ def unpack(theta, arch):
     return W, V, theta[end : end + arch.n_components], theta[end + arch.n_components :]
 
 
+# -- a block of rows, by rows ----------------------------------------------------------------------
+
+
 @_jit
 def _add_weighted_mean(H, w, mean):
     for i in range(H.shape[0]):
         for j in range(H.shape[1]):
             mean[j] += w[i] * H[i, j]
-
-
-@_jit
-def sparsity_term(reg, mean, slope):
-    """beta * sum_j KL(rho || mean_j); its derivative by each mean goes into ``slope``."""
-    total = 0.0
-    for j in range(mean.size):
-        value, derivative = divergence(reg.divergence, reg.rho, mean[j])
-        total += value
-        slope[j] = reg.beta * derivative
-    return reg.beta * total
 
 
 @_jit_sum
@@ -332,16 +346,14 @@ def _code_delta(kind, H, w, slope, out):
             out[i, j] = (out[i, j] + weight * slope[j]) * _derivative(kind, H[i, j], one, zero)
 
 
-@_jit
+@_jit_inline
 def _accumulate_dot(left, right, out, product, fresh):
     """out = left · right if ``fresh``, else out += left · right."""
     if fresh:
         np.dot(left, right, out)
     else:
         np.dot(left, right, product)
-        for i in range(out.shape[0]):
-            for j in range(out.shape[1]):
-                out[i, j] += product[i, j]
+        out += product
 
 
 @_jit
@@ -353,41 +365,226 @@ def _accumulate_rows(rows, out, fresh):
             out[j] += rows[i, j]
 
 
-@_jit
-def code_pass(theta, arch, X, w, H, mean):
-    """First pass over a block of rows: its codes, and its share of the mean activation."""
+def _encode_rows(theta, arch, X, w, H, mean, work):
     W, _, b, _ = unpack(theta, arch)
     _affine(X, W.T, b, arch.activation, H)
     _add_weighted_mean(H, w, mean)
 
 
-@_jit
-def loss_pass(theta, arch, target, w, H, work):
-    """Second pass over a block of rows without a gradient: its share of the reconstruction error."""
+def _decode_rows(theta, arch, H, target, w, residual, fresh, work):
     _, V, _, c = unpack(theta, arch)
-    residual = work.residual[: H.shape[0]]
     _affine(H, V, c, arch.output, residual)
     return _residual(arch.output, target, w, residual)
 
 
-@_jit
-def gradient_pass(theta, arch, X, target, w, H, work, fresh):
-    """Second pass over a block of rows: its share of the reconstruction error and of the gradient of L.
-
-    ``work.slope`` holds the derivative of the sparsity term by the mean activations of *all* rows. The first block of
-    an evaluation is ``fresh``: it overwrites the gradient, the others add to it.
-    """
-    reconstruction = loss_pass(theta, arch, target, w, H, work)
+def _backward_rows(theta, arch, X, H, w, residual, delta, fresh, work):
     _, V, _, _ = unpack(theta, arch)
     dW, dV, db, dc = unpack(work.gradient, arch)
-    residual, delta = work.residual[: H.shape[0]], work.delta[: H.shape[0]]
     np.dot(residual, V.T, delta)
     _code_delta(arch.activation, H, w, work.slope, delta)
     _accumulate_dot(H.T, residual, dV, work.product, fresh)
     _accumulate_dot(delta.T, X, dW, work.product, fresh and not arch.tied)
     _accumulate_rows(delta, db, fresh)
     _accumulate_rows(residual, dc, fresh)
-    return reconstruction
+
+
+# -- a block of rows, by features ------------------------------------------------------------------
+
+
+@_jit
+def _product(A, bias, B, out, spare):
+    """out (p, n) = A (p, q) · B (q, n) + bias, two rows of it and four of B at a time; ``spare`` (n,) is scratch."""
+    p, q = A.shape
+    for r in range(0, p, 2):
+        second = min(r + 1, p - 1)
+        y, z = out[r], (out[r + 1] if r + 1 < p else spare)
+        y[:] = bias[r]
+        z[:] = bias[second]
+        k = 0
+        while k + 4 <= q:
+            a0, a1, a2, a3 = A[r, k], A[r, k + 1], A[r, k + 2], A[r, k + 3]
+            b0, b1, b2, b3 = A[second, k], A[second, k + 1], A[second, k + 2], A[second, k + 3]
+            for i in range(y.size):
+                x0, x1, x2, x3 = B[k, i], B[k + 1, i], B[k + 2, i], B[k + 3, i]
+                y[i] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
+                z[i] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+            k += 4
+        for last in range(k, q):
+            a0, b0 = A[r, last], A[second, last]
+            for i in range(y.size):
+                y[i] += a0 * B[last, i]
+                z[i] += b0 * B[last, i]
+
+
+@_jit_sum
+def _inner(A, B, out, fresh):
+    """out (p, q) = A (p, n) · B' (n, q) if ``fresh``, else added, in tiles of 2 x 4; at the edges tiles overlap."""
+    p, q, n = A.shape[0], B.shape[0], A.shape[1]
+    zero = out.dtype.type(0)
+    for r0 in range(0, p, 2):
+        r1 = min(r0 + 1, p - 1)
+        for k0 in range(0, q, 4):
+            k1, k2, k3 = min(k0 + 1, q - 1), min(k0 + 2, q - 1), min(k0 + 3, q - 1)
+            s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = zero
+            for i in range(n):
+                a0, a1 = A[r0, i], A[r1, i]
+                b0, b1, b2, b3 = B[k0, i], B[k1, i], B[k2, i], B[k3, i]
+                s00 += a0 * b0
+                s01 += a0 * b1
+                s02 += a0 * b2
+                s03 += a0 * b3
+                s10 += a1 * b0
+                s11 += a1 * b1
+                s12 += a1 * b2
+                s13 += a1 * b3
+            if not fresh:  # all are read before one is written: places of overlap get their sum once
+                s00, s01, s02, s03 = s00 + out[r0, k0], s01 + out[r0, k1], s02 + out[r0, k2], s03 + out[r0, k3]
+                s10, s11, s12, s13 = s10 + out[r1, k0], s11 + out[r1, k1], s12 + out[r1, k2], s13 + out[r1, k3]
+            out[r0, k0], out[r0, k1], out[r0, k2], out[r0, k3] = s00, s01, s02, s03
+            out[r1, k0], out[r1, k1], out[r1, k2], out[r1, k3] = s10, s11, s12, s13
+
+
+@_jit_sum
+def _mean_of_features(H, w, mean):
+    for j in range(H.shape[0]):
+        total = 0.0
+        for i in range(H.shape[1]):
+            total += w[i] * np.float64(H[j, i])
+        mean[j] += total
+
+
+@_jit_sum
+def _residual_by_features(kind, target, w, out, bias_gradient, fresh):
+    """As `_residual`; its sum over the rows goes into ``bias_gradient``."""
+    dtype = out.dtype.type
+    one, zero, two = dtype(1), dtype(0), dtype(2)
+    total = 0.0
+    for k in range(out.shape[0]):
+        feature, gradient = 0.0, 0.0
+        for i in range(out.shape[1]):
+            y = out[k, i]
+            error = y - target[k, i]
+            feature += w[i] * np.float64(error) * np.float64(error)
+            out[k, i] = two * dtype(w[i]) * error * _derivative(kind, y, one, zero)
+            gradient += np.float64(out[k, i])
+        total += feature
+        bias_gradient[k] = gradient + (0.0 if fresh else bias_gradient[k])
+    return total
+
+
+@_jit_sum
+def _code_delta_by_features(kind, H, w, slope, out, bias_gradient, fresh):
+    """As `_code_delta`; its sum over the rows goes into ``bias_gradient``."""
+    dtype = out.dtype.type
+    one, zero = dtype(1), dtype(0)
+    for j in range(out.shape[0]):
+        gradient = 0.0
+        for i in range(out.shape[1]):
+            out[j, i] = (out[j, i] + dtype(w[i]) * slope[j]) * _derivative(kind, H[j, i], one, zero)
+            gradient += np.float64(out[j, i])
+        bias_gradient[j] = gradient + (0.0 if fresh else bias_gradient[j])
+
+
+def _encode_features(theta, arch, X, w, H, mean, work):
+    W, _, b, _ = unpack(theta, arch)
+    _product(W, b, X, H, work.row[: w.size])
+    activate(arch.activation, H)
+    _mean_of_features(H, w, mean)
+
+
+def _decode_features(theta, arch, H, target, w, residual, fresh, work):
+    _, V, _, c = unpack(theta, arch)
+    _product(V.T, c, H, residual, work.row[: w.size])
+    activate(arch.output, residual)
+    return _residual_by_features(arch.output, target, w, residual, unpack(work.gradient, arch)[3], fresh)
+
+
+def _backward_features(theta, arch, X, H, w, residual, delta, fresh, work):
+    _, V, _, _ = unpack(theta, arch)
+    dW, dV, db, _ = unpack(work.gradient, arch)
+    _product(V, work.zeros, residual, delta, work.row[: w.size])
+    _code_delta_by_features(arch.activation, H, w, work.slope, delta, db, fresh)
+    _inner(H, residual, dV, fresh)
+    _inner(delta, X, dW, fresh and not arch.tied)
+
+
+@_jit
+def _gather(X, order, out):
+    for i in range(order.size):
+        for k in range(X.shape[1]):
+            out[i, k] = X[order[i], k]
+
+
+@_jit
+def _gather_features(X, order, out):
+    for k in range(X.shape[1]):
+        for i in range(order.size):
+            out[k, i] = X[order[i], k]
+
+
+@_jit
+def _transpose(X, out):
+    for k in range(X.shape[1]):
+        for i in range(X.shape[0]):
+            out[k, i] = X[i, k]
+
+
+def _load_rows(X, order, start, stop, again, work):
+    n, d = stop - start, X.shape[1]
+    if order is None:
+        return X[start:stop]
+    if not again:
+        _gather(X, order[start:stop], work.gathered[: n * d].reshape(n, d))
+    return work.inputs[: n * d].reshape(n, d)
+
+
+def _load_features(X, order, start, stop, again, work):
+    n, d = stop - start, X.shape[1]
+    out = work.gathered[: n * d].reshape(d, n)
+    if order is None:
+        if not again:
+            _transpose(X[start:stop], out)
+    elif not again:
+        _gather_features(X, order[start:stop], out)
+    return work.inputs[: n * d].reshape(d, n)
+
+
+def _by_layout(by_rows, by_features, inline="always"):
+    """One function from two with a last argument ``work``: the compiler sees only the one that its type asks for."""
+
+    def function(*args):  # this body runs only where compilation is switched off
+        return (by_rows if isinstance(args[-1], ByRows) else by_features)(*args)
+
+    @overload(function, strict=False, inline=inline)
+    def choose(*args):
+        return by_rows if args[-1].instance_class is ByRows else by_features
+
+    return function
+
+
+_shape = _by_layout(
+    lambda flat, n, width, work: flat[: n * width].reshape(n, width),
+    lambda flat, n, width, work: flat[: n * width].reshape(width, n),
+)
+_as_rows = _by_layout(lambda block, work: block, lambda block, work: block.T)
+_load = _by_layout(_load_rows, _load_features, inline="never")  # only so is the branch for no order left out
+_encode_block = _by_layout(_encode_rows, _encode_features)
+_decode_block = _by_layout(_decode_rows, _decode_features)
+_backward_block = _by_layout(_backward_rows, _backward_features)
+
+
+# -- objective -------------------------------------------------------------------------------------
+
+
+@_jit
+def sparsity_term(reg, mean, slope):
+    """beta * sum_j KL(rho || mean_j); its derivative by each mean goes into ``slope``."""
+    total = 0.0
+    for j in range(mean.size):
+        value, derivative = divergence(reg.divergence, reg.rho, mean[j])
+        total += value
+        slope[j] = reg.beta * derivative
+    return reg.beta * total
 
 
 @_jit_sum
@@ -412,31 +609,144 @@ def _add_decay(theta, arch, alpha, gradient):
         gradient[i] += slope * theta[i]
 
 
-@_jit
-def _both_passes(theta, arch, reg, X, target, w, work):
-    """Reconstruction error and sparsity term; their gradient goes into ``work.gradient``.
+@register_jitable
+def _corrupt(start, stop, noise, rng, again, target, work):
+    """``target`` with noise, the same in the second pass as in the first; without a generator target itself."""
+    if rng is None:
+        return target
+    size = target.size // (stop - start)
+    corrupted = work.corrupted[start * size : stop * size]
+    if not again:
+        clean = target.reshape(-1)
+        for i in range(clean.size):
+            corrupted[i] = clean[i] + noise * rng.standard_normal()
+    return corrupted.reshape(target.shape)
 
-    Two passes over blocks, because the slope of the sparsity term needs the codes of all rows: ``work.code`` keeps
-    them.
+
+@_jit_inline
+def _both_passes(theta, arch, reg, X, order, w, noise, rng, work):
+    """Reconstruction error and sparsity term of rows of X; their gradient goes into ``work.gradient``.
+
+    ``order`` picks rows of X, None takes all. Two passes over blocks, because the slope of the sparsity term needs the
+    codes of all rows.
     """
-    n, block = X.shape[0], work.residual.shape[0]
+    n, m, block = w.size, arch.n_components, work.block
     work.mean[:] = 0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        code_pass(theta, arch, X[start:stop], w[start:stop], work.code[start:stop], work.mean)
+        kept = stop * m <= work.code.size
+        H = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, work)
+        target = _load(X, order, start, stop, False, work)
+        inputs = _corrupt(start, stop, noise, rng, False, target, work)
+        _encode_block(theta, arch, inputs, w[start:stop], H, work.mean, work)
     sparsity = sparsity_term(reg, work.mean, work.slope)
     reconstruction = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        rows, H = slice(start, stop), work.code[start:stop]
-        reconstruction += gradient_pass(theta, arch, X[rows], target[rows], w[rows], H, work, start == 0)
+        kept, fresh, weights = stop * m <= work.code.size, start == 0, w[start:stop]
+        H = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, work)
+        target = _load(X, order, start, stop, n <= block, work)
+        inputs = _corrupt(start, stop, noise, rng, True, target, work)
+        if not kept:
+            _encode_block(theta, arch, inputs, weights, H, work.unused_mean, work)
+        residual = _shape(work.residual, stop - start, arch.n_features, work)
+        delta = _shape(work.delta, stop - start, m, work)
+        reconstruction += _decode_block(theta, arch, H, target, weights, residual, fresh, work)
+        _backward_block(theta, arch, inputs, H, weights, residual, delta, fresh, work)
     return reconstruction, sparsity
 
 
 @_jit
 def evaluate_gradient(theta, arch, reg, X, w, work):
     """The three terms of L over all rows of X; the gradient goes into ``work.gradient``."""
-    reconstruction, sparsity = _both_passes(theta, arch, reg, X, X, w, work)
+    reconstruction, sparsity = _both_passes(theta, arch, reg, X, None, w, 0.0, None, work)
+    _add_decay(theta, arch, reg.alpha, work.gradient)
+    return reconstruction, sparsity, reg.alpha * _weight_norm(theta, arch)
+
+
+@_jit
+def _biased(Z, b, kind, H):
+    """H = f(Z + b)."""
+    for i in range(Z.shape[0]):
+        for j in range(Z.shape[1]):
+            H[i, j] = Z[i, j] + b[j]
+    activate(kind, H)
+
+
+@_jit_sum
+def _gram_rows(kind, H, Z, product, w, slope, shift, bias_gradient):
+    """One block of `evaluate_gradient_gram`: its share of the error but for the term without h.
+
+    ``product`` comes as H · G and becomes what multiplies X in the gradient of the weights; Z becomes w h.
+    """
+    dtype = H.dtype.type
+    one, zero, two = dtype(1), dtype(0), dtype(2)
+    total = 0.0
+    for i in range(H.shape[0]):
+        row, weight = 0.0, dtype(w[i])
+        for j in range(H.shape[1]):
+            h, part = H[i, j], shift[j] - Z[i, j]
+            row += np.float64(h) * (np.float64(product[i, j]) + 2 * np.float64(part))
+            delta = weight * (two * (product[i, j] + part) + slope[j]) * _derivative(kind, h, one, zero)
+            bias_gradient[j] += delta
+            Z[i, j] = weight * h
+            product[i, j] = delta - two * Z[i, j]
+        total += w[i] * row
+    return total
+
+
+@_jit
+def evaluate_gradient_gram(theta, arch, reg, X, w, centre, variance, work):
+    """As `evaluate_gradient` for tied weights and identity output, with two products of size n d m in place of five.
+
+    With V = W, G = W W' and e = x̂ - x = W'h + c - x: W e = G h + W c - W x, where W x is the code's own product, and
+
+        ||e||² = ||x - c||² + h · (G h + 2 (W c - W x)),    sum w h e' = (sum w h h') W + mean c' - sum w h x'.
+
+    ``centre`` (d,) and ``variance`` are the mean row of X and the mean squared distance from it. The terms cancel: what
+    rounding leaves is larger than in `evaluate_gradient` by about 1 / (1 - share of the variance explained).
+    """
+    W, _, b, c = unpack(theta, arch)
+    dW, _, db, dc = unpack(work.gradient, arch)
+    n, m, block = X.shape[0], arch.n_components, work.block
+    gram, second, part = np.dot(W, W.T), np.zeros((m, m), theta.dtype), np.empty((m, m), theta.dtype)
+    shift = np.dot(W, c)
+    work.mean[:] = 0
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        kept = stop * m <= work.code.size
+        Z = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, work)
+        H = _shape(work.residual, stop - start, m, work)
+        np.dot(X[start:stop], W.T, Z)
+        _biased(Z, b, arch.activation, H)
+        _add_weighted_mean(H, w[start:stop], work.mean)
+    sparsity = sparsity_term(reg, work.mean, work.slope)
+    reconstruction = variance
+    for k in range(c.size):
+        reconstruction += (centre[k] - c[k]) ** 2
+    db[:] = 0
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        kept, rows = stop * m <= work.code.size, slice(start, stop)
+        Z = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, work)
+        H = _shape(work.residual, stop - start, m, work)
+        product = _shape(work.delta, stop - start, m, work)
+        if not kept:
+            np.dot(X[rows], W.T, Z)
+        _biased(Z, b, arch.activation, H)
+        np.dot(H, gram, product)
+        reconstruction += _gram_rows(arch.activation, H, Z, product, w[rows], work.slope, shift, db)
+        _accumulate_dot(H.T, Z, second, part, False)
+        _accumulate_dot(product.T, X[rows], dW, work.product, start == 0)
+    np.dot(second, W, work.product)
+    two = theta.dtype.type(2)
+    for k in range(c.size):
+        dc[k] = 2 * (c[k] - centre[k])
+    for j in range(m):
+        mean = theta.dtype.type(work.mean[j])
+        for k in range(c.size):
+            dW[j, k] += two * (work.product[j, k] + mean * c[k])
+            dc[k] += two * mean * W[j, k]
     _add_decay(theta, arch, reg.alpha, work.gradient)
     return reconstruction, sparsity, reg.alpha * _weight_norm(theta, arch)
 
@@ -444,7 +754,7 @@ def evaluate_gradient(theta, arch, reg, X, w, work):
 @_jit
 def evaluate(theta, arch, reg, X, w, work, lowest, highest, square):
     """The three terms of L over all rows of X in one pass; range and mean square (m,) of each unit's activation."""
-    n, block = X.shape[0], work.residual.shape[0]
+    n, block = X.shape[0], work.block
     work.mean[:] = 0
     lowest[:] = np.inf
     highest[:] = -np.inf
@@ -452,10 +762,12 @@ def evaluate(theta, arch, reg, X, w, work, lowest, highest, square):
     reconstruction = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        H = work.code[: stop - start]
-        code_pass(theta, arch, X[start:stop], w[start:stop], H, work.mean)
-        _widen_range(H, w[start:stop], lowest, highest, square)
-        reconstruction += loss_pass(theta, arch, X[start:stop], w[start:stop], H, work)
+        H = _shape(work.spare, stop - start, arch.n_components, work)
+        residual = _shape(work.residual, stop - start, arch.n_features, work)
+        inputs = _load(X, None, start, stop, False, work)
+        _encode_block(theta, arch, inputs, w[start:stop], H, work.mean, work)
+        _widen_range(_as_rows(H, work), w[start:stop], lowest, highest, square)
+        reconstruction += _decode_block(theta, arch, H, inputs, w[start:stop], residual, True, work)
     sparsity = sparsity_term(reg, work.mean, work.slope)
     return reconstruction, sparsity, reg.alpha * _weight_norm(theta, arch)
 
@@ -467,6 +779,23 @@ def _widen_range(H, w, lowest, highest, square):
             square[j] += w[i] * np.float64(H[i, j]) * np.float64(H[i, j])
             lowest[j] = min(lowest[j], H[i, j])
             highest[j] = max(highest[j], H[i, j])
+
+
+@_jit
+def moments(X, w, mean):
+    """Weighted mean row of X into ``mean`` (d,); returns the weighted mean squared distance of the rows from it."""
+    square = np.zeros(mean.size)
+    mean[:] = 0
+    for i in range(X.shape[0]):
+        for k in range(X.shape[1]):
+            shifted = np.float64(X[i, k]) - np.float64(X[0, k])  # without the shift the difference below would cancel
+            mean[k] += w[i] * shifted
+            square[k] += w[i] * shifted * shifted
+    total = 0.0
+    for k in range(mean.size):
+        total += max(square[k] - mean[k] * mean[k], 0.0)
+        mean[k] += X[0, k]
+    return total
 
 
 # -- mini-batches ------------------------------------------------------------------------------------
@@ -500,24 +829,14 @@ def adam_update(theta, arch, gradient, state, t, decay):
 
 
 @_jit
-def _gather(X, w, rows, out, weights):
-    """Rows of X and their weights, scaled to sum to one; returns the sum before scaling."""
+def _batch_weights(w, order, out):
+    """Weights of the rows in a batch, scaled to sum to one; returns the sum before scaling."""
     total = 0.0
-    for i in range(rows.size):
-        weights[i] = w[rows[i]]
-        total += weights[i]
-        for k in range(X.shape[1]):
-            out[i, k] = X[rows[i], k]
-    for i in range(rows.size):
-        weights[i] = weights[i] / total
+    for i in range(order.size):
+        out[i] = w[order[i]]
+        total += out[i]
+    out /= total
     return total
-
-
-@_jit
-def _corrupt(target, noise, rng, out):
-    for i in range(target.shape[0]):
-        for k in range(target.shape[1]):
-            out[i, k] = target[i, k] + noise * rng.standard_normal()
 
 
 @register_jitable
@@ -526,28 +845,23 @@ def count_batches(n, batch_size):
 
 
 @_jit
-def adam_epoch(theta, arch, reg, X, w, order, state, t, noise, rng, batch, work, epoch_mean):
-    """One pass over the rows in the given order, one Adam step a batch.
+def adam_epoch(theta, arch, reg, X, w, order, state, t, noise, rng, batch_weights, work, epoch_mean):
+    """One pass over the rows in the given order, one Adam step for every batch of ``batch_weights.size`` rows.
 
-    ``batch`` is (rows (B, d), corrupted rows (B or 0, d), weights (B,)). The rows are dealt out evenly, so that no
-    batch is much smaller than B. Returns the reconstruction error averaged over the batches as they were met, the
-    sparsity term of the mean activation over the epoch, which goes into ``epoch_mean``, and the weight decay at the
-    end. A batch that is not finite ends the epoch.
+    The rows are dealt out evenly, so that no batch is much smaller than that. With a generator ``rng`` the inputs get
+    Gaussian noise of standard deviation ``noise``. Returns the reconstruction error averaged over the batches as they
+    were met, the sparsity term of the mean activation over the epoch, which goes into ``epoch_mean``, and the weight
+    decay at the end. A batch that is not finite ends the epoch.
     """
-    rows, corrupted, weights = batch
     decay = _decay_slope(arch, reg.alpha)
-    n_batches = count_batches(order.size, rows.shape[0])
+    n_batches = count_batches(order.size, batch_weights.size)
     epoch_mean[:] = 0
     reconstruction = 0.0
     for k in range(n_batches):
-        start, stop = k * order.size // n_batches, (k + 1) * order.size // n_batches
-        target, batch_w = rows[: stop - start], weights[: stop - start]
-        share = _gather(X, w, order[start:stop], target, batch_w)
-        inputs = target
-        if noise > 0:
-            inputs = corrupted[: stop - start]
-            _corrupt(target, noise, rng, inputs)
-        error, sparsity = _both_passes(theta, arch, reg, inputs, target, batch_w, work)
+        rows = order[k * order.size // n_batches : (k + 1) * order.size // n_batches]
+        weights = batch_weights[: rows.size]
+        share = _batch_weights(w, rows, weights)
+        error, sparsity = _both_passes(theta, arch, reg, X, rows, weights, noise, rng, work)
         reconstruction += share * error
         for j in range(epoch_mean.size):
             epoch_mean[j] += share * work.mean[j]

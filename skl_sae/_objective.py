@@ -3,18 +3,31 @@
     L(theta) = sum_i w_i ||x_i - x̂_i||² + beta sum_j KL(rho || mean_j) + alpha (||W||² + ||V||²)
 
 with weights w_i that sum to one (1/N each, unless the rows are weighted) and mean_j = sum_i w_i h_ij. The first and
-the second term see the data only through sums over rows: an evaluation is two passes over blocks, ``code_pass`` (adds
-up mean) and ``gradient_pass`` (adds up error and gradient), which may run anywhere as long as all first passes come
-before.
+the second term see the data only through sums over rows: an evaluation is two passes over blocks of rows, one that adds
+up the mean activations and one that adds up the error and the gradient.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from . import _kernels as kernels
 from .exceptions import DivergenceError
+
+
+def kept_codes(n, row_size, X_size):
+    """Of how many rows the codes (``row_size`` bytes each) are kept between the two passes of an evaluation.
+
+    Those of the others are computed twice, one product in five more, which bounds the memory.
+    """
+    return min(n, max(2**24, X_size // 8) // row_size)
+
+
+def gram_wins(arch, n):
+    """Whether `evaluate_gradient_gram` applies and takes less arithmetic than `evaluate_gradient`."""
+    d, m = arch.n_features, arch.n_components
+    return arch.tied and arch.output == kernels.IDENTITY and d * m > kernels.SMALL_MODEL and 2 * m <= min(n, d)
 
 
 class Evaluation(NamedTuple):
@@ -33,8 +46,8 @@ class Evaluation(NamedTuple):
         ``mean`` is the mean activation (m,) of every unit, ``state`` an array of that dtype with which training goes
         on, such as the gradient.
         """
-        evaluation = cls(sum(terms), *terms, float(np.mean(mean)))
-        finite = np.isfinite(evaluation).all() and np.isfinite(state).all()
+        evaluation = cls(sum(terms), *terms, float(mean.sum() / mean.size))
+        finite = all(map(math.isfinite, evaluation)) and np.isfinite(state).all()
         if not finite or evaluation.loss > float(np.finfo(state.dtype).max):
             raise DivergenceError(
                 f"The fit diverged in {state.dtype}: loss {evaluation.loss}, reconstruction error "
@@ -53,11 +66,17 @@ def frozen(array):
     return view
 
 
-def initial_parameters(arch, X, activation, output, rho, rng):
-    """Parameters to start from: one flat vector of X's dtype.
+def centre(X, weights):
+    """Weighted mean row of X (d,) and the error of reconstructing every row by it, the variance of the data."""
+    mean = np.empty(X.shape[1])
+    return mean, kernels.moments(frozen(X), frozen(weights / np.sum(weights)), mean)
+
+
+def initial_parameters(arch, mean, dtype, activation, output, rho, rng):
+    """Parameters to start from: one flat vector; ``mean`` (d,) is the mean row of the data.
 
     Weights are uniform in ±sqrt(6 / (d + m)) [1]_. The biases centre both layers on the data, in the spirit of [2]_:
-    the mean row of X gives every unit the wanted activation, and the code with every unit at the wanted activation
+    the mean row gives every unit the wanted activation, and the code with every unit at the wanted activation
     gives the mean row. So training starts with the sparsity term near its minimum and the error near the variance of
     the data, and no ReLU unit starts dead on data that are all positive.
 
@@ -69,11 +88,10 @@ def initial_parameters(arch, X, activation, output, rho, rng):
     """
     n_weights = kernels.count_weights(arch)
     bound = np.sqrt(6 / (arch.n_features + arch.n_components))
-    theta = np.zeros(n_weights + arch.n_components + arch.n_features, dtype=X.dtype)
+    theta = np.zeros(n_weights + arch.n_components + arch.n_features, dtype=dtype)
     theta[:n_weights] = rng.uniform(-bound, bound, size=n_weights)
     W, V, b, c = kernels.unpack(theta, arch)
     with np.errstate(over="ignore", invalid="ignore"):  # the first evaluation reports what is not finite
-        mean = X.mean(axis=0, dtype=np.float64)
         b[:] = activation.inverse(rho) - W @ mean
         c[:] = output.inverse(np.clip(mean, output.low, output.high)) - rho * V.sum(axis=0)
     return theta
@@ -99,16 +117,29 @@ class Objective:
         self._square = np.empty(arch.n_components)
         self._work = self._workspace()
 
-    def _workspace(self, code_rows=0):
-        block_rows = kernels.block_rows(len(self.X), self.arch.n_features, self.arch.n_components)
+    def _workspace(self, rows=None, kept=0, corrupted=0):
+        """Scratch memory for ``rows`` rows at a time, of which the codes of ``kept`` are kept from pass to pass."""
         d, m, dtype = self.arch.n_features, self.arch.n_components, self.X.dtype
-        return kernels.Workspace(
-            code=np.empty((max(code_rows, block_rows), m), dtype),
-            residual=np.empty((block_rows, d), dtype),
-            delta=np.empty((block_rows, m), dtype),
+        small = d * m <= kernels.SMALL_MODEL
+        n = len(self.X) if rows is None else rows
+        n_blocks = kernels.count_batches(n, max(16, kernels.BLOCK_NUMBERS // (d + m)) if small else kernels.BLOCK_ROWS)
+        block = min(n, kernels.count_batches(n, 32 * n_blocks) * 32)  # rows dealt out evenly, in whole vectors
+        gathered = np.empty(block * d if small or rows is not None else 0, dtype)
+        return (kernels.ByFeatures if small else kernels.ByRows)(
+            block=block,
+            code=np.empty(kept * m, dtype),
+            spare=np.empty(block * m, dtype),
+            gathered=gathered,
+            inputs=frozen(gathered),
+            corrupted=np.empty(corrupted * d, dtype),
+            residual=np.empty(block * d, dtype),
+            delta=np.empty(block * m, dtype),
             product=np.empty((m, d), dtype),
+            row=np.empty(block, dtype),
             mean=np.empty(m, np.float64),
+            unused_mean=np.zeros(m, np.float64),
             slope=np.empty(m, dtype),
+            zeros=np.zeros(m, dtype),
             gradient=np.empty(kernels.count_weights(self.arch) + m + d, dtype),
         )
 
@@ -122,12 +153,6 @@ class Objective:
         """Standard deviation (m,) of the units' activations at the last call of `evaluate`."""
         return np.sqrt(np.maximum(self._square - self.mean**2, 0))
 
-    def variance(self):
-        """Error of the best constant reconstruction, the mean row."""
-        blocks = list(gen_batches(len(self.X), kernels.BLOCK_ROWS))
-        mean = sum(self.weights[rows] @ self.X[rows] for rows in blocks)
-        return float(sum(self.weights[rows] @ np.square(self.X[rows] - mean).sum(axis=1) for rows in blocks))
-
     def evaluate(self, theta):
         """L at theta; leaves ``mean``, ``lowest`` and ``highest`` activation of every unit."""
         terms = kernels.evaluate(
@@ -139,12 +164,23 @@ class Objective:
 class FullBatchObjective(Objective):
     """L and its gradient over all rows at once."""
 
+    def __init__(self, X, weights, arch, reg):
+        super().__init__(X, weights, arch, reg)
+        self._gram = gram_wins(arch, len(X))
+        if self._gram:
+            self._centre = centre(self.X, self.weights)
+
     def _workspace(self):
-        return super()._workspace(code_rows=len(self.X))
+        row_size = self.arch.n_components * self.X.itemsize
+        return super()._workspace(kept=kept_codes(len(self.X), row_size, self.X.nbytes))
 
     def evaluate_gradient(self, theta):
         """L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
-        terms = kernels.evaluate_gradient(theta, self.arch, self.reg, self.X, self.weights, self._work)
+        data = self.arch, self.reg, self.X, self.weights
+        if self._gram:
+            terms = kernels.evaluate_gradient_gram(theta, *data, *self._centre, self._work)
+        else:
+            terms = kernels.evaluate_gradient(theta, *data, self._work)
         return Evaluation.of(terms, self.mean, self._work.gradient), self._work.gradient
 
 
@@ -164,17 +200,13 @@ class MiniBatchObjective(Objective):
     def __init__(self, X, weights, arch, reg, *, batch_size, noise, rng):
         self.n_rows = len(X)
         self.n_batches = kernels.count_batches(len(X), batch_size)
-        self._size = kernels.count_batches(len(X), self.n_batches)  # of the largest batch
+        self._noise, self._rng = float(noise), rng if noise else None
+        self._batch_weights = np.empty(kernels.count_batches(len(X), self.n_batches))  # as many as in the largest batch
         super().__init__(X, weights, arch, reg)
-        self._batch = (
-            np.empty((self._size, arch.n_features), X.dtype),
-            np.empty((self._size if noise else 0, arch.n_features), X.dtype),
-            np.empty(self._size, np.float64),
-        )
-        self._noise, self._rng = float(noise), rng
 
     def _workspace(self):
-        return super()._workspace(code_rows=self._size)
+        rows = self._batch_weights.size
+        return super()._workspace(rows, kept=rows, corrupted=rows if self._noise else 0)
 
     def adam_epoch(self, theta, state, t, order):
         """One Adam step (t + 1, t + 2, …) for every batch of rows in the given order, in place.
@@ -184,7 +216,7 @@ class MiniBatchObjective(Objective):
         """
         mean = np.empty(self.arch.n_components)
         terms = kernels.adam_epoch(
-            theta, self.arch, self.reg, self.X, self.weights, order, state, t, self._noise, self._rng, self._batch,
-            self._work, mean,
+            theta, self.arch, self.reg, self.X, self.weights, order, state, t, self._noise, self._rng,
+            self._batch_weights, self._work, mean,
         )  # fmt: skip
         return Evaluation.of(terms, mean, state.second)

@@ -46,6 +46,12 @@ class Monitor:
             self._lowest = self._validation.evaluate(theta).loss
             self.best_theta, self._best_iteration = theta.copy(), 0
 
+    def restart(self):
+        """Judge anew, for a solver whose losses cannot be compared with those so far; keep history and best weights."""
+        self._reference, self._stale = None, 0
+        if self._validation is None:
+            self._lowest = np.inf
+
     def __call__(self, theta, evaluation):
         """Take note of an iteration; True if it should be the last one."""
         row = self.row(theta, evaluation)

@@ -49,7 +49,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         decay.
     solver : {"lbfgs", "adam"}, default="lbfgs"
         - "lbfgs": SciPy's L-BFGS-B [2]_ over all rows at once, with the exact gradient and without a learning rate. The
-          choice up to some ten thousand rows.
+          choice up to some ten thousand rows, and beyond with ``adam_start``.
         - "adam": Adam [3]_ over mini-batches, with the mean activation taken over each batch. The choice for more
           rows. On small data, with few batches an epoch, it moves little from epoch to epoch: raise
           ``learning_rate_init`` or lower ``tol`` there, or take "lbfgs".
@@ -60,8 +60,12 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         Step size of Adam.
     shuffle : bool, default=True
         Whether Adam meets the rows in a new order in every epoch.
+    adam_start : int, default=0
+        With ``solver="lbfgs"``, so many epochs of Adam come first (with ``batch_size``, ``learning_rate_init`` and
+        ``shuffle``). From some ten thousand rows on, 10 to 20 epochs cost as much as about as many iterations of
+        L-BFGS and save many more of them. They stand in ``history_`` and ``n_iter_``; ``max_iter`` does not count them.
     max_iter : int, default=1000
-        Most iterations (L-BFGS) or epochs (Adam). Reaching it gives a `ConvergenceWarning`.
+        Most iterations (L-BFGS) or epochs (Adam as the solver). Reaching it gives a `ConvergenceWarning`.
     tol : float, default=5e-3
         Training stops when the loss has not fallen by ``tol`` times its size within ``n_iter_no_change`` iterations.
         This tolerance is relative, unlike that of scikit-learn's MLP, since L grows with the number and the scale of
@@ -81,8 +85,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         ``n_iter_`` and ``history_`` start anew, and so do the moments of Adam.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the held-out rows, the order of the rows and the noise. The same number gives the
-        same weights, bit by bit, on the same machine with the same number of BLAS threads (which
-        matters for large models only).
+        same weights, bit by bit, on the same machine with the same number of BLAS threads, which
+        matters for large models only (n_features * n_components > 8192).
     verbose : int, default=0
         1 prints iteration, loss, its terms and mean activation for the first ten iterations, then for every tenth,
         from 100 on for every hundredth, and for the last; 2 prints every iteration.
@@ -104,7 +108,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     loss_ : float
         L at the fitted weights over the training rows.
     n_iter_ : int
-        Number of iterations (L-BFGS) or epochs (Adam).
+        Number of iterations (L-BFGS) or epochs (Adam), those of ``adam_start`` included.
     history_ : dict of ndarrays of shape (n_iter_,)
         "loss" and its terms as they enter the sum, "reconstruction", "sparsity" and "weight_decay"; "mean_activation",
         averaged over the hidden units; with early stopping "validation_loss". Adam notes what it met on its way through

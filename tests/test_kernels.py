@@ -7,7 +7,8 @@ import pytest
 import reference
 
 from skl_sae import _kernels as kernels
-from skl_sae._objective import FullBatchObjective, MiniBatchObjective, Objective
+from skl_sae import _objective
+from skl_sae._objective import FullBatchObjective, MiniBatchObjective, Objective, centre
 
 DTYPES = [np.float32, np.float64]
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-11}
@@ -29,6 +30,22 @@ def settings(model):
     activation = kernels.ACTIVATIONS[model.activation]
     arch = kernels.Architecture(d, m, model.tied, activation.kind, kernels.OUTPUTS[model.output].kind)
     return arch, kernels.Regularization(activation.code.divergence, model.rho, model.beta, model.alpha)
+
+
+@pytest.fixture(params=["by features", "by rows"])
+def layout(request, monkeypatch):
+    """Run a test with the loops for small models and with those for large ones."""
+    if request.param == "by rows":
+        monkeypatch.setattr(kernels, "SMALL_MODEL", 0)
+    return request.param
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of 32 rows; the codes of the first 64 rows are kept between the passes, others are computed twice."""
+    monkeypatch.setattr(kernels, "BLOCK_ROWS", 32)
+    monkeypatch.setattr(kernels, "BLOCK_NUMBERS", 32 * (7 + 5))
+    monkeypatch.setattr(_objective, "kept_codes", lambda n, row_size, X_size: min(n, 64))
 
 
 def random_rows(rng, n, d, dtype=np.float64):
@@ -118,15 +135,31 @@ def test_divergence_goes_on_as_its_tangent(activation):
 
 
 def test_kernels_are_cached_and_release_the_gil():
-    for kernel in (kernels.evaluate, kernels.evaluate_gradient, kernels.adam_epoch, kernels.encode, kernels.decode):
+    for name in ("evaluate", "evaluate_gradient", "adam_epoch", "encode", "decode", "moments"):
+        kernel = getattr(kernels, name)
         assert kernel.targetoptions["nogil"]
         assert kernel.stats.cache_path
 
 
-@pytest.mark.parametrize(("d", "m", "block"), [(1, 1, 1024), (64, 64, 64), (64, 128, 32), (784, 256, 1024)])
-def test_small_products_stay_below_the_threads_of_the_blas(d, m, block):
-    assert kernels.block_rows(10**6, d, m) == block
-    assert kernels.block_rows(3, d, m) == 3
+@pytest.mark.parametrize(("d", "m", "block"), [(1, 1, 2**18), (64, 64, 64), (64, 128, 32), (784, 256, 1024)])
+def test_small_products_of_inference_stay_below_the_threads_of_the_blas(d, m, block):
+    assert kernels.inference_rows(10**6, d, m) == block
+    assert kernels.inference_rows(3, d, m) == 3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 7, 64, 131])
+@pytest.mark.parametrize(("p", "q"), [(1, 1), (2, 4), (5, 3), (4, 9), (7, 14)])
+def test_products_of_small_models(p, q, n, dtype, rng):
+    A, B, C = (rng.normal(size=shape).astype(dtype) for shape in ((p, q), (q, n), (p, n)))
+    bias, out = rng.normal(size=p).astype(dtype), np.empty((p, n), dtype)
+    kernels._product(A, bias, B, out, np.empty(n, dtype))
+    np.testing.assert_allclose(out, A @ B + bias[:, None], rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
+    inner = np.full((p, q), np.nan, dtype)
+    kernels._inner(C, B, inner, True)
+    np.testing.assert_allclose(inner, C @ B.T, rtol=TOLERANCE[dtype], atol=50 * TOLERANCE[dtype])
+    kernels._inner(C, B, inner, False)
+    np.testing.assert_allclose(inner, 2 * C @ B.T, rtol=TOLERANCE[dtype], atol=100 * TOLERANCE[dtype])
 
 
 # -- objective -------------------------------------------------------------------------------------
@@ -134,7 +167,7 @@ def test_small_products_stay_below_the_threads_of_the_blas(d, m, block):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
-def test_loss_and_gradient_agree_with_the_reference(activation, output, tied, dtype, rng):
+def test_loss_and_gradient_agree_with_the_reference(activation, output, tied, dtype, layout, rng):
     model = random_model(rng, activation, output, tied)
     X, weights = random_rows(rng, 23, 7, dtype), rng.uniform(size=23)
     theta = model.theta.astype(dtype)
@@ -149,7 +182,7 @@ def test_loss_and_gradient_agree_with_the_reference(activation, output, tied, dt
 
 
 @pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
-def test_gradient_agrees_with_finite_differences(activation, output, tied, rng):
+def test_gradient_agrees_with_finite_differences(activation, output, tied, layout, rng):
     model = random_model(rng, activation, output, tied)
     objective = FullBatchObjective(random_rows(rng, 19, 7), np.ones(19), *settings(model))
     theta = model.theta
@@ -162,7 +195,7 @@ def test_gradient_agrees_with_finite_differences(activation, output, tied, rng):
 
 
 @pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
-def test_gradient_of_float32_agrees_with_finite_differences_of_float64(activation, output, tied, rng):
+def test_gradient_of_float32_agrees_with_finite_differences_of_float64(activation, output, tied, layout, rng):
     model = random_model(rng, activation, output, tied)
     X = random_rows(rng, 19, 7, np.float32)
     theta = model.theta.astype(np.float32)
@@ -176,9 +209,9 @@ def test_gradient_of_float32_agrees_with_finite_differences_of_float64(activatio
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", [1, 2, kernels.BLOCK_ROWS - 1, kernels.BLOCK_ROWS, 2 * kernels.BLOCK_ROWS + 1])
+@pytest.mark.parametrize("n", [1, 2, 31, 32, 33, 64, 65, 161])
 @pytest.mark.parametrize("tied", [False, True])
-def test_blocks_change_nothing(n, tied, dtype, rng):
+def test_blocks_change_nothing(n, tied, dtype, layout, small_blocks, rng):
     model = random_model(rng, "sigmoid", "identity", tied)
     X, weights = random_rows(rng, n, 7, dtype), rng.uniform(0.5, 1, size=n)
     theta = model.theta.astype(dtype)
@@ -187,11 +220,78 @@ def test_blocks_change_nothing(n, tied, dtype, rng):
     expected = model.flatten(*model.gradient(X.astype(np.float64), weights))
     assert_terms(evaluation, model.terms(X.astype(np.float64), weights), TOLERANCE[dtype])
     np.testing.assert_allclose(gradient, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
-    np.testing.assert_allclose(objective.evaluate(theta), evaluation, rtol=1e-12)
+    np.testing.assert_allclose(objective.evaluate(theta), evaluation, rtol=1e-6 if dtype == np.float32 else 1e-12)
+
+
+def gram_objective(monkeypatch, X, weights, model):
+    """The objective with the algebra for few units and many features, whatever the sizes are."""
+    monkeypatch.setattr(kernels, "SMALL_MODEL", 0)
+    monkeypatch.setattr(_objective, "gram_wins", lambda arch, n: True)
+    return FullBatchObjective(X, weights, *settings(model))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [23, 161])
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+def test_gram_algebra_agrees_with_the_reference(activation, n, dtype, small_blocks, monkeypatch, rng):
+    model = random_model(rng, activation, "identity", True)
+    X, weights = random_rows(rng, n, 7, dtype), rng.uniform(0.5, 1, size=n)
+    theta = model.theta.astype(dtype)
+    model.theta = theta.astype(np.float64)
+    objective = gram_objective(monkeypatch, X, weights, model)
+    evaluation, gradient = objective.evaluate_gradient(theta)
+    expected = model.flatten(*model.gradient(X.astype(np.float64), weights))
+    assert_terms(evaluation, model.terms(X.astype(np.float64), weights), TOLERANCE[dtype])
+    np.testing.assert_allclose(gradient, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    assert kernels.evaluate_gradient_gram.signatures  # it was this that ran
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+def test_gradient_of_the_gram_algebra_agrees_with_finite_differences(activation, dtype, monkeypatch, rng):
+    model = random_model(rng, activation, "identity", True)
+    X, theta = random_rows(rng, 19, 7, dtype), model.theta.astype(dtype)
+    gradient = gram_objective(monkeypatch, X, np.ones(19), model).evaluate_gradient(theta)[1]
+    exact = Objective(X.astype(np.float64), np.ones(19), *settings(model))
+    for i in range(theta.size):
+        step = np.zeros(theta.size)
+        step[i] = 1e-6
+        difference = exact.evaluate(theta + step).loss - exact.evaluate(theta - step).loss
+        rel, absolute = (1e-4, 2e-5) if dtype == np.float32 else (1e-6, 1e-7)
+        assert difference / 2e-6 == pytest.approx(gradient[i], rel=rel, abs=absolute)
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 1e-4), (np.float64, 1e-11)])
+def test_gram_algebra_stays_accurate_where_the_reconstruction_is_good(dtype, bound, monkeypatch, rng):
+    """The terms of the error cancel: the better the fit, the more digits go. Here 99 % of the variance is explained."""
+    d, m, n = 60, 20, 3000
+    V, _ = np.linalg.qr(rng.normal(size=(d, m)))
+    X = (1 + rng.normal(size=(n, m)) @ V.T + 0.05 * rng.normal(size=(n, d))).astype(dtype)
+    model = reference.Model(
+        V.T, np.full(m, 3.0), V, X.mean(axis=0) - 3 * V.sum(axis=1) - V @ (V.T @ X.mean(axis=0)), activation="relu",
+        output="identity", tied=True, rho=0.1, beta=0.0, alpha=0.0,
+    )  # fmt: skip
+    theta = model.theta.astype(dtype)
+    model.theta = theta.astype(np.float64)
+    evaluation, gradient = gram_objective(monkeypatch, X, np.ones(n), model).evaluate_gradient(theta)
+    rows = X.astype(np.float64)
+    assert evaluation.reconstruction < 0.02 * X.var(axis=0).sum()
+    assert evaluation.reconstruction == pytest.approx(model.terms(rows).reconstruction, rel=bound)
+    expected = model.flatten(*model.gradient(rows))
+    assert np.linalg.norm(gradient - expected) < bound * np.linalg.norm(V.T @ np.cov(rows.T))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_centre(dtype, rng):
+    X, weights = (1000 + rng.normal(size=(2500, 7))).astype(dtype), rng.uniform(0.5, 1, size=2500)
+    mean, variance = centre(X, weights)
+    rows, share = X.astype(np.float64), weights / weights.sum()
+    np.testing.assert_allclose(mean, share @ rows, rtol=1e-13)
+    assert variance == pytest.approx(share @ ((rows - share @ rows) ** 2).sum(axis=1), rel=1e-10)
 
 
 @pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
-def test_evaluation_leaves_the_statistics_of_the_units(activation, rng):
+def test_evaluation_leaves_the_statistics_of_the_units(activation, layout, rng):
     model = random_model(rng, activation, "identity", False)
     X = random_rows(rng, 2500, 7)
     objective = Objective(X, np.ones(len(X)), *settings(model))
@@ -200,6 +300,7 @@ def test_evaluation_leaves_the_statistics_of_the_units(activation, rng):
     np.testing.assert_allclose(objective.mean, H.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(objective.lowest, H.min(axis=0), rtol=1e-12, atol=1e-300)
     np.testing.assert_allclose(objective.highest, H.max(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(objective.deviation, H.std(axis=0), rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -223,7 +324,7 @@ def test_encode_and_decode_agree_with_the_reference(activation, output, dtype, r
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("noise", [0.0, 0.2])
 @pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
-def test_adam_epoch_agrees_with_the_reference(activation, output, tied, noise, dtype, rng):
+def test_adam_epoch_agrees_with_the_reference(activation, output, tied, noise, dtype, layout, rng):
     model = random_model(rng, activation, output, tied)
     n, batch_size = 50, 16  # four batches of 12 and 13
     X, weights, order = random_rows(rng, n, 7, dtype), rng.uniform(0.5, 1, size=n), rng.permutation(n)
@@ -238,7 +339,11 @@ def test_adam_epoch_agrees_with_the_reference(activation, output, tied, noise, d
     rows, reconstruction, mean = X.astype(np.float64), 0.0, 0.0
     for t in range(1, 5):
         batch = order[(t - 1) * n // 4 : t * n // 4]
-        inputs = rows[batch] + noise * noise_rng.standard_normal((len(batch), 7)) if noise else rows[batch]
+        inputs = rows[batch]
+        if noise:
+            shape = (len(batch), 7) if layout == "by rows" else (7, len(batch))
+            drawn = noise_rng.standard_normal(shape)
+            inputs = inputs + noise * (drawn if layout == "by rows" else drawn.T)
         w = weights[batch] / weights.sum()
         error = np.sum((model.decode(model.encode(inputs)) - rows[batch]) ** 2, axis=1)
         reconstruction += w @ error
@@ -268,12 +373,28 @@ def test_batches_are_of_nearly_equal_size(n, batch_size, rng):
     assert sizes.max() - sizes.min() <= 1
 
 
-def test_one_batch_may_be_larger_than_a_block(rng):
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_one_batch_may_be_larger_than_a_block(noise, layout, small_blocks, rng):
+    """Blocks of one batch see the same noise in both passes, so a step is the same for any size of the blocks."""
     model = random_model(rng, "sigmoid", "identity", False)
-    X = random_rows(rng, 2 * kernels.BLOCK_ROWS, 7)
-    objective = MiniBatchObjective(X, np.ones(len(X)), *settings(model), batch_size=10**9, noise=0.0, rng=rng)
+    X, order = random_rows(rng, 161, 7), rng.permutation(161)
+    objective = MiniBatchObjective(
+        X, np.ones(161), *settings(model), batch_size=10**9, noise=noise, rng=np.random.default_rng(5)
+    )
     theta = model.theta
     state = kernels.AdamState(np.zeros_like(theta), np.zeros_like(theta), 0.01, 0.9, 0.999, 1e-8)
-    evaluation = objective.adam_epoch(theta, state, 0, np.arange(len(X)))
+    evaluation = objective.adam_epoch(theta, state, 0, order)
     assert objective.n_batches == 1
-    assert evaluation[1:3] == pytest.approx(model.terms(X)[1:3], rel=1e-12)
+    if noise:
+        inputs, drawn = X[order], np.random.default_rng(5).standard_normal(161 * 7)
+        for start in range(0, 161, objective._work.block):
+            stop = min(start + objective._work.block, 161)
+            part = drawn[7 * start : 7 * stop]
+            shaped = part.reshape(-1, 7) if layout == "by rows" else part.reshape(7, -1).T
+            inputs[start:stop] += noise * shaped
+    else:
+        inputs = X[order]
+        assert evaluation[1:3] == pytest.approx(model.terms(X)[1:3], rel=1e-12)
+    gradient = model.flatten(*model.gradient(X[order], inputs=inputs))
+    expected, _, _ = reference.adam_step(model.theta, gradient, 0.0, 0.0, 1, 0.01)
+    np.testing.assert_allclose(theta, expected, rtol=1e-9, atol=1e-9)

@@ -55,6 +55,21 @@ def test_the_held_out_loss_decides():
     assert [row["validation_loss"] for row in monitor.rows] == [5, 4, 6, 7]
 
 
+def test_a_restart_forgets_losses_of_another_kind_but_not_the_best_weights():
+    monitor = Monitor(tol=0, n_iter_no_change=2)
+    iterations(monitor, [3, 1])
+    monitor.restart()
+    assert iterations(monitor, [9, 8, 7]) is None
+    assert monitor.rise() is None
+    assert [row["loss"] for row in monitor.rows] == [3, 1, 9, 8, 7]
+    monitor = Monitor(tol=0, n_iter_no_change=5, validation=Validation([9, 2, 5]))
+    monitor.start(np.array([0.0]))
+    monitor(np.array([1.0]), Evaluation(3))
+    monitor.restart()
+    monitor(np.array([2.0]), Evaluation(1))
+    assert monitor.best_theta == [1.0]
+
+
 def test_a_rise_is_told():
     monitor = Monitor(tol=0, n_iter_no_change=5)
     iterations(monitor, [3, 1, 1.2])

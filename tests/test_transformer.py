@@ -176,7 +176,8 @@ def test_lbfgs_is_as_good_as_scipy_on_the_naive_objective(load_data, parameters)
         sae.fit(X)
     model = reference.Model.of(sae)
     functions = ACTIVATIONS[sae.activation], OUTPUTS[sae.output_activation]
-    start = initial_parameters(sae._architecture(784), X, *functions, sae.rho, np.random.RandomState(3))
+    rng = np.random.RandomState(3)
+    start = initial_parameters(sae._architecture(784), X.mean(axis=0), X.dtype, *functions, sae.rho, rng)
     options = {"maxiter": budget, "ftol": 0, "gtol": 0, "maxfun": 10**6}
     naive = minimize(model.loss_and_gradient, start, (X,), method="L-BFGS-B", jac=True, options=options)
     assert naive.nit == sae.n_iter_ == budget
@@ -255,6 +256,27 @@ def test_warm_start_goes_on(digits, solver):
     assert sae.loss_ < first
     cold = short(solver=solver).fit(digits)
     assert cold.loss_ == cold.fit(digits).loss_ == first
+
+
+@quiet
+def test_adam_start_is_adam_and_then_lbfgs(digits):
+    settings = dict(n_components=12, random_state=0, tol=0, learning_rate_init=0.01)
+    both = SparseAutoencoderTransformer(adam_start=3, max_iter=4, **settings).fit(digits)
+    steps = SparseAutoencoderTransformer(solver="adam", max_iter=3, **settings).fit(digits)
+    np.testing.assert_array_equal(both.history_["loss"][:2], steps.history_["loss"][:2])
+    steps.set_params(solver="lbfgs", max_iter=4, warm_start=True).fit(digits)
+    np.testing.assert_array_equal(both.encoder_coef_, steps.encoder_coef_)
+    np.testing.assert_array_equal(both.history_["loss"][3:], steps.history_["loss"])
+    assert both.n_iter_ == len(both.history_["loss"]) == 7
+
+
+@quiet
+def test_adam_start_with_early_stopping_keeps_the_best_weights_of_both(digits):
+    settings = dict(early_stopping=True, random_state=0, tol=0, learning_rate_init=0.01)
+    sae = SparseAutoencoderTransformer(12, adam_start=5, max_iter=20, **settings).fit(digits)
+    held_out = sae.history_["validation_loss"]
+    assert len(held_out) == sae.n_iter_
+    assert held_out[-1] == pytest.approx(held_out.min(), rel=1e-12)
 
 
 @quiet
