@@ -1,91 +1,92 @@
 """How fast is L-BFGS over all rows, beside the same in NumPy and SciPy?
 
-    python benchmarks/lbfgs.py --data mnist.npz
+    python benchmarks/lbfgs.py --data mnist.npz                       # 50 iterations
+    python benchmarks/lbfgs.py --data mnist.npz --iterations 400      # UFLDL's
+    python benchmarks/lbfgs.py --data mnist.npz --until 24.6 --rows 60000 --units 200 --iterations 600
 
 UFLDL's settings on the first 10000 images of MNIST: 784 -> 196 -> 784, sigmoid code and output, rho = 0.1, beta = 6,
-alpha = 3e-3 in our units. The peer is the usual listing made correct: one flat parameter vector, the analytic gradient
-of every parameter (b' included) in NumPy, and SciPy's L-BFGS-B, always in float64; ours runs on float32 and on float64
-data. All start from the same parameters, and the objective that each reaches is printed. Random pixels stand in without
+alpha = 3e-3 in our units. The peer is the listing of _peers.py in float64; ours runs on float32 and on float64 data.
+All start from the same parameters, and the objective that each reaches is printed. Random pixels stand in without
 --data.
+
+--until asks for the time until L is at most a value, and also of a fit that begins with 20 epochs of Adam (batches of
+256). The listing stops there. For ours, a fit of --iterations that is not timed tells by its history how many
+iterations that takes, and a fit of so many is timed.
 """
 
+import itertools
 import warnings
 
 import numpy as np
 from _harness import Report, parser
-from scipy.optimize import minimize
-from scipy.special import expit
+from _peers import fit_listing
 
 from skl_sae import SparseAutoencoderTransformer
-from skl_sae._kernels import ACTIVATIONS, OUTPUTS
-from skl_sae._objective import initial_parameters
 
-RHO, BETA, ALPHA, UNITS = 0.1, 6.0, 3e-3, 196
-
-
-def estimator(iterations):
-    return SparseAutoencoderTransformer(
-        UNITS, rho=RHO, beta=BETA, alpha=ALPHA, output_activation="sigmoid", max_iter=iterations, tol=0, random_state=0,
-        n_iter_no_change=iterations + 1,
-    )  # fmt: skip
+PENALTIES = dict(rho=0.1, beta=6.0, alpha=3e-3)
+STARTS = {", Adam first": dict(adam_start=20, batch_size=256), "": dict()}
 
 
-def listing(theta, X):
-    """L and its gradient, as the listing computes them."""
-    n, d = X.shape
-    size = UNITS * d
-    W, V = theta[:size].reshape(UNITS, d), theta[size : 2 * size].reshape(UNITS, d)
-    b, c = theta[2 * size : 2 * size + UNITS], theta[2 * size + UNITS :]
-    H = expit(X @ W.T + b)
-    Y = expit(H @ V + c)
-    mean = H.mean(axis=0)
-    error = Y - X
-    kl = RHO * np.log(RHO / mean) + (1 - RHO) * np.log((1 - RHO) / (1 - mean))
-    loss = np.sum(error**2) / n + BETA * kl.sum() + ALPHA * (np.sum(W**2) + np.sum(V**2))
-    output = 2 / n * error * Y * (1 - Y)
-    code = (output @ V.T + BETA / n * ((1 - RHO) / (1 - mean) - RHO / mean)) * H * (1 - H)
-    dW, dV = code.T @ X + 2 * ALPHA * W, H.T @ output + 2 * ALPHA * V
-    return loss, np.concatenate([dW.ravel(), dV.ravel(), code.sum(axis=0), output.sum(axis=0)])
+def load(path, rows):
+    if path is None:
+        return np.random.default_rng(0).uniform(size=(rows, 784))
+    with np.load(path) as data:
+        images = data["X_train"][:rows].transpose(0, 2, 1)  # UFLDL's order of the pixels
+    return np.ascontiguousarray(images.reshape(len(images), -1) / 255)
+
+
+def estimator(options, **parameters):
+    settings = dict(output_activation="sigmoid", max_iter=options.iterations, tol=0, random_state=0) | parameters
+    patience = settings["max_iter"] + 1000  # none but max_iter stops the fit
+    return SparseAutoencoderTransformer(options.units, **PENALTIES, n_iter_no_change=patience, **settings)
+
+
+def peer(X, options, until=-np.inf):
+    return lambda: fit_listing(X, options.units, **PENALTIES, iterations=options.iterations, until=until).fun
+
+
+def ours(sae, X):
+    return lambda: sae.fit(X).loss_
+
+
+def compare_iterations(report, X, options):
+    contenders = {f"skl_sae, {data.dtype}": ours(estimator(options), data) for data in (X.astype(np.float32), X)}
+    contenders["NumPy and SciPy"] = peer(X, options)
+    title = f"L-BFGS, {X.shape[0]} x {X.shape[1]} -> {options.units}, {options.iterations} iterations"
+    report.compare(title, contenders, flop=5 * 2 * X.size * options.units * options.iterations, value="objective")
+
+
+def iterations_until(sae, X, value):
+    """The first iteration of L-BFGS after which L is at most ``value``."""
+    losses = sae.fit(X).history_["loss"][-sae.max_iter :]  # epochs of Adam, where noted, stand before
+    if losses.min() > value:
+        raise SystemExit(f"{sae} reached {losses.min():.6g} only: raise --iterations or --until")
+    return int(np.argmax(losses <= value)) + 1
+
+
+def compare_until(report, X, options):
+    contenders = {}
+    for (start, parameters), data in itertools.product(STARTS.items(), (X.astype(np.float32), X)):
+        iterations = iterations_until(estimator(options, **parameters), data, options.until)
+        sae = estimator(options, **parameters, max_iter=iterations)
+        contenders[f"skl_sae{start}, {data.dtype}, {iterations} iterations"] = ours(sae, data)
+    contenders["NumPy and SciPy"] = peer(X, options, options.until)
+    title = f"L-BFGS until L <= {options.until}, {X.shape[0]} x {X.shape[1]} -> {options.units}"
+    report.compare(title, contenders, value="objective", warm_up=False)  # the fits above have compiled
 
 
 def main():
-    options = parser(__doc__)
+    options = parser(__doc__, threads=True)
     options.add_argument("--data", help="mnist.npz with X_train (n, 28, 28)")
     options.add_argument("--rows", type=int, default=10000)
-    options.add_argument("--iterations", type=int, default=50)
+    options.add_argument("--units", type=int, default=196)
+    options.add_argument("--iterations", type=int, default=50, help="with --until, the most that are tried")
+    options.add_argument("--until", type=float, help="time until the objective is at most this")
     options = options.parse_args()
     warnings.simplefilter("ignore")
-    if options.data:
-        with np.load(options.data) as data:
-            X = data["X_train"][: options.rows].transpose(0, 2, 1).reshape(-1, 784) / 255
-    else:
-        X = np.random.default_rng(0).uniform(size=(options.rows, 784))
-    X = np.ascontiguousarray(X)
-    sae = estimator(options.iterations)
-    arch = sae._architecture(X.shape[1])
-    sigmoid = ACTIVATIONS["sigmoid"], OUTPUTS["sigmoid"]
-    start = initial_parameters(arch, X, *sigmoid, RHO, np.random.RandomState(0))
-    reached = {}
-
-    def ours(name, data):
-        def run():
-            reached[name] = estimator(options.iterations).fit(data).loss_
-
-        return run
-
-    def peer():
-        settings = {"maxiter": options.iterations, "maxfun": 10**6, "ftol": 0, "gtol": 0}
-        reached["NumPy and SciPy"] = minimize(listing, start, (X,), "L-BFGS-B", jac=True, options=settings).fun
-
     report = Report(options)
-    contenders = {
-        "skl_sae, float32": ours("skl_sae, float32", X.astype(np.float32)),
-        "skl_sae, float64": ours("skl_sae, float64", X),
-        "NumPy and SciPy": peer,
-    }
-    flop = 5 * 2 * X.size * UNITS * options.iterations
-    report.compare(f"L-BFGS, {len(X)} x 784 -> {UNITS}, {options.iterations} iterations", contenders, flop=flop)
-    report.add("objective reached", [{"name": name, "objective": value} for name, value in reached.items()])
+    X = load(options.data, options.rows)
+    (compare_iterations if options.until is None else compare_until)(report, X, options)
     report.close()
 
 

@@ -241,7 +241,7 @@ class BaseSparseAutoencoder(BaseEstimator):
     def _finish(self, theta, objective, monitor):
         """Set the fitted attributes."""
         monitor.finish(theta, objective.evaluate(theta))
-        W, V, b, c = (part.copy() for part in kernels.unpack(theta, objective.arch))
+        _, W, V, b, c = (part.copy() for part in kernels.unpack(theta, objective.arch))
         self.encoder_coef_, self.encoder_intercept_ = W, b
         self.decoder_coef_, self.decoder_intercept_ = V.T, c
         self._functions = self.activation, self.output_activation  # the code needs those of the fit, not later ones

@@ -102,14 +102,23 @@ class Regularization(NamedTuple):
     alpha: float
 
 
+class Parameters(NamedTuple):
+    """All weights and biases, or the gradient by them: one flat vector, and its parts as views."""
+
+    flat: np.ndarray
+    W: np.ndarray  # (m, d)
+    V: np.ndarray  # (m, d), tied: W itself
+    b: np.ndarray  # (m,)
+    c: np.ndarray  # (d,)
+
+
 class Workspace(NamedTuple):
     """Scratch memory of an evaluation: flat buffers that a block of rows shapes as it needs."""
 
     block: int  # rows worked on at a time
     code: np.ndarray  # (kept * m,) codes that the second pass finds again; those of later rows are computed anew
     spare: np.ndarray  # (block * m,) codes that are not kept
-    gathered: np.ndarray  # (block * d,) rows that were picked from X, or turned
-    inputs: np.ndarray  # the same memory, read-only as X is, so that both are one type for the compiler
+    gathered: np.ndarray  # (block * d,) rows that were picked from X, or transposed
     corrupted: np.ndarray  # (batch * d,) inputs with noise, or nothing
     residual: np.ndarray  # (block * d,)
     delta: np.ndarray  # (block * m,)
@@ -119,15 +128,7 @@ class Workspace(NamedTuple):
     unused_mean: np.ndarray  # (m,) float64
     slope: np.ndarray  # (m,)
     zeros: np.ndarray  # (m,)
-    gradient: np.ndarray  # (n_parameters,)
-
-
-class ByRows(Workspace):
-    """Blocks are (rows, features), products are BLAS's."""
-
-
-class ByFeatures(Workspace):
-    """Blocks are (features, rows), products are loops of ours along the rows: for small models."""
+    gradient: Parameters
 
 
 class AdamState(NamedTuple):
@@ -292,21 +293,19 @@ def decode(H, V, c, kind, out):
 # -- parameters ------------------------------------------------------------------------------------
 
 
-@register_jitable
 def count_weights(arch):
-    """Length of the prefix of ``theta`` that holds W and, untied, V."""
+    """Length of the prefix of the flat vector that holds W and, untied, V."""
     return arch.n_components * arch.n_features * (1 if arch.tied else 2)
 
 
-@register_jitable
 def unpack(theta, arch):
-    """W (m, d), V (m, d), b (m,), c (d,) as views of the flat vector; a tied V is W itself."""
+    """The parts of a flat vector."""
     size = arch.n_components * arch.n_features
     shape = (arch.n_components, arch.n_features)
     end = count_weights(arch)
     W = theta[:size].reshape(shape)
     V = theta[end - size : end].reshape(shape)
-    return W, V, theta[end : end + arch.n_components], theta[end + arch.n_components :]
+    return Parameters(theta, W, V, theta[end : end + arch.n_components], theta[end + arch.n_components :])
 
 
 # -- a block of rows, by rows ----------------------------------------------------------------------
@@ -365,55 +364,41 @@ def _accumulate_rows(rows, out, fresh):
             out[j] += rows[i, j]
 
 
-def _encode_rows(theta, arch, X, w, H, mean, work):
-    W, _, b, _ = unpack(theta, arch)
-    _affine(X, W.T, b, arch.activation, H)
-    _add_weighted_mean(H, w, mean)
-
-
-def _decode_rows(theta, arch, H, target, w, residual, fresh, work):
-    _, V, _, c = unpack(theta, arch)
-    _affine(H, V, c, arch.output, residual)
-    return _residual(arch.output, target, w, residual)
-
-
-def _backward_rows(theta, arch, X, H, w, residual, delta, fresh, work):
-    _, V, _, _ = unpack(theta, arch)
-    dW, dV, db, dc = unpack(work.gradient, arch)
-    np.dot(residual, V.T, delta)
-    _code_delta(arch.activation, H, w, work.slope, delta)
-    _accumulate_dot(H.T, residual, dV, work.product, fresh)
-    _accumulate_dot(delta.T, X, dW, work.product, fresh and not arch.tied)
-    _accumulate_rows(delta, db, fresh)
-    _accumulate_rows(residual, dc, fresh)
-
-
 # -- a block of rows, by features ------------------------------------------------------------------
 
 
 @_jit
-def _product(A, bias, B, out, spare):
-    """out (p, n) = A (p, q) · B (q, n) + bias, two rows of it and four of B at a time; ``spare`` (n,) is scratch."""
-    p, q = A.shape
+def _product(A, strides, bias, B, out, spare):
+    """out (p, n) = A (p, q) · B (q, n) + bias, two rows of it and four of B at a time.
+
+    A is flat and its strides are told apart: so one compilation serves V and its transpose. ``spare`` (n,) is scratch.
+    """
+    stride, step = strides
+    p, q = out.shape[0], B.shape[0]
     for r in range(0, p, 2):
         second = min(r + 1, p - 1)
         y, z = out[r], (out[r + 1] if r + 1 < p else spare)
         y[:] = bias[r]
         z[:] = bias[second]
-        k = 0
-        while k + 4 <= q:
-            a0, a1, a2, a3 = A[r, k], A[r, k + 1], A[r, k + 2], A[r, k + 3]
-            b0, b1, b2, b3 = A[second, k], A[second, k + 1], A[second, k + 2], A[second, k + 3]
+        for k in range(0, q - 3, 4):
+            i0, j0 = r * stride + k * step, second * stride + k * step
+            a0, a1, a2, a3 = A[i0], A[i0 + step], A[i0 + 2 * step], A[i0 + 3 * step]
+            b0, b1, b2, b3 = A[j0], A[j0 + step], A[j0 + 2 * step], A[j0 + 3 * step]
             for i in range(y.size):
                 x0, x1, x2, x3 = B[k, i], B[k + 1, i], B[k + 2, i], B[k + 3, i]
                 y[i] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
                 z[i] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
-            k += 4
-        for last in range(k, q):
-            a0, b0 = A[r, last], A[second, last]
+        for k in range(q // 4 * 4, q):
+            a0, b0 = A[r * stride + k * step], A[second * stride + k * step]
             for i in range(y.size):
-                y[i] += a0 * B[last, i]
-                z[i] += b0 * B[last, i]
+                y[i] += a0 * B[k, i]
+                z[i] += b0 * B[k, i]
+
+
+@register_jitable
+def _strides(A):
+    """Numbers from row to row and from column to column."""
+    return A.strides[0] // A.itemsize, A.strides[1] // A.itemsize
 
 
 @_jit_sum
@@ -485,27 +470,18 @@ def _code_delta_by_features(kind, H, w, slope, out, bias_gradient, fresh):
         bias_gradient[j] = gradient + (0.0 if fresh else bias_gradient[j])
 
 
-def _encode_features(theta, arch, X, w, H, mean, work):
-    W, _, b, _ = unpack(theta, arch)
-    _product(W, b, X, H, work.row[: w.size])
-    activate(arch.activation, H)
-    _mean_of_features(H, w, mean)
+@_jit
+def _transpose(X, out):
+    for k in range(X.shape[1]):
+        for i in range(X.shape[0]):
+            out[k, i] = X[i, k]
 
 
-def _decode_features(theta, arch, H, target, w, residual, fresh, work):
-    _, V, _, c = unpack(theta, arch)
-    _product(V.T, c, H, residual, work.row[: w.size])
-    activate(arch.output, residual)
-    return _residual_by_features(arch.output, target, w, residual, unpack(work.gradient, arch)[3], fresh)
-
-
-def _backward_features(theta, arch, X, H, w, residual, delta, fresh, work):
-    _, V, _, _ = unpack(theta, arch)
-    dW, dV, db, _ = unpack(work.gradient, arch)
-    _product(V, work.zeros, residual, delta, work.row[: w.size])
-    _code_delta_by_features(arch.activation, H, w, work.slope, delta, db, fresh)
-    _inner(H, residual, dV, fresh)
-    _inner(delta, X, dW, fresh and not arch.tied)
+# -- a block of rows, whichever way it lies ----------------------------------------------------------
+#
+# One of ``by_rows`` and ``by_features`` is None. The compiler drops what stands behind "if argument is not None" where
+# the argument is None, so only what is used is compiled. The same goes for ``whole`` (all rows of X in their order),
+# ``order`` (the rows of X to pick) and ``rng``.
 
 
 @_jit
@@ -523,54 +499,94 @@ def _gather_features(X, order, out):
 
 
 @_jit
-def _transpose(X, out):
-    for k in range(X.shape[1]):
-        for i in range(X.shape[0]):
-            out[k, i] = X[i, k]
+def _shape(flat, n, width, by_rows, by_features):
+    """The first n rows of a flat buffer as a block."""
+    if by_rows is not None:
+        block = flat[: n * width].reshape(n, width)
+    if by_features is not None:
+        block = flat[: n * width].reshape(width, n)
+    return block
 
 
-def _load_rows(X, order, start, stop, again, work):
-    n, d = stop - start, X.shape[1]
-    if order is None:
-        return X[start:stop]
-    if not again:
-        _gather(X, order[start:stop], work.gathered[: n * d].reshape(n, d))
-    return work.inputs[: n * d].reshape(n, d)
-
-
-def _load_features(X, order, start, stop, again, work):
-    n, d = stop - start, X.shape[1]
-    out = work.gathered[: n * d].reshape(d, n)
-    if order is None:
+@_jit_inline
+def _load(whole, X, order, start, stop, again, work, by_rows, by_features):
+    """Rows start … stop of X, or of those that ``order`` picks; ``again`` says that the buffer still holds them."""
+    if whole is not None:
+        if by_rows is not None:
+            block = whole[start:stop]
+        if by_features is not None:
+            block = _shape(work.gathered, stop - start, X.shape[1], by_rows, by_features)
+            if not again:
+                _transpose(whole[start:stop], block)
+    if order is not None:
+        block = _shape(work.gathered, stop - start, X.shape[1], by_rows, by_features)
         if not again:
-            _transpose(X[start:stop], out)
-    elif not again:
-        _gather_features(X, order[start:stop], out)
-    return work.inputs[: n * d].reshape(d, n)
+            if by_rows is not None:
+                _gather(X, order[start:stop], block)
+            if by_features is not None:
+                _gather_features(X, order[start:stop], block)
+    return block
 
 
-def _by_layout(by_rows, by_features, inline="always"):
-    """One function from two with a last argument ``work``: the compiler sees only the one that its type asks for."""
-
-    def function(*args):  # this body runs only where compilation is switched off
-        return (by_rows if isinstance(args[-1], ByRows) else by_features)(*args)
-
-    @overload(function, strict=False, inline=inline)
-    def choose(*args):
-        return by_rows if args[-1].instance_class is ByRows else by_features
-
-    return function
+@_jit
+def _add_noise(clean, noise, rng, out):
+    for i in range(out.size):
+        out[i] = clean[i] + noise * rng.standard_normal()
 
 
-_shape = _by_layout(
-    lambda flat, n, width, work: flat[: n * width].reshape(n, width),
-    lambda flat, n, width, work: flat[: n * width].reshape(width, n),
-)
-_as_rows = _by_layout(lambda block, work: block, lambda block, work: block.T)
-_load = _by_layout(_load_rows, _load_features, inline="never")  # only so is the branch for no order left out
-_encode_block = _by_layout(_encode_rows, _encode_features)
-_decode_block = _by_layout(_decode_rows, _decode_features)
-_backward_block = _by_layout(_backward_rows, _backward_features)
+@_jit_inline
+def _corrupt(target, offset, noise, rng, again, work):
+    """``target`` with noise, the same in the second pass as in the first; without a generator target itself."""
+    inputs = target
+    if rng is not None:
+        corrupted = work.corrupted[offset : offset + target.size]
+        if not again:
+            _add_noise(target.reshape(-1), noise, rng, corrupted)
+        inputs = corrupted.reshape(target.shape)
+    return inputs
+
+
+@_jit_inline
+def _encode_block(theta, kind, X, w, H, mean, work, by_rows, by_features):
+    """Codes of a block into H, and their share of the mean activations."""
+    if by_rows is not None:
+        _affine(X, theta.W.T, theta.b, kind, H)
+        _add_weighted_mean(H, w, mean)
+    if by_features is not None:
+        _product(theta.W.reshape(-1), _strides(theta.W), theta.b, X, H, work.row[: w.size])
+        activate(kind, H)
+        _mean_of_features(H, w, mean)
+
+
+@_jit_inline
+def _decode_block(theta, kind, H, target, w, residual, fresh, work, by_rows, by_features):
+    """The share of a block in the reconstruction error; its derivative by the output's input into ``residual``."""
+    if by_rows is not None:
+        _affine(H, theta.V, theta.c, kind, residual)
+        error = _residual(kind, target, w, residual)
+        _accumulate_rows(residual, work.gradient.c, fresh)
+    if by_features is not None:
+        _product(theta.V.reshape(-1), _strides(theta.V.T), theta.c, H, residual, work.row[: w.size])
+        activate(kind, residual)
+        error = _residual_by_features(kind, target, w, residual, work.gradient.c, fresh)
+    return error
+
+
+@_jit_inline
+def _backward_block(theta, kind, tied, X, H, w, residual, delta, fresh, work, by_rows, by_features):
+    """The share of a block in the gradient. A tied gradient gets both parts into the same memory."""
+    gradient = work.gradient
+    if by_rows is not None:
+        np.dot(residual, theta.V.T, delta)
+        _code_delta(kind, H, w, work.slope, delta)
+        _accumulate_rows(delta, gradient.b, fresh)
+        _accumulate_dot(H.T, residual, gradient.V, work.product, fresh)
+        _accumulate_dot(delta.T, X, gradient.W, work.product, fresh and not tied)
+    if by_features is not None:
+        _product(theta.V.reshape(-1), _strides(theta.V), work.zeros, residual, delta, work.row[: w.size])
+        _code_delta_by_features(kind, H, w, work.slope, delta, gradient.b, fresh)
+        _inner(H, residual, gradient.V, fresh)
+        _inner(delta, X, gradient.W, fresh and not tied)
 
 
 # -- objective -------------------------------------------------------------------------------------
@@ -588,80 +604,87 @@ def sparsity_term(reg, mean, slope):
 
 
 @_jit_sum
-def _weight_norm(theta, arch):
-    """||W||² + ||V||²."""
+def _square_norm(weights):
     total = 0.0
-    for i in range(count_weights(arch)):
-        total += np.float64(theta[i]) * np.float64(theta[i])
-    return total * (2 if arch.tied else 1)
+    for i in range(weights.size):
+        total += np.float64(weights[i]) * np.float64(weights[i])
+    return total
+
+
+@_jit_inline
+def weight_decay(theta, arch, alpha):
+    """alpha (||W||² + ||V||²)."""
+    weights = theta.flat[: theta.flat.size - theta.b.size - theta.c.size]
+    return alpha * _square_norm(weights) * (2 if arch.tied else 1)
 
 
 @register_jitable
 def _decay_slope(arch, alpha):
-    """What a weight is multiplied by in the gradient of alpha (||W||² + ||V||²); a tied weight stands there twice."""
+    """What a weight is multiplied by in the gradient of the weight decay; a tied weight stands there twice."""
     return alpha * (4 if arch.tied else 2)
 
 
 @_jit
-def _add_decay(theta, arch, alpha, gradient):
-    slope = theta.dtype.type(_decay_slope(arch, alpha))
-    for i in range(count_weights(arch)):
-        gradient[i] += slope * theta[i]
-
-
-@register_jitable
-def _corrupt(start, stop, noise, rng, again, target, work):
-    """``target`` with noise, the same in the second pass as in the first; without a generator target itself."""
-    if rng is None:
-        return target
-    size = target.size // (stop - start)
-    corrupted = work.corrupted[start * size : stop * size]
-    if not again:
-        clean = target.reshape(-1)
-        for i in range(clean.size):
-            corrupted[i] = clean[i] + noise * rng.standard_normal()
-    return corrupted.reshape(target.shape)
+def _add_decay(weights, slope, gradient):
+    factor = weights.dtype.type(slope)
+    for i in range(weights.size):
+        gradient[i] += factor * weights[i]
 
 
 @_jit_inline
-def _both_passes(theta, arch, reg, X, order, w, noise, rng, work):
+def _both_passes(theta, arch, reg, whole, X, order, w, noise, rng, work, by_rows, by_features):
     """Reconstruction error and sparsity term of rows of X; their gradient goes into ``work.gradient``.
 
-    ``order`` picks rows of X, None takes all. Two passes over blocks, because the slope of the sparsity term needs the
-    codes of all rows.
+    ``whole`` is X, or ``order`` picks rows of it and ``whole`` is None. Every block is visited twice, because the slope of the sparsity term
+    needs the codes of all rows.
     """
     n, m, block = w.size, arch.n_components, work.block
+    n_blocks = count_batches(n, block)
     work.mean[:] = 0
-    for start in range(0, n, block):
+    reconstruction, sparsity = 0.0, 0.0
+    for visit in range(2 * n_blocks):
+        first, start = visit < n_blocks, visit % n_blocks * block
         stop = min(start + block, n)
-        kept = stop * m <= work.code.size
-        H = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, work)
-        target = _load(X, order, start, stop, False, work)
-        inputs = _corrupt(start, stop, noise, rng, False, target, work)
-        _encode_block(theta, arch, inputs, w[start:stop], H, work.mean, work)
-    sparsity = sparsity_term(reg, work.mean, work.slope)
-    reconstruction = 0.0
-    for start in range(0, n, block):
-        stop = min(start + block, n)
-        kept, fresh, weights = stop * m <= work.code.size, start == 0, w[start:stop]
-        H = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, work)
-        target = _load(X, order, start, stop, n <= block, work)
-        inputs = _corrupt(start, stop, noise, rng, True, target, work)
-        if not kept:
-            _encode_block(theta, arch, inputs, weights, H, work.unused_mean, work)
-        residual = _shape(work.residual, stop - start, arch.n_features, work)
-        delta = _shape(work.delta, stop - start, m, work)
-        reconstruction += _decode_block(theta, arch, H, target, weights, residual, fresh, work)
-        _backward_block(theta, arch, inputs, H, weights, residual, delta, fresh, work)
+        kept, weights = stop * m <= work.code.size, w[start:stop]
+        H = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, by_rows, by_features)
+        target = _load(whole, X, order, start, stop, not first and n_blocks == 1, work, by_rows, by_features)
+        inputs = _corrupt(target, start * arch.n_features, noise, rng, not first, work)
+        if visit == n_blocks:
+            sparsity = sparsity_term(reg, work.mean, work.slope)
+        if first or not kept:
+            mean = work.mean if first else work.unused_mean
+            _encode_block(theta, arch.activation, inputs, weights, H, mean, work, by_rows, by_features)
+        if not first:
+            fresh = start == 0
+            residual = _shape(work.residual, stop - start, arch.n_features, by_rows, by_features)
+            delta = _shape(work.delta, stop - start, m, by_rows, by_features)
+            reconstruction += _decode_block(
+                theta, arch.output, H, target, weights, residual, fresh, work, by_rows, by_features
+            )
+            _backward_block(
+                theta,
+                arch.activation,
+                arch.tied,
+                inputs,
+                H,
+                weights,
+                residual,
+                delta,
+                fresh,
+                work,
+                by_rows,
+                by_features,
+            )
     return reconstruction, sparsity
 
 
 @_jit
-def evaluate_gradient(theta, arch, reg, X, w, work):
+def evaluate_gradient(theta, arch, reg, X, w, work, by_rows, by_features):
     """The three terms of L over all rows of X; the gradient goes into ``work.gradient``."""
-    reconstruction, sparsity = _both_passes(theta, arch, reg, X, None, w, 0.0, None, work)
-    _add_decay(theta, arch, reg.alpha, work.gradient)
-    return reconstruction, sparsity, reg.alpha * _weight_norm(theta, arch)
+    reconstruction, sparsity = _both_passes(theta, arch, reg, X, X, None, w, 0.0, None, work, by_rows, by_features)
+    weights = theta.flat[: theta.flat.size - theta.b.size - theta.c.size]
+    _add_decay(weights, _decay_slope(arch, reg.alpha), work.gradient.flat)
+    return reconstruction, sparsity, weight_decay(theta, arch, reg.alpha)
 
 
 @_jit
@@ -706,17 +729,16 @@ def evaluate_gradient_gram(theta, arch, reg, X, w, centre, variance, work):
     ``centre`` (d,) and ``variance`` are the mean row of X and the mean squared distance from it. The terms cancel: what
     rounding leaves is larger than in `evaluate_gradient` by about 1 / (1 - share of the variance explained).
     """
-    W, _, b, c = unpack(theta, arch)
-    dW, _, db, dc = unpack(work.gradient, arch)
+    W, b, c, dW, db, dc = theta.W, theta.b, theta.c, work.gradient.W, work.gradient.b, work.gradient.c
     n, m, block = X.shape[0], arch.n_components, work.block
-    gram, second, part = np.dot(W, W.T), np.zeros((m, m), theta.dtype), np.empty((m, m), theta.dtype)
+    gram, second, part = np.dot(W, W.T), np.zeros((m, m), W.dtype), np.empty((m, m), W.dtype)
     shift = np.dot(W, c)
     work.mean[:] = 0
     for start in range(0, n, block):
         stop = min(start + block, n)
         kept = stop * m <= work.code.size
-        Z = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, work)
-        H = _shape(work.residual, stop - start, m, work)
+        Z = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, True, None)
+        H = _shape(work.residual, stop - start, m, True, None)
         np.dot(X[start:stop], W.T, Z)
         _biased(Z, b, arch.activation, H)
         _add_weighted_mean(H, w[start:stop], work.mean)
@@ -728,9 +750,9 @@ def evaluate_gradient_gram(theta, arch, reg, X, w, centre, variance, work):
     for start in range(0, n, block):
         stop = min(start + block, n)
         kept, rows = stop * m <= work.code.size, slice(start, stop)
-        Z = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, work)
-        H = _shape(work.residual, stop - start, m, work)
-        product = _shape(work.delta, stop - start, m, work)
+        Z = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, True, None)
+        H = _shape(work.residual, stop - start, m, True, None)
+        product = _shape(work.delta, stop - start, m, True, None)
         if not kept:
             np.dot(X[rows], W.T, Z)
         _biased(Z, b, arch.activation, H)
@@ -739,46 +761,42 @@ def evaluate_gradient_gram(theta, arch, reg, X, w, centre, variance, work):
         _accumulate_dot(H.T, Z, second, part, False)
         _accumulate_dot(product.T, X[rows], dW, work.product, start == 0)
     np.dot(second, W, work.product)
-    two = theta.dtype.type(2)
+    two = W.dtype.type(2)
     for k in range(c.size):
         dc[k] = 2 * (c[k] - centre[k])
     for j in range(m):
-        mean = theta.dtype.type(work.mean[j])
+        mean = W.dtype.type(work.mean[j])
         for k in range(c.size):
             dW[j, k] += two * (work.product[j, k] + mean * c[k])
             dc[k] += two * mean * W[j, k]
-    _add_decay(theta, arch, reg.alpha, work.gradient)
-    return reconstruction, sparsity, reg.alpha * _weight_norm(theta, arch)
+    weights = theta.flat[: theta.flat.size - b.size - c.size]
+    _add_decay(weights, _decay_slope(arch, reg.alpha), work.gradient.flat)
+    return reconstruction, sparsity, weight_decay(theta, arch, reg.alpha)
 
 
 @_jit
-def evaluate(theta, arch, reg, X, w, work, lowest, highest, square):
-    """The three terms of L over all rows of X in one pass; range and mean square (m,) of each unit's activation."""
-    n, block = X.shape[0], work.block
-    work.mean[:] = 0
-    lowest[:] = np.inf
-    highest[:] = -np.inf
-    square[:] = 0
-    reconstruction = 0.0
-    for start in range(0, n, block):
-        stop = min(start + block, n)
-        H = _shape(work.spare, stop - start, arch.n_components, work)
-        residual = _shape(work.residual, stop - start, arch.n_features, work)
-        inputs = _load(X, None, start, stop, False, work)
-        _encode_block(theta, arch, inputs, w[start:stop], H, work.mean, work)
-        _widen_range(_as_rows(H, work), w[start:stop], lowest, highest, square)
-        reconstruction += _decode_block(theta, arch, H, inputs, w[start:stop], residual, True, work)
-    sparsity = sparsity_term(reg, work.mean, work.slope)
-    return reconstruction, sparsity, reg.alpha * _weight_norm(theta, arch)
-
-
-@_jit
-def _widen_range(H, w, lowest, highest, square):
+def add_statistics(H, w, mean, square, lowest, highest):
+    """Weighted sums of the activations and of their squares over the rows of H, and their range, all (m,)."""
     for i in range(H.shape[0]):
         for j in range(H.shape[1]):
-            square[j] += w[i] * np.float64(H[i, j]) * np.float64(H[i, j])
+            h = np.float64(H[i, j])
+            mean[j] += w[i] * h
+            square[j] += w[i] * h * h
             lowest[j] = min(lowest[j], H[i, j])
             highest[j] = max(highest[j], H[i, j])
+
+
+@_jit_sum
+def squared_error(X, Y, w):
+    """Weighted sum over the rows of ||x - y||²."""
+    total = 0.0
+    for i in range(X.shape[0]):
+        row = 0.0
+        for k in range(X.shape[1]):
+            error = np.float64(Y[i, k] - X[i, k])
+            row += error * error
+        total += w[i] * row
+    return total
 
 
 @_jit
@@ -814,16 +832,15 @@ def _adam_range(theta, gradient, first, second, state, decay, step, scale):
         theta[i] -= step * first[i] / (scale * np.sqrt(second[i]) + eps)
 
 
-@_jit
-def adam_update(theta, arch, gradient, state, t, decay):
-    """Step t = 1, 2, … of Adam (Kingma and Ba, 2015, algorithm 1), in place.
+@_jit_inline
+def adam_update(theta, gradient, n_weights, state, t, decay):
+    """Step t = 1, 2, … of Adam (Kingma and Ba, 2015, algorithm 1), in place, on flat vectors.
 
-    ``decay`` times theta joins the gradient of the weights.
+    ``decay`` times theta joins the gradient of the first ``n_weights`` parameters.
     """
     step = state.learning_rate / (1 - state.beta_1**t)
     scale = 1 / np.sqrt(1 - state.beta_2**t)
-    n = count_weights(arch)
-    first, second = state.first, state.second
+    first, second, n = state.first, state.second, n_weights
     _adam_range(theta[:n], gradient[:n], first[:n], second[:n], state, decay, step, scale)
     _adam_range(theta[n:], gradient[n:], first[n:], second[n:], state, 0.0, step, scale)
 
@@ -845,15 +862,18 @@ def count_batches(n, batch_size):
 
 
 @_jit
-def adam_epoch(theta, arch, reg, X, w, order, state, t, noise, rng, batch_weights, work, epoch_mean):
-    """One pass over the rows in the given order, one Adam step for every batch of ``batch_weights.size`` rows.
+def adam_epoch(
+    theta, arch, reg, X, w, order, state, t, noise, rng, batch_weights, work, epoch_mean, by_rows, by_features
+):
+    """One pass over the rows in the given order, one Adam step a batch.
 
-    The rows are dealt out evenly, so that no batch is much smaller than that. With a generator ``rng`` the inputs get
+    ``batch_weights`` is scratch memory (B,) for batches of at most B rows. The rows are dealt out evenly, so that no batch is much smaller than that. With a generator ``rng`` the inputs get
     Gaussian noise of standard deviation ``noise``. Returns the reconstruction error averaged over the batches as they
     were met, the sparsity term of the mean activation over the epoch, which goes into ``epoch_mean``, and the weight
     decay at the end. A batch that is not finite ends the epoch.
     """
     decay = _decay_slope(arch, reg.alpha)
+    n_weights = theta.flat.size - theta.b.size - theta.c.size
     n_batches = count_batches(order.size, batch_weights.size)
     epoch_mean[:] = 0
     reconstruction = 0.0
@@ -861,12 +881,12 @@ def adam_epoch(theta, arch, reg, X, w, order, state, t, noise, rng, batch_weight
         rows = order[k * order.size // n_batches : (k + 1) * order.size // n_batches]
         weights = batch_weights[: rows.size]
         share = _batch_weights(w, rows, weights)
-        error, sparsity = _both_passes(theta, arch, reg, X, rows, weights, noise, rng, work)
+        error, sparsity = _both_passes(theta, arch, reg, None, X, rows, weights, noise, rng, work, by_rows, by_features)
         reconstruction += share * error
         for j in range(epoch_mean.size):
             epoch_mean[j] += share * work.mean[j]
         if not np.isfinite(error + sparsity):
             break
         t += 1
-        adam_update(theta, arch, work.gradient, state, t, decay)
-    return reconstruction, sparsity_term(reg, epoch_mean, work.slope), reg.alpha * _weight_norm(theta, arch)
+        adam_update(theta.flat, work.gradient.flat, n_weights, state, t, decay)
+    return reconstruction, sparsity_term(reg, epoch_mean, work.slope), weight_decay(theta, arch, reg.alpha)

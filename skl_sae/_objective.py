@@ -11,6 +11,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from . import _kernels as kernels
 from .exceptions import DivergenceError
@@ -90,7 +91,7 @@ def initial_parameters(arch, mean, dtype, activation, output, rho, rng):
     bound = np.sqrt(6 / (arch.n_features + arch.n_components))
     theta = np.zeros(n_weights + arch.n_components + arch.n_features, dtype=dtype)
     theta[:n_weights] = rng.uniform(-bound, bound, size=n_weights)
-    W, V, b, c = kernels.unpack(theta, arch)
+    _, W, V, b, c = kernels.unpack(theta, arch)
     with np.errstate(over="ignore", invalid="ignore"):  # the first evaluation reports what is not finite
         b[:] = activation.inverse(rho) - W @ mean
         c[:] = output.inverse(np.clip(mean, output.low, output.high)) - rho * V.sum(axis=0)
@@ -124,13 +125,12 @@ class Objective:
         n = len(self.X) if rows is None else rows
         n_blocks = kernels.count_batches(n, max(16, kernels.BLOCK_NUMBERS // (d + m)) if small else kernels.BLOCK_ROWS)
         block = min(n, kernels.count_batches(n, 32 * n_blocks) * 32)  # rows dealt out evenly, in whole vectors
-        gathered = np.empty(block * d if small or rows is not None else 0, dtype)
-        return (kernels.ByFeatures if small else kernels.ByRows)(
+        self._layout = (None, True) if small else (True, None)  # by_rows, by_features
+        return kernels.Workspace(
             block=block,
             code=np.empty(kept * m, dtype),
             spare=np.empty(block * m, dtype),
-            gathered=gathered,
-            inputs=frozen(gathered),
+            gathered=np.empty(block * d if small or rows is not None else 0, dtype),
             corrupted=np.empty(corrupted * d, dtype),
             residual=np.empty(block * d, dtype),
             delta=np.empty(block * m, dtype),
@@ -140,7 +140,7 @@ class Objective:
             unused_mean=np.zeros(m, np.float64),
             slope=np.empty(m, dtype),
             zeros=np.zeros(m, dtype),
-            gradient=np.empty(kernels.count_weights(self.arch) + m + d, dtype),
+            gradient=kernels.unpack(np.empty(kernels.count_weights(self.arch) + m + d, dtype), self.arch),
         )
 
     @property
@@ -154,10 +154,22 @@ class Objective:
         return np.sqrt(np.maximum(self._square - self.mean**2, 0))
 
     def evaluate(self, theta):
-        """L at theta; leaves ``mean``, ``lowest`` and ``highest`` activation of every unit."""
-        terms = kernels.evaluate(
-            theta, self.arch, self.reg, self.X, self.weights, self._work, self.lowest, self.highest, self._square
-        )
+        """L at theta; leaves mean, deviation and range of every unit's activation."""
+        arch, work = self.arch, self._work
+        parameters = kernels.unpack(theta, arch)
+        _, W, V, b, c = map(frozen, parameters)
+        work.mean[:], self._square[:], self.lowest[:], self.highest[:] = 0, 0, np.inf, -np.inf
+        reconstruction, rows = 0.0, min(len(self.X), kernels.BLOCK_ROWS)
+        codes, outputs = np.empty((rows, len(b)), theta.dtype), np.empty((rows, len(c)), theta.dtype)
+        for block in gen_batches(len(self.X), kernels.BLOCK_ROWS):
+            X, weights = self.X[block], self.weights[block]
+            H, Y = codes[: len(X)], outputs[: len(X)]
+            kernels.encode(X, W, b, arch.activation, H)
+            kernels.decode(frozen(H), V, c, arch.output, Y)
+            kernels.add_statistics(H, weights, work.mean, self._square, self.lowest, self.highest)
+            reconstruction += kernels.squared_error(X, Y, weights)
+        sparsity = kernels.sparsity_term(self.reg, work.mean, work.slope)
+        terms = reconstruction, sparsity, kernels.weight_decay(parameters, arch, self.reg.alpha)
         return Evaluation.of(terms, self.mean, theta)
 
 
@@ -176,12 +188,13 @@ class FullBatchObjective(Objective):
 
     def evaluate_gradient(self, theta):
         """L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
-        data = self.arch, self.reg, self.X, self.weights
+        arguments = kernels.unpack(theta, self.arch), self.arch, self.reg, self.X, self.weights
         if self._gram:
-            terms = kernels.evaluate_gradient_gram(theta, *data, *self._centre, self._work)
+            terms = kernels.evaluate_gradient_gram(*arguments, *self._centre, self._work)
         else:
-            terms = kernels.evaluate_gradient(theta, *data, self._work)
-        return Evaluation.of(terms, self.mean, self._work.gradient), self._work.gradient
+            terms = kernels.evaluate_gradient(*arguments, self._work, *self._layout)
+        gradient = self._work.gradient.flat
+        return Evaluation.of(terms, self.mean, gradient), gradient
 
 
 class MiniBatchObjective(Objective):
@@ -201,12 +214,12 @@ class MiniBatchObjective(Objective):
         self.n_rows = len(X)
         self.n_batches = kernels.count_batches(len(X), batch_size)
         self._noise, self._rng = float(noise), rng if noise else None
-        self._batch_weights = np.empty(kernels.count_batches(len(X), self.n_batches))  # as many as in the largest batch
+        self._largest = kernels.count_batches(len(X), self.n_batches)
+        self._batch_weights = np.empty(self._largest)
         super().__init__(X, weights, arch, reg)
 
     def _workspace(self):
-        rows = self._batch_weights.size
-        return super()._workspace(rows, kept=rows, corrupted=rows if self._noise else 0)
+        return super()._workspace(self._largest, self._largest, self._largest if self._noise else 0)
 
     def adam_epoch(self, theta, state, t, order):
         """One Adam step (t + 1, t + 2, …) for every batch of rows in the given order, in place.
@@ -216,7 +229,7 @@ class MiniBatchObjective(Objective):
         """
         mean = np.empty(self.arch.n_components)
         terms = kernels.adam_epoch(
-            theta, self.arch, self.reg, self.X, self.weights, order, state, t, self._noise, self._rng,
-            self._batch_weights, self._work, mean,
+            kernels.unpack(theta, self.arch), self.arch, self.reg, self.X, self.weights, order, state, t, self._noise,
+            self._rng, self._batch_weights, self._work, mean, *self._layout,
         )  # fmt: skip
         return Evaluation.of(terms, mean, state.second)

@@ -135,7 +135,7 @@ def test_divergence_goes_on_as_its_tangent(activation):
 
 
 def test_kernels_are_cached_and_release_the_gil():
-    for name in ("evaluate", "evaluate_gradient", "adam_epoch", "encode", "decode", "moments"):
+    for name in ("evaluate_gradient", "adam_epoch", "encode", "decode", "moments"):
         kernel = getattr(kernels, name)
         assert kernel.targetoptions["nogil"]
         assert kernel.stats.cache_path
@@ -153,8 +153,9 @@ def test_small_products_of_inference_stay_below_the_threads_of_the_blas(d, m, bl
 def test_products_of_small_models(p, q, n, dtype, rng):
     A, B, C = (rng.normal(size=shape).astype(dtype) for shape in ((p, q), (q, n), (p, n)))
     bias, out = rng.normal(size=p).astype(dtype), np.empty((p, n), dtype)
-    kernels._product(A, bias, B, out, np.empty(n, dtype))
-    np.testing.assert_allclose(out, A @ B + bias[:, None], rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
+    for flat, strides in [(A.ravel(), (q, 1)), (A.T.ravel(), (1, p))]:
+        kernels._product(flat, strides, bias, B, out, np.empty(n, dtype))
+        np.testing.assert_allclose(out, A @ B + bias[:, None], rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
     inner = np.full((p, q), np.nan, dtype)
     kernels._inner(C, B, inner, True)
     np.testing.assert_allclose(inner, C @ B.T, rtol=TOLERANCE[dtype], atol=50 * TOLERANCE[dtype])

@@ -45,7 +45,7 @@ def evaluate(model, X, weights=None):
     reg = kernels.Regularization(activation.code.divergence, model.rho, model.beta, model.alpha)
     weights = np.ones(len(X)) if weights is None else weights
     evaluation, gradient = FullBatchObjective(X, weights, arch, reg).evaluate_gradient(model.theta)
-    W, V, b, c = kernels.unpack(gradient.copy(), arch)
+    _, W, V, b, c = kernels.unpack(gradient.copy(), arch)
     return evaluation, (W, b, V.T, c)
 
 

@@ -1,0 +1,84 @@
+"""How much memory do fit, transform and score_samples take beyond X?
+
+    python benchmarks/memory.py
+
+60000 rows of 784 features in float32: L-BFGS -> 200 units (12 iterations: its memory of 10 steps is full by then), Adam
+-> 256 units (an epoch, batches of 256), transform and score_samples with 256 units; what is returned counts. Every
+figure is from a process of its own, in which X is built and everything compiled and run on a few rows before. Two
+measures: the high-water mark of the resident memory (Linux), which sees all that is written to, and tracemalloc, which
+sees all that goes through Python and NumPy, written to or not.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tracemalloc
+import warnings
+
+import numpy as np
+from _harness import Report, measured, parser
+
+from skl_sae import SparseAutoencoderTransformer
+
+FITS = {
+    "lbfgs": dict(n_components=200, max_iter=12),
+    "adam": dict(n_components=256, solver="adam", batch_size=256, max_iter=1),
+}
+CASES = {
+    "fit, lbfgs": ("lbfgs", "fit"),
+    "fit, adam": ("adam", "fit"),
+    "transform": ("adam", "transform"),
+    "score_samples": ("adam", "score_samples"),
+}
+
+
+def traced_peak(function):
+    tracemalloc.start()
+    function()
+    return tracemalloc.get_traced_memory()[1] / 1e6
+
+
+def child(case, measure, rows):
+    """Print the peak in MB beyond X; null: unknown."""
+    warnings.simplefilter("ignore")
+    X = np.random.default_rng(0).random((rows, 784), np.float32)
+    fit, method = CASES[case]
+    sae = SparseAutoencoderTransformer(**FITS[fit], output_activation="sigmoid", tol=0, random_state=0)
+    few = X[:2048]
+    getattr(sae.fit(few), method)(few)
+    call = getattr(sae, method)
+    print(json.dumps(measured(lambda: call(X))[1] if measure == "resident" else traced_peak(lambda: call(X))))
+
+
+def run(case, measure, rows):
+    command = [sys.executable, __file__, "--child", case, measure, "--rows", str(rows)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def main():
+    options = parser(__doc__, rounds=3)
+    options.add_argument("--rows", type=int, default=60000)
+    options.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    options = options.parse_args()
+    if options.child:
+        child(*options.child, options.rows)
+        return
+    report = Report(options)
+    size = options.rows * 784 * 4 / 1e6
+    rows = []
+    for case in CASES:
+        row = {"name": case}
+        for measure in "resident", "tracemalloc":
+            peaks = [run(case, measure, options.rows) for _ in range(options.rounds)]
+            if None not in peaks:
+                peak = statistics.median(peaks)
+                row |= {f"{measure} / X": peak / size, f"{measure} MB": peak}
+        rows.append(row)
+    report.add(f"peak memory beyond X, which is {size:.4g} MB", rows)
+    report.close()
+
+
+if __name__ == "__main__":
+    main()
