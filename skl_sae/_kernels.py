@@ -1,6 +1,6 @@
 """Every compiled function of the package, and the tables that name their variants.
 
-One file on purpose: numba's disk cache notices a change only in the file of the function that it cached, so a compiled
+One file on purpose: the disk cache notices a change only in the file of the function that it keeps, so a compiled
 function may only call compiled functions that live beside it.
 
 Conventions. X (n, d) rows; W (m, d) encoder weights; V (m, d) = transposed decoder weights, so that a tied model has
@@ -10,7 +10,6 @@ a call. Losses and mean activations are summed in float64 whatever the dtype of 
 caller.
 """
 
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,20 +18,35 @@ from numba import njit, types
 from numba.extending import overload, register_jitable
 from scipy.special import logit
 
-# Adding "contract" lets multiply-add fuse, "reassoc" lets sums run in vector lanes. Flags that assume away NaN or inf
-# are left out: a diverging fit has to be seen. error_model="numpy" drops a zero check per division that blocks
-# vectorisation.
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
-try:
-    njit(**_OPTIONS)(lambda: None)
-except RuntimeError as error:  # numba found no folder that it may write to
-    warnings.warn(f"Compiled code cannot be kept on disk, so every process compiles anew: {error}", stacklevel=2)
-    _OPTIONS["cache"] = False
-_jit = njit(**_OPTIONS, fastmath={"contract"})
-_jit_sum = njit(**_OPTIONS, fastmath={"contract", "reassoc"})
+from ._cache import KernelCache, warn_without_cache
+
+
+def _compiler(*fastmath, **options):
+    """A decorator that compiles on the first call and keeps the result on disk.
+
+    error_model="numpy" drops a zero check per division that blocks vectorisation.
+    """
+    jit = njit(nogil=True, error_model="numpy", fastmath=set(fastmath), **options)
+
+    def decorate(function):
+        dispatcher = jit(function)
+        if dispatcher is not function:  # as it is where compilation is switched off
+            try:
+                dispatcher._cache = KernelCache(function)
+            except RuntimeError as error:
+                warn_without_cache(error)
+        return dispatcher
+
+    return decorate
+
+
+# "contract" lets multiply-add fuse, "reassoc" lets sums run in vector lanes. Flags that assume away NaN or inf are left
+# out: a diverging fit has to be seen.
+_jit = _compiler("contract")
+_jit_sum = _compiler("contract", "reassoc")
 # Every function that calls compiled code is optimised together with all that it calls: chains are inlined instead,
 # which halves the time of a first compilation.
-_jit_inline = njit(**_OPTIONS, fastmath={"contract"}, inline="always")
+_jit_inline = _compiler("contract", inline="always")
 
 IDENTITY, SIGMOID, RELU = range(3)
 BERNOULLI, POISSON = range(2)
@@ -635,8 +649,8 @@ def _add_decay(weights, slope, gradient):
 def _both_passes(theta, arch, reg, whole, X, order, w, noise, rng, work, by_rows, by_features):
     """Reconstruction error and sparsity term of rows of X; their gradient goes into ``work.gradient``.
 
-    ``whole`` is X, or ``order`` picks rows of it and ``whole`` is None. Every block is visited twice, because the slope of the sparsity term
-    needs the codes of all rows.
+    ``whole`` is X, or ``order`` picks rows of it and ``whole`` is None. Every block is visited twice, because the slope
+    of the sparsity term needs the codes of all rows.
     """
     n, m, block = w.size, arch.n_components, work.block
     n_blocks = count_batches(n, block)
@@ -867,10 +881,11 @@ def adam_epoch(
 ):
     """One pass over the rows in the given order, one Adam step a batch.
 
-    ``batch_weights`` is scratch memory (B,) for batches of at most B rows. The rows are dealt out evenly, so that no batch is much smaller than that. With a generator ``rng`` the inputs get
-    Gaussian noise of standard deviation ``noise``. Returns the reconstruction error averaged over the batches as they
-    were met, the sparsity term of the mean activation over the epoch, which goes into ``epoch_mean``, and the weight
-    decay at the end. A batch that is not finite ends the epoch.
+    ``batch_weights`` is scratch memory (B,) for batches of at most B rows. The rows are dealt out evenly, so that no
+    batch is much smaller than that. With a generator ``rng`` the inputs get Gaussian noise of standard deviation
+    ``noise``. Returns the reconstruction error averaged over the batches as they were met, the sparsity term of the
+    mean activation over the epoch, which goes into ``epoch_mean``, and the weight decay at the end. A batch that is not
+    finite ends the epoch.
     """
     decay = _decay_slope(arch, reg.alpha)
     n_weights = theta.flat.size - theta.b.size - theta.c.size

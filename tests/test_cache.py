@@ -1,0 +1,288 @@
+"""The disk cache of compiled kernels: never stale, and never the reason why a fit fails.
+
+Every test starts processes that share a cache folder of their own. Where it makes no difference they encode rows
+instead of fitting: that compiles in a third of the time, and goes through the same cache.
+"""
+
+import itertools
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+import skl_sae
+from skl_sae import SparseAutoencoderTransformer
+
+PACKAGE = Path(skl_sae.__file__).parent
+LIMIT = 240  # seconds: a process that waits for ever fails the test
+
+CHILD = """
+import json, pickle, sys, warnings
+from pathlib import Path
+import numpy as np
+task, model, dtype, package, before = sys.argv[1:]
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import skl_sae
+    assert Path(skl_sae.__file__).parent == Path(package), skl_sae.__file__
+    exec(before)
+    sae, X = pickle.loads(Path(model).read_bytes())
+    X = X.astype(dtype)
+    result = sae.fit(X).encoder_coef_ if task == "fit" else sae.transform(X)
+report = {
+    "result": result.tolist(),
+    "loss": sae.loss_,
+    "mean": sae.mean_activation_.tolist(),
+    "input": (X @ sae.encoder_coef_.T + sae.encoder_intercept_).tolist(),
+    "warnings": [str(warning.message) for warning in caught],
+}
+print(json.dumps(report))
+"""
+
+# The number of calls of os.replace, with which a file of the cache is put in its place.
+COUNT = """
+import atexit, os
+calls, replace = [], os.replace
+os.replace = lambda *paths: (calls.append(paths), replace(*paths))
+atexit.register(lambda: Path({0!r}).write_text(str(len(calls))))
+"""
+
+KILL = """
+import os
+calls, replace = [], os.replace
+os.replace = lambda *paths: (calls.append(paths), os._exit(9) if len(calls) == {0} else replace(*paths))
+"""
+
+# Processes 0 and 1 put their files in place at the same time, each of them first at every other file.
+LOCKSTEP = """
+import itertools, os, time
+replace, steps, me, other = os.replace, itertools.count(), {0}, {1}
+
+def wait(name):
+    end = time.monotonic() + 10
+    while not os.path.exists({2!r} + name) and time.monotonic() < end:
+        time.sleep(0.005)
+
+def in_turn(source, target):
+    step = next(steps)
+    Path({2!r} + f"ready{{me}}-{{step}}").touch()
+    wait(f"ready{{other}}-{{step}}")
+    if step % 2 == me:
+        wait(f"done{{other}}-{{step}}")
+    replace(source, target)
+    Path({2!r} + f"done{{me}}-{{step}}").touch()
+
+os.replace = in_turn
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A small fitted model and its data in a file, and the results that every process has to arrive at."""
+    X = np.random.default_rng(0).uniform(size=(50, 4))
+    with pytest.warns():  # of a fit that was cut short
+        sae = SparseAutoencoderTransformer(3, max_iter=5, random_state=0).fit(X)
+    path = tmp_path_factory.mktemp("model") / "model.pickle"
+    path.write_bytes(pickle.dumps((sae, X)))
+    return path, {"fit": sae.encoder_coef_, "encode": sae.transform(X)}
+
+
+@pytest.fixture(scope="module")
+def encoded(model, tmp_path_factory):
+    """A cache folder with what it takes to encode."""
+    cache = tmp_path_factory.mktemp("encoded")
+    run("encode", model, cache)
+    return cache
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package that may be changed; no compiled modules of Python's own come with it."""
+    return shutil.copytree(PACKAGE, tmp_path / "copy" / "skl_sae", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def start(task, model, cache, *, package=PACKAGE, dtype="float64", before="", **environment):
+    """A new process that encodes or fits; ``before`` is executed between the import and that."""
+    paths = [str(package.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    settings = {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_CACHE_DIR": str(cache),
+    }
+    return subprocess.run(
+        [sys.executable, "-P", "-c", CHILD, task, str(model[0]), dtype, str(package), before],
+        env=os.environ | settings | environment, capture_output=True, text=True, timeout=LIMIT,
+    )  # fmt: skip
+
+
+def run(*args, **kwargs):
+    """What a new process reports."""
+    return report(start(*args, **kwargs))
+
+
+def report(process):
+    assert process.returncode == 0, f"exit code {process.returncode}\n{process.stderr}"
+    outcome = json.loads(process.stdout.splitlines()[-1])
+    # Or the test says nothing: with NUMBA_OPT=0, for instance, numba keeps no function that calls BLAS.
+    assert not any("Cannot cache" in warning for warning in outcome["warnings"]), outcome["warnings"]
+    return outcome
+
+
+def replace_text(path, old, new):
+    """Change a source file; size and time stamp stay, as with archives whose files all have the same date."""
+    text, stamps = path.read_text(encoding="utf-8"), path.stat()
+    assert text.count(old) == 1, f"{old!r} is no longer what this test can change in {path.name}"
+    assert len(old) == len(new)
+    path.write_text(text.replace(old, new), encoding="utf-8", newline="")
+    os.utime(path, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+
+
+def mirror(package):
+    """Turn sigmoid(z) into sigmoid(-z) = 1 - sigmoid(z), in a helper of the function that encodes."""
+    replace_text(package / "_kernels.py", "one / (one + _exp(-flat[i]))", "one / (one + _exp(+flat[i]))")
+
+
+# -- never stale -----------------------------------------------------------------------------------
+
+
+def test_a_fit_notices_a_change_in_a_helper(model, package, tmp_path):
+    first = run("fit", model, tmp_path, package=package)
+    mirror(package)
+    second = run("fit", model, tmp_path, package=package)
+    for outcome, sign in (first, 1), (second, -1):
+        np.testing.assert_allclose(outcome["mean"], expit(sign * np.array(outcome["input"])).mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(first["result"], model[1]["fit"], rtol=1e-9)
+
+
+def test_a_change_and_its_reversal(model, package, tmp_path):
+    source = (package / "_kernels.py").read_bytes()
+    first = run("encode", model, tmp_path, package=package)
+    mirror(package)
+    np.testing.assert_allclose(
+        run("encode", model, tmp_path, package=package)["result"], 1 - model[1]["encode"], rtol=1e-9
+    )
+    (package / "_kernels.py").write_bytes(source)
+    assert run("encode", model, tmp_path, package=package) == first
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_nothing_stale(model, package, tmp_path):
+    """Killed at its last file, with the other files new already."""
+    cache, counter = tmp_path / "cache", tmp_path / "count"
+    run("encode", model, cache, package=package, before=COUNT.format(str(counter)))
+    mirror(package)
+    killed = start("encode", model, cache, package=package, before=KILL.format(int(counter.read_text())))
+    assert killed.returncode == 9, killed.stderr
+    np.testing.assert_allclose(
+        run("encode", model, cache, package=package)["result"], 1 - model[1]["encode"], rtol=1e-9
+    )
+
+
+# -- nowhere to write ------------------------------------------------------------------------------
+
+
+def test_a_cache_folder_that_cannot_be_made(model, package, tmp_path):
+    """Numba then takes the next of its folders."""
+    (tmp_path / "file").touch()
+    outcome = run("encode", model, tmp_path / "file" / "cache", package=package)
+    np.testing.assert_allclose(outcome["result"], model[1]["encode"], rtol=1e-9)
+    assert list(package.glob("__pycache__/*.nbc"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the folder of the user's programs cannot be moved on Windows")
+def test_without_any_folder_it_fits_and_says_so(model, package, tmp_path):
+    (package / "__pycache__").touch()
+    (tmp_path / "file").touch()
+    nowhere = str(tmp_path / "file" / "folder")
+    outcome = run("fit", model, nowhere, package=package, HOME=nowhere, XDG_CACHE_HOME=nowhere)
+    np.testing.assert_allclose(outcome["result"], model[1]["fit"], rtol=1e-9)
+    assert sum("cannot be kept on disk" in warning for warning in outcome["warnings"]) == 1
+
+
+def test_a_cache_folder_that_disappears_after_the_import(model, tmp_path):
+    cache = tmp_path / "cache"
+    replaced = f"import shutil; shutil.rmtree({str(cache)!r}); Path({str(cache)!r}).touch()"
+    outcome = run("encode", model, cache, before=replaced)
+    np.testing.assert_allclose(outcome["result"], model[1]["encode"], rtol=1e-9)
+    assert sum("cannot be kept on disk" in warning for warning in outcome["warnings"]) == 1
+
+
+def test_a_full_disk(model, tmp_path):
+    """No file can grow beyond so many bytes: an index can be written, code cannot."""
+    pytest.importorskip("resource")  # of POSIX systems
+    full = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (2500, r.getrlimit(r.RLIMIT_FSIZE)[1]))"
+    outcome = run("encode", model, tmp_path, before=full)
+    np.testing.assert_allclose(outcome["result"], model[1]["encode"], rtol=1e-9)
+    assert sum("cannot be kept on disk" in warning for warning in outcome["warnings"]) == 1
+    np.testing.assert_allclose(run("encode", model, tmp_path)["result"], model[1]["encode"], rtol=1e-9)
+
+
+# -- damaged files ---------------------------------------------------------------------------------
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "half": lambda content: content[: len(content) // 2],
+    "noise": lambda content: np.random.default_rng(0).bytes(len(content)),
+    "flipped": lambda content: bytes(byte ^ 0x55 if i % 997 < 4 else byte for i, byte in enumerate(content)),
+}
+
+
+def test_damaged_files_are_replaced(encoded, model, tmp_path):
+    """Machine code with some wrong bytes would end the process, or compute something else."""
+    files = [path.relative_to(encoded) for path in encoded.rglob("*.nb*")]
+    cases = list(itertools.product(sorted({file.suffix for file in files}), DAMAGES))
+
+    def encode_with_damaged_files(case):
+        suffix, kind = case
+        cache = shutil.copytree(encoded, tmp_path / f"{kind}{suffix}")
+        paths = [cache / file for file in files if file.suffix == suffix]
+        damaged = {path: DAMAGES[kind](path.read_bytes()) for path in paths}
+        for path, content in damaged.items():
+            path.write_bytes(content)
+        process = start("encode", model, cache)
+        if process.returncode:
+            return f"exit code {process.returncode}: {process.stderr[-300:]}"
+        if any(path.read_bytes() == content for path, content in damaged.items()):
+            return "still damaged"
+        return "right" if np.allclose(report(process)["result"], model[1]["encode"], rtol=1e-9) else "wrong"
+
+    assert cases
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = dict(zip(cases, pool.map(encode_with_damaged_files, cases), strict=True))
+    assert outcomes == dict.fromkeys(cases, "right")
+
+
+# -- many at once ----------------------------------------------------------------------------------
+
+
+def test_eight_processes_with_a_cold_cache(model, tmp_path):
+    """Half of them in float32, since both dtypes are entries of the same functions."""
+    dtypes = ["float64", "float32"] * 4
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda dtype: run("fit", model, tmp_path, dtype=dtype), dtypes))
+    np.testing.assert_allclose(outcomes[0]["result"], model[1]["fit"], rtol=1e-9)
+    np.testing.assert_allclose(outcomes[1]["result"], model[1]["fit"], rtol=1e-3)
+    for outcome, dtype in zip(outcomes, dtypes, strict=True):
+        assert outcome == outcomes[dtypes.index(dtype)]
+
+
+def test_two_dtypes_at_the_same_moment(model, tmp_path):
+    """The worst order: each process reads what is there before the other writes, and they overwrite in turns."""
+    dtypes, turns = ["float64", "float32"], tmp_path / "turns"
+    turns.mkdir()
+
+    def encode(me):
+        before = LOCKSTEP.format(me, 1 - me, str(turns) + os.sep)
+        return run("encode", model, tmp_path / "cache", dtype=dtypes[me], before=before)
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(encode, [0, 1]))
+    assert [run("encode", model, tmp_path / "cache", dtype=dtype) for dtype in dtypes] == outcomes
