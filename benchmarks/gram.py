@@ -3,9 +3,9 @@
     python benchmarks/gram.py --threads 2
     python benchmarks/gram.py --threads 2 --data mnist.npz
 
-One evaluation of the objective and its gradient over all rows, by the algebra that needs two products of size n d m and
-directly, with five. Then, after a fit, the relative error of loss and gradient against the direct way in float64. Random
-pixels stand in without --data. This looks inside the package: users get the faster way by themselves.
+One evaluation of the objective and its gradient over all rows, by the algebra that needs two products of size n d m
+and directly, with five. Then, after a fit, the relative error of loss and gradient against the direct way in float64.
+Random pixels stand in without --data. This looks inside the package: users get the faster way by themselves.
 """
 
 import warnings
