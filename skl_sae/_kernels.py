@@ -232,7 +232,7 @@ def activate(kind, z):
             flat[i] = zero if flat[i] < zero else flat[i]  # this way round NaN stays NaN
 
 
-@register_jitable
+@_jit_inline
 def _derivative(kind, y, one, zero):
     """f'(z) in terms of y = f(z)."""
     if kind == SIGMOID:
@@ -242,7 +242,7 @@ def _derivative(kind, y, one, zero):
     return one
 
 
-@_jit
+@_jit_inline
 def divergence(kind, rho, mean):
     """KL(rho || mean) and its derivative by ``mean``, both finite for every finite ``mean``."""
     low = max(GUARD * rho, 1e-300)
@@ -409,7 +409,7 @@ def _product(A, strides, bias, B, out, spare):
                 z[i] += b0 * B[k, i]
 
 
-@register_jitable
+@_jit_inline
 def _strides(A):
     """Numbers from row to row and from column to column."""
     return A.strides[0] // A.itemsize, A.strides[1] // A.itemsize
@@ -625,14 +625,14 @@ def _square_norm(weights):
     return total
 
 
-@_jit_inline
+@register_jitable
 def weight_decay(theta, arch, alpha):
     """alpha (||W||² + ||V||²)."""
     weights = theta.flat[: theta.flat.size - theta.b.size - theta.c.size]
     return alpha * _square_norm(weights) * (2 if arch.tied else 1)
 
 
-@register_jitable
+@_jit_inline
 def _decay_slope(arch, alpha):
     """What a weight is multiplied by in the gradient of the weight decay; a tied weight stands there twice."""
     return alpha * (4 if arch.tied else 2)
