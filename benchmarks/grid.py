@@ -3,9 +3,9 @@
     python benchmarks/grid.py
 
 Digits (64 -> 50) and breast cancer (30 -> 15), both in [0, 1], sigmoid code and output; 5 values of rho, 5 of beta and
-5 folds: 125 fits of 100 iterations of L-BFGS for everyone. The peer is the listing of _peers.py in float64. With two
-workers and with one; the last table of a set asks whether two workers are really faster. Worker processes start in
-the round that does not count; their memory is not in the column, which is that of the parent process.
+5 folds: 125 fits of 100 iterations of L-BFGS for everyone. The peer is the listing of _peers.py in float64. The last
+table of a set asks whether two workers are really faster than one. Worker processes start in the round that does not
+count; their memory is not in the column, which is that of the parent process.
 """
 
 import os
@@ -43,13 +43,13 @@ def main():
         sae = SparseAutoencoderTransformer(
             m, output_activation="sigmoid", tol=0, n_iter_no_change=options.iterations + 1, **common
         )
-        for jobs in options.n_jobs, 1:
-            contenders = {
-                "skl_sae, float64": search(sae, X, jobs),
-                "skl_sae, float32": search(sae, X.astype(np.float32), jobs),
-                "NumPy and SciPy": search(ListingEstimator(m, **common), X, jobs),
-            }
-            report.compare(f"{name}, n_jobs={jobs}", contenders, value="best score")
+        jobs = options.n_jobs
+        contenders = {
+            "skl_sae, float64": search(sae, X, jobs),
+            "skl_sae, float32": search(sae, X.astype(np.float32), jobs),
+            "NumPy and SciPy": search(ListingEstimator(m, **common), X, jobs),
+        }
+        report.compare(f"{name}, n_jobs={jobs}", contenders, value="best score")
         workers = {f"n_jobs={jobs}": search(sae, X, jobs) for jobs in (options.n_jobs, 1)}
         report.compare(f"{name}, skl_sae, float64", workers)
     report.close()

@@ -20,9 +20,10 @@ from .exceptions import DivergenceError
 def kept_codes(n, row_size, X_size):
     """Of how many rows the codes (``row_size`` bytes each) are kept between the two passes of an evaluation.
 
-    Those of the others are computed twice, one product in five more, which bounds the memory.
+    Those of the others are computed twice, one product in five more, which bounds the memory: what SciPy's L-BFGS-B
+    takes for itself, 25 float64 vectors as long as the parameters, is much already.
     """
-    return min(n, max(2**24, X_size // 8) // row_size)
+    return min(n, max(6 * 2**20, X_size // 32) // row_size)
 
 
 def gram_wins(arch, n):

@@ -76,10 +76,11 @@ def test_small_fits_in_threads_are_those_of_a_row(solver, dtype):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_large_fits_in_threads_are_those_of_a_row(solver):
-    """To the last bit as well: the number of BLAS threads is the same, and so is the way the work is split."""
-    serial = [fit(LARGE, solver, seed=seed) for seed in range(4)]
-    with parallel_config(backend="threading", n_jobs=2):
-        together = Parallel()(delayed(fit)(LARGE, solver, seed=seed) for seed in range(4))
+    """With BLAS limited to one thread, as the documentation advises for threads of one's own."""
+    with threadpool_limits(1):
+        serial = [fit(LARGE, solver, seed=seed) for seed in range(4)]
+        with parallel_config(backend="threading", n_jobs=2):
+            together = Parallel()(delayed(fit)(LARGE, solver, seed=seed) for seed in range(4))
     np.testing.assert_array_equal(together, serial)
 
 
