@@ -676,19 +676,9 @@ def _both_passes(theta, arch, reg, whole, X, order, w, noise, rng, work, by_rows
                 theta, arch.output, H, target, weights, residual, fresh, work, by_rows, by_features
             )
             _backward_block(
-                theta,
-                arch.activation,
-                arch.tied,
-                inputs,
-                H,
-                weights,
-                residual,
-                delta,
-                fresh,
-                work,
-                by_rows,
+                theta, arch.activation, arch.tied, inputs, H, weights, residual, delta, fresh, work, by_rows,
                 by_features,
-            )
+            )  # fmt: skip
     return reconstruction, sparsity
 
 
