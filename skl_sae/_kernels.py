@@ -626,10 +626,15 @@ def _square_norm(weights):
 
 
 @register_jitable
+def _weights(theta):
+    """All weights, without the biases, as one vector."""
+    return theta.flat[: theta.flat.size - theta.b.size - theta.c.size]
+
+
+@register_jitable
 def weight_decay(theta, arch, alpha):
     """alpha (||W||² + ||V||²)."""
-    weights = theta.flat[: theta.flat.size - theta.b.size - theta.c.size]
-    return alpha * _square_norm(weights) * (2 if arch.tied else 1)
+    return alpha * _square_norm(_weights(theta)) * (2 if arch.tied else 1)
 
 
 @_jit_inline
@@ -686,8 +691,7 @@ def _both_passes(theta, arch, reg, whole, X, order, w, noise, rng, work, by_rows
 def evaluate_gradient(theta, arch, reg, X, w, work, by_rows, by_features):
     """The three terms of L over all rows of X; the gradient goes into ``work.gradient``."""
     reconstruction, sparsity = _both_passes(theta, arch, reg, X, X, None, w, 0.0, None, work, by_rows, by_features)
-    weights = theta.flat[: theta.flat.size - theta.b.size - theta.c.size]
-    _add_decay(weights, _decay_slope(arch, reg.alpha), work.gradient.flat)
+    _add_decay(_weights(theta), _decay_slope(arch, reg.alpha), work.gradient.flat)
     return reconstruction, sparsity, weight_decay(theta, arch, reg.alpha)
 
 
@@ -773,8 +777,7 @@ def evaluate_gradient_gram(theta, arch, reg, X, w, centre, variance, work):
         for k in range(c.size):
             dW[j, k] += two * (work.product[j, k] + mean * c[k])
             dc[k] += two * mean * W[j, k]
-    weights = theta.flat[: theta.flat.size - b.size - c.size]
-    _add_decay(weights, _decay_slope(arch, reg.alpha), work.gradient.flat)
+    _add_decay(_weights(theta), _decay_slope(arch, reg.alpha), work.gradient.flat)
     return reconstruction, sparsity, weight_decay(theta, arch, reg.alpha)
 
 

@@ -110,14 +110,20 @@ class Objective:
         Weight of each row; only ratios matter.
     arch : Architecture
     reg : Regularization
+
+    Attributes
+    ----------
+    mean : ndarray of shape (m,)
+        Mean activation of the hidden units at the last evaluation.
+    lowest, highest : ndarrays of shape (m,)
+        Range of their activations at the last call of `evaluate`.
     """
 
     def __init__(self, X, weights, arch, reg):
         self.X, self.arch, self.reg = frozen(X), arch, reg
         self.weights = frozen(np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64))
         self.lowest, self.highest = np.empty((2, arch.n_components), dtype=X.dtype)
-        self._square = np.empty(arch.n_components)
-        self._work = self._workspace()
+        self.mean, self._square = np.empty((2, arch.n_components))
 
     def _workspace(self, rows=None, kept=0, corrupted=0):
         """Scratch memory for ``rows`` rows at a time, of which the codes of ``kept`` are kept from pass to pass."""
@@ -137,17 +143,12 @@ class Objective:
             delta=np.empty(block * m, dtype),
             product=np.empty((m, d), dtype),
             row=np.empty(block, dtype),
-            mean=np.empty(m, np.float64),
+            mean=self.mean,
             unused_mean=np.zeros(m, np.float64),
             slope=np.empty(m, dtype),
             zeros=np.zeros(m, dtype),
             gradient=kernels.unpack(np.empty(kernels.count_weights(self.arch) + m + d, dtype), self.arch),
         )
-
-    @property
-    def mean(self):
-        """Mean activation (m,) of the hidden units at the last evaluation."""
-        return self._work.mean
 
     @property
     def deviation(self):
@@ -156,10 +157,10 @@ class Objective:
 
     def evaluate(self, theta):
         """L at theta; leaves mean, deviation and range of every unit's activation."""
-        arch, work = self.arch, self._work
+        arch = self.arch
         parameters = kernels.unpack(theta, arch)
         _, W, V, b, c = map(frozen, parameters)
-        work.mean[:], self._square[:], self.lowest[:], self.highest[:] = 0, 0, np.inf, -np.inf
+        self.mean[:], self._square[:], self.lowest[:], self.highest[:] = 0, 0, np.inf, -np.inf
         reconstruction, rows = 0.0, min(len(self.X), kernels.BLOCK_ROWS)
         codes, outputs = np.empty((rows, len(b)), theta.dtype), np.empty((rows, len(c)), theta.dtype)
         for block in gen_batches(len(self.X), kernels.BLOCK_ROWS):
@@ -167,9 +168,9 @@ class Objective:
             H, Y = codes[: len(X)], outputs[: len(X)]
             kernels.encode(X, W, b, arch.activation, H)
             kernels.decode(frozen(H), V, c, arch.output, Y)
-            kernels.add_statistics(H, weights, work.mean, self._square, self.lowest, self.highest)
+            kernels.add_statistics(H, weights, self.mean, self._square, self.lowest, self.highest)
             reconstruction += kernels.squared_error(X, Y, weights)
-        sparsity = kernels.sparsity_term(self.reg, work.mean, work.slope)
+        sparsity = kernels.sparsity_term(self.reg, self.mean, np.empty_like(self.lowest))
         terms = reconstruction, sparsity, kernels.weight_decay(parameters, arch, self.reg.alpha)
         return Evaluation.of(terms, self.mean, theta)
 
@@ -179,13 +180,11 @@ class FullBatchObjective(Objective):
 
     def __init__(self, X, weights, arch, reg):
         super().__init__(X, weights, arch, reg)
+        row_size = arch.n_components * X.itemsize
+        self._work = self._workspace(kept=kept_codes(len(X), row_size, X.nbytes))
         self._gram = gram_wins(arch, len(X))
         if self._gram:
             self._centre = centre(self.X, self.weights)
-
-    def _workspace(self):
-        row_size = self.arch.n_components * self.X.itemsize
-        return super()._workspace(kept=kept_codes(len(self.X), row_size, self.X.nbytes))
 
     def evaluate_gradient(self, theta):
         """L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
@@ -215,12 +214,10 @@ class MiniBatchObjective(Objective):
         self.n_rows = len(X)
         self.n_batches = kernels.count_batches(len(X), batch_size)
         self._noise, self._rng = float(noise), rng if noise else None
-        self._largest = kernels.count_batches(len(X), self.n_batches)
-        self._batch_weights = np.empty(self._largest)
+        largest = kernels.count_batches(len(X), self.n_batches)
+        self._batch_weights = np.empty(largest)
         super().__init__(X, weights, arch, reg)
-
-    def _workspace(self):
-        return super()._workspace(self._largest, self._largest, self._largest if self._noise else 0)
+        self._work = self._workspace(rows=largest, kept=largest, corrupted=largest if noise else 0)
 
     def adam_epoch(self, theta, state, t, order):
         """One Adam step (t + 1, t + 2, …) for every batch of rows in the given order, in place.
