@@ -111,13 +111,17 @@ class BaseSparseAutoencoder(BaseEstimator):
             self._check_parameters()
             warm = self.warm_start and hasattr(self, "encoder_coef_")
             X = validate_data(self, X, dtype=DTYPES, order="C", ensure_min_samples=2, reset=not warm)
-            self._check_range(X)
-            self._train(X, warm)
+            for message, category in self._learn(X, warm, check_random_state(self.random_state)):
+                warnings.warn(message, category, stacklevel=4)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
             raise
         return self
+
+    def _learn(self, X, warm, rng):
+        """Set the fitted attributes; return what to warn of, pairs of a message and a category."""
+        return self._check_range(X) + self._train(X, warm, rng)
 
     def _check_parameters(self):
         """Combinations that `_parameter_constraints` cannot express."""
@@ -137,19 +141,18 @@ class BaseSparseAutoencoder(BaseEstimator):
         entry = kernels.OUTPUTS[self.output_activation]
         low, high = X.min(), X.max()
         slack = 1e-6 * max(abs(low), abs(high))  # what a scaler leaves in the last digits
-        if low < entry.low - slack or high > entry.high + slack:
-            warnings.warn(
-                f"X lies in [{low:.4g}, {high:.4g}], but output_activation={self.output_activation!r} can only give "
-                f"values in [{entry.low:g}, {entry.high:g}]: what is outside cannot be reconstructed. Scale X "
-                "(MinMaxScaler) or use output_activation='identity'.",
-                DataRangeWarning,
-                stacklevel=5,
-            )
+        if entry.low - slack <= low and high <= entry.high + slack:
+            return []
+        problem = (
+            f"X lies in [{low:.4g}, {high:.4g}], but output_activation={self.output_activation!r} can only give "
+            f"values in [{entry.low:g}, {entry.high:g}]: what is outside cannot be reconstructed. Scale X "
+            "(MinMaxScaler) or use output_activation='identity'."
+        )
+        return [(problem, DataRangeWarning)]
 
-    def _train(self, X, warm):
-        problem, objective, variance = self._minimise(X, warm, check_random_state(self.random_state))
-        self._report_training(problem, objective, variance)
-        self._report_units(objective)
+    def _train(self, X, warm, rng):
+        problem, objective, variance = self._minimise(X, warm, rng)
+        return self._judge_training(problem, objective, variance) + self._judge_units(objective)
 
     def _minimise(self, X, warm, rng):
         arch, reg = self._architecture(X.shape[1]), self._regularization()
@@ -175,11 +178,14 @@ class BaseSparseAutoencoder(BaseEstimator):
     def _architecture(self, n_features):
         return kernels.Architecture(
             n_features=int(n_features),
-            n_components=int(self.n_components),
+            n_components=self._count_components(n_features),
             tied=bool(self.tied_weights),
             activation=kernels.ACTIVATIONS[self.activation].kind,
             output=kernels.OUTPUTS[self.output_activation].kind,
         )
+
+    def _count_components(self, n_features):
+        return int(self.n_components)
 
     def _regularization(self):
         return kernels.Regularization(
@@ -250,23 +256,21 @@ class BaseSparseAutoencoder(BaseEstimator):
         self.loss_ = float(self.history_["loss"][-1])
         self.n_iter_ = len(monitor.rows)
 
-    def _report_training(self, problem, objective, variance):
-        """Warn of training that did not converge, or that converged to nothing."""
-        if problem is not None:
-            warnings.warn(problem + ".", ConvergenceWarning, stacklevel=6)
+    def _judge_training(self, problem, objective, variance):
+        """What to say of training that did not converge, or that converged to nothing."""
+        problems = [] if problem is None else [problem + "."]
         explained = 1 - self.history_["reconstruction"][-1] / variance if variance > 0 else 1.0
         # Of data without structure, m components can explain the part m / d.
         if explained < LEARNED * min(1, objective.arch.n_components / objective.arch.n_features):
-            warnings.warn(
+            problems.append(
                 f"The fit explains {max(explained, 0):.1%} of the variance of X, hardly more than the mean row does. "
                 "Standardise X (very large, very small or very different features stall the training), lower alpha, "
-                "beta, tol or learning_rate_init, or use more components.",
-                ConvergenceWarning,
-                stacklevel=6,
+                "beta, tol or learning_rate_init, or use more components."
             )
+        return [(problem, ConvergenceWarning) for problem in problems]
 
-    def _report_units(self, objective):
-        """Set the shares of units that carry no information, and warn of them."""
+    def _judge_units(self, objective):
+        """Set the shares of units that carry no information; return what to say of them."""
         entry = kernels.ACTIVATIONS[self.activation]
         lowest, highest = objective.lowest, objective.highest
         dead = highest <= entry.code.silent
@@ -290,9 +294,9 @@ class BaseSparseAutoencoder(BaseEstimator):
                 "as they do when the variance of X is small against the penalties."
             )
         else:
-            return
+            return []
         advice = "Standardise X, lower beta or alpha, change rho, train longer, or use fewer components."
-        warnings.warn(f"{problem} {advice}", HiddenUnitWarning, stacklevel=6)
+        return [(f"{problem} {advice}", HiddenUnitWarning)]
 
     # -- using the fit -----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.exceptions import SkipTestWarning
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from skl_sae import SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
 from skl_sae._kernels import ACTIVATIONS, OUTPUTS
 
 CONFIGURATIONS = [
@@ -35,18 +35,31 @@ pytestmark = [
 ]
 
 
+DETECTORS = [{"scoring": scoring} for scoring in ["mahalanobis", "standardized_error", "squared_error"]]
+DETECTORS += [
+    {"scaling": None},
+    {"support_fraction": 1.0},
+    {"contamination": 0.1},
+    {"activation": "relu", "tied_weights": True},
+    {"solver": "adam"},
+    {"early_stopping": True},
+]
+
+
 @parametrize_with_checks(
     [
         SparseAutoencoderTransformer(**{"n_components": 6, "max_iter": 30, "random_state": 0} | configuration)
         for configuration in CONFIGURATIONS
     ]
+    + [SparseAutoencoderOutlierDetector(**{"max_iter": 30, "random_state": 0} | other) for other in DETECTORS]
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-def test_check_estimator_passes_with_nothing_skipped():
-    """The estimator as it comes."""
+@pytest.mark.parametrize("estimator", [SparseAutoencoderTransformer(), SparseAutoencoderOutlierDetector()])
+def test_check_estimator_passes_with_nothing_skipped(estimator):
+    """The estimators as they come."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", category=SkipTestWarning)
-        check_estimator(SparseAutoencoderTransformer())
+        check_estimator(estimator)

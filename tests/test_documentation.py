@@ -21,8 +21,12 @@ def test_docstrings(name):
     assert doctest.testmod(importlib.import_module(name), optionflags=flags, verbose=False).failed == 0
 
 
-def test_the_transformer_has_an_example():
-    assert any(test.examples for test in doctest.DocTestFinder().find(skl_sae.SparseAutoencoderTransformer))
+ESTIMATORS = [skl_sae.SparseAutoencoderTransformer, skl_sae.SparseAutoencoderOutlierDetector]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_estimators_have_an_example(estimator):
+    assert any(test.examples for test in doctest.DocTestFinder().find(estimator))
 
 
 def blocks_of(text):
@@ -37,8 +41,8 @@ def test_readme():
         exec(block, namespace)
 
 
-def test_every_parameter_is_documented():
-    estimator = skl_sae.SparseAutoencoderTransformer
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_every_parameter_is_documented(estimator):
     text = inspect.getdoc(estimator)
     for name in estimator().get_params():
         assert re.search(rf"^{name} : ", text, flags=re.MULTILINE), name

@@ -1,0 +1,128 @@
+"""Robust location and scatter of the vectors by which rows are scored, and what a score is in terms of them.
+
+The vectors (residuals, codes) of many rows are never all in memory: ``blocks()`` yields them block by block, in the same
+order each time it is called.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+MAX_STEPS = 10  # of concentration; the first few do nearly all of the work
+MIN_SHRINKAGE = 1e-3  # bounds the condition number of a precision matrix
+
+
+class Scatter(NamedTuple):
+    """The score of a vector u is (u - location)' P (u - location); a diagonal P is kept as a vector."""
+
+    location: np.ndarray
+    precision: np.ndarray
+
+    def contributions(self, U):
+        """What each entry of every row of U adds to the row's score, float64 of the shape of U."""
+        centred = U - self.location
+        weighted = centred * self.precision if self.precision.ndim == 1 else centred @ self.precision
+        weighted *= centred
+        return weighted
+
+    def scores(self, U):
+        # A quadratic form is not negative, but rounding could make it so.
+        return np.maximum(self.contributions(U).sum(axis=1), 0)
+
+
+def plain(size):
+    """The scatter under which a score is the sum of squares."""
+    return Scatter(np.zeros(size), np.ones(size))
+
+
+def concentrate(blocks, floor, support_fraction, diagonal=False):
+    """Location and scatter of the part of the rows that lie closest together.
+
+    Concentration steps [1]_: mean and covariance of the rows kept, starting from all rows, then keep the rows with the
+    lowest scores, until they are the same or `MAX_STEPS` are done. The covariance is shrunk towards a multiple of the
+    identity, in units of each entry's standard deviation over all rows.
+
+    Parameters
+    ----------
+    blocks : callable
+        Yields arrays of shape (rows, p).
+    floor : ndarray of shape (p,)
+        Standard deviations below these count as these: the unit of an entry that is constant.
+    support_fraction : float
+        Part of the rows to keep; at least two are kept.
+    diagonal : bool
+        Whether to leave out how the entries vary together.
+
+    Returns
+    -------
+    Scatter
+
+    References
+    ----------
+    .. [1] P. J. Rousseeuw and K. Van Driessen, "A fast algorithm for the minimum covariance determinant estimator",
+       Technometrics 41, 1999.
+    """
+    n = sum(map(len, blocks()))
+    kept, unit = np.ones(n, dtype=bool), None
+    for _ in range(MAX_STEPS):
+        location, covariance = _moments(blocks, kept, diagonal)
+        if unit is None:
+            variance = covariance if diagonal else np.diag(covariance)
+            unit = np.maximum(np.sqrt(variance), floor)
+        scatter = Scatter(location, _precision(covariance, unit, kept.sum()))
+        closest = lowest(np.concatenate([scatter.scores(U) for U in blocks()]), support_fraction)
+        if (closest == kept).all():
+            break
+        kept = closest
+    return scatter
+
+
+def lowest(scores, support_fraction):
+    """True for the ``support_fraction`` of the rows with the lowest scores, two at least."""
+    n_kept = min(len(scores), max(2, int(np.ceil(support_fraction * len(scores)))))
+    kept = np.zeros(len(scores), dtype=bool)
+    kept[np.argsort(scores, kind="stable")[:n_kept]] = True
+    return kept
+
+
+def _moments(blocks, kept, diagonal):
+    """Mean and covariance (its diagonal) of the rows kept, in one pass, relative to the first row."""
+    origin, total, products, start = None, 0.0, 0.0, 0
+    for U in blocks():
+        origin = U[0].copy() if origin is None else origin
+        V = (U - origin)[kept[start : start + len(U)]]
+        total = total + V.sum(axis=0)
+        products = products + (np.square(V).sum(axis=0) if diagonal else V.T @ V)
+        start += len(U)
+    n = kept.sum()
+    mean = total / n
+    covariance = products / n - (np.square(mean) if diagonal else np.outer(mean, mean))
+    return origin + mean, covariance
+
+
+def _precision(covariance, unit, n):
+    """Inverse of the covariance in units of ``unit``, shrunk, in the units of the data again."""
+    if covariance.ndim == 1:
+        return 1 / np.maximum(covariance, MIN_SHRINKAGE * np.square(unit))
+    covariance = covariance / np.outer(unit, unit)
+    mean_variance = max(np.trace(covariance) / len(unit), MIN_SHRINKAGE)
+    shrinkage = max(_oas_shrinkage(covariance, n), MIN_SHRINKAGE)
+    covariance *= 1 - shrinkage
+    covariance.flat[:: len(unit) + 1] += shrinkage * mean_variance
+    inverse = cho_solve(cho_factor(covariance, lower=True), np.eye(len(unit)))
+    return inverse / np.outer(unit, unit)
+
+
+def _oas_shrinkage(covariance, n):
+    """Oracle approximating shrinkage [1]_, equation 23, as scikit-learn's `OAS` has it, for a given covariance.
+
+    References
+    ----------
+    .. [1] Y. Chen, A. Wiesel, Y. C. Eldar and A. O. Hero, "Shrinkage algorithms for MMSE covariance estimation", IEEE
+       Transactions on Signal Processing 58, 2010.
+    """
+    p = len(covariance)
+    mean_square, square_mean = np.mean(np.square(covariance)), (np.trace(covariance) / p) ** 2
+    denominator = (n + 1) * (mean_square - square_mean / p)
+    return 1.0 if denominator <= 0 else min((mean_square + square_mean) / denominator, 1.0)

@@ -1,0 +1,369 @@
+"""The outlier detector: its contract, its scores against plain NumPy, its explanations, hard input."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.covariance import oas
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skl_sae import SparseAutoencoderOutlierDetector
+from skl_sae._kernels import ACTIVATIONS, BLOCK_ROWS
+from skl_sae._scatter import MIN_SHRINKAGE, concentrate, lowest, plain
+from skl_sae.metrics import anomaly_average_precision_scorer, anomaly_roc_auc_scorer
+
+SCORINGS = ["mahalanobis", "standardized_error", "squared_error"]
+
+# Small sets of noise: that units are constant or a fit is poor is not what is tested.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
+]
+
+
+def detector(**parameters):
+    return SparseAutoencoderOutlierDetector(**{"random_state": 0} | parameters)
+
+
+@pytest.fixture
+def correlated(rng):
+    """400 rows of 6 features that depend on 2 hidden ones."""
+    return rng.normal(size=(400, 2)) @ rng.normal(size=(2, 6)) * 3 + rng.normal(size=(400, 6)) + 5
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    """Benign tumours and a few malignant ones; 1 = malignant."""
+    X, y = load_breast_cancer(return_X_y=True)
+    rows = np.concatenate([np.flatnonzero(y == 1), np.flatnonzero(y == 0)[:25]])
+    return X[rows], 1 - y[rows]
+
+
+# -- location and scatter --------------------------------------------------------------------------
+
+
+def in_blocks(U, size=37):
+    return lambda: (U[start : start + size] for start in range(0, len(U), size))
+
+
+def test_scatter_of_all_rows_is_that_of_scikit_learn(rng):
+    U = rng.normal(size=(60, 8)) @ rng.normal(size=(8, 8)) * 10.0 ** np.arange(-4, 4) + 100
+    scatter = concentrate(in_blocks(U), np.full(8, 1e-9), 1.0)
+    unit = U.std(axis=0)
+    covariance, shrinkage = oas(U / unit)
+    assert shrinkage > MIN_SHRINKAGE
+    np.testing.assert_allclose(scatter.location, U.mean(axis=0))
+    np.testing.assert_allclose(scatter.precision * np.outer(unit, unit), np.linalg.inv(covariance), rtol=1e-6)
+
+
+def test_diagonal_scatter_of_all_rows(rng):
+    U = rng.normal(size=(60, 8)) * 10.0 ** np.arange(-4, 4) - 3
+    scatter = concentrate(in_blocks(U), np.full(8, 1e-9), 1.0, diagonal=True)
+    np.testing.assert_allclose(scatter.precision, 1 / U.var(axis=0))
+    np.testing.assert_allclose(scatter.scores(U), (((U - U.mean(axis=0)) / U.std(axis=0)) ** 2).sum(axis=1))
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_concentration_leaves_out_what_lies_apart(rng, diagonal):
+    U = rng.normal(size=(500, 4))
+    U[:50] = rng.normal(8, 0.1, size=(50, 4))
+    scatter = concentrate(in_blocks(U), np.full(4, 1e-9), 0.75, diagonal=diagonal)
+    np.testing.assert_allclose(scatter.location, 0, atol=0.2)
+    assert scatter.scores(U)[:50].min() > scatter.scores(U)[50:].max()
+
+
+def test_scatter_does_not_depend_on_the_blocks(rng):
+    U = rng.normal(size=(300, 5))
+    one, other = (concentrate(in_blocks(U, size), np.full(5, 1e-9), 0.75) for size in [300, 7])
+    np.testing.assert_allclose(one.precision, other.precision)
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_scatter_of_constant_and_equal_rows_is_finite(diagonal):
+    scatter = concentrate(in_blocks(np.ones((20, 3))), np.full(3, 0.01), 0.75, diagonal=diagonal)
+    assert np.isfinite(scatter.precision).all()
+    np.testing.assert_array_equal(scatter.scores(np.ones((2, 3))), 0)
+    assert scatter.scores(np.full((1, 3), 2.0)) > 0
+
+
+def test_scores_are_quadratic_forms(rng):
+    scatter = concentrate(in_blocks(rng.normal(size=(50, 4))), np.full(4, 1e-9), 0.75)
+    U = rng.normal(size=(9, 4))
+    forms = [(u - scatter.location) @ scatter.precision @ (u - scatter.location) for u in U]
+    np.testing.assert_allclose(scatter.scores(U), forms)
+    np.testing.assert_allclose(plain(4).scores(U), (U**2).sum(axis=1))
+
+
+@pytest.mark.parametrize("n, fraction, kept", [(2, 0.5, 2), (4, 0.75, 3), (5, 0.5, 3), (9, 1.0, 9)])
+def test_lowest_keeps_the_part_asked_for(n, fraction, kept):
+    assert lowest(np.arange(n)[::-1], fraction).sum() == kept
+
+
+# -- the contract of an outlier detector -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
+@pytest.mark.parametrize("contamination", ["auto", 0.05, 0.5])
+def test_contract_of_isolation_forest(correlated, scoring, contamination):
+    ours, forest = detector(scoring=scoring, contamination=contamination), IsolationForest(contamination=contamination)
+    labels = ours.fit_predict(correlated)
+    forest.fit(correlated)
+    for estimator in [ours, forest]:
+        scores, decision = estimator.score_samples(correlated), estimator.decision_function(correlated)
+        np.testing.assert_array_equal(decision, scores - estimator.offset_)
+        np.testing.assert_array_equal(estimator.predict(correlated), np.where(decision < 0, -1, 1))
+        assert scores.max() <= 0
+    np.testing.assert_array_equal(labels, ours.predict(correlated))
+    if contamination != "auto":
+        assert np.mean(labels == -1) == pytest.approx(contamination, abs=0.5 / len(correlated))
+    else:
+        assert 0 < np.mean(labels == -1) < 0.2
+
+
+def test_contamination_moves_only_the_threshold(correlated):
+    scores = [detector(contamination=value).fit(correlated).score_samples(correlated) for value in ["auto", 0.01, 0.3]]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    np.testing.assert_array_equal(scores[0], scores[2])
+
+
+@pytest.mark.parametrize("scaling", ["standard", None])
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_scores_are_those_of_plain_numpy(correlated, scoring, scaling):
+    sae = detector(scoring=scoring, scaling=scaling, n_components=4).fit(correlated)
+    X = correlated[:50]
+    if scaling:
+        X = StandardScaler().fit(correlated[sae.support_]).transform(X)
+    H = expit(X @ sae.encoder_coef_.T + sae.encoder_intercept_)
+    E = X - (H @ sae.decoder_coef_.T + sae.decoder_intercept_)
+    np.testing.assert_allclose(sae.reconstruction_error(correlated[:50], per_feature=True), E**2, rtol=1e-6)
+    np.testing.assert_allclose(sae.reconstruction_error(correlated[:50]), (E**2).sum(axis=1), rtol=1e-6)
+    U = np.hstack([E, H]) if scoring == "mahalanobis" else E
+    P = sae.precision_ if scoring == "mahalanobis" else np.diag(sae.precision_)
+    U = U - sae.location_
+    np.testing.assert_allclose(-sae.score_samples(correlated[:50]), np.einsum("ij,jk,ik->i", U, P, U), rtol=1e-6)
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_contributions_sum_to_the_score(correlated, scoring, activation):
+    sae = detector(scoring=scoring, activation=activation).fit(correlated)
+    contributions = sae.score_contributions(correlated)
+    assert contributions.shape == correlated.shape
+    scores = sae.score_samples(correlated)
+    np.testing.assert_allclose(contributions.sum(axis=1), -scores, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_the_feature_that_is_wrong_contributes_most(correlated, scoring):
+    sae = detector(scoring=scoring).fit(correlated)
+    rows = correlated[np.argsort(-sae.score_samples(correlated))[:60]].copy()
+    wrong = np.arange(60) % 6
+    rows[np.arange(60), wrong] += 8 * correlated.std(axis=0)[wrong]
+    assert np.mean(sae.score_contributions(rows).argmax(axis=1) == wrong) >= 0.9
+
+
+def test_contributions_of_the_mean_row_are_shared_alike(correlated):
+    sae = detector(scaling=None).fit(correlated)
+    mean = correlated[sae.support_].mean(axis=0, keepdims=True)
+    np.testing.assert_allclose(sae.score_contributions(mean).sum(), -sae.score_samples(mean)[0])
+
+
+def test_training_rows_that_are_anomalies_are_left_out(labelled):
+    X, y = labelled
+    sae = detector().fit(X)
+    assert y[sae.support_].mean() < 0.5 * y.mean()
+    assert sae.support_.sum() == np.ceil(0.75 * len(X))
+
+
+def test_support_of_all_rows_for_clean_data(correlated):
+    sae = detector(support_fraction=1).fit(correlated)
+    assert sae.support_.all()
+
+
+def test_finds_malignant_tumours(labelled):
+    X, y = labelled
+    assert roc_auc_score(y, -detector().fit(X).score_samples(X)) > 0.93
+
+
+def test_many_rows_are_scored_as_few_are(rng):
+    X = rng.normal(size=(2 * BLOCK_ROWS + 5, 3))
+    sae = detector(max_iter=20).fit(X)
+    together, apart = sae.score_samples(X), np.concatenate([sae.score_samples(part) for part in np.array_split(X, 7)])
+    np.testing.assert_allclose(together, apart, rtol=1e-9)
+    assert sae.score_contributions(X).shape == X.shape
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test_float32_agrees_with_float64(correlated, solver):
+    scores = [
+        detector(solver=solver, max_iter=30, tol=0).fit(correlated.astype(dtype)).score_samples(correlated.astype(dtype))
+        for dtype in [np.float32, np.float64]
+    ]
+    assert scores[0].dtype == np.float64
+    assert np.corrcoef(scores)[0, 1] > 0.99
+
+
+def test_auto_takes_as_many_components_as_features_but_not_too_many(rng):
+    assert detector().fit(rng.normal(size=(20, 7))).n_components_ == 7
+    assert detector(max_iter=1).fit(rng.normal(size=(20, 130))).n_components_ == 100
+    assert detector(n_components=3).fit(rng.normal(size=(20, 7))).n_components_ == 3
+
+
+def test_warm_start_goes_on(correlated):
+    sae = detector(warm_start=True, support_fraction=1, tol=1e-6).fit(correlated)
+    first = sae.loss_
+    assert sae.fit(correlated).loss_ <= first * (1 + 1e-9)
+
+
+def test_pickle(correlated):
+    sae = detector().fit(correlated)
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(sae)).score_samples(correlated), sae.score_samples(correlated)
+    )
+
+
+# -- hard input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
+@pytest.mark.parametrize("n", [2, 3, 9])
+def test_few_rows(rng, scoring, n):
+    X = rng.normal(size=(n, 5))
+    sae = detector(scoring=scoring).fit(X)
+    assert np.isfinite(sae.score_samples(X)).all()
+    assert sae.score_samples(np.full((1, 5), 50.0)) < sae.score_samples(X).min()
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_constant_columns_and_duplicates(rng, scoring):
+    X = np.repeat(rng.normal(size=(10, 4)), 30, axis=0)
+    X[:, 1] = 7
+    sae = detector(scoring=scoring).fit(X)
+    scores = sae.score_samples(X)
+    assert np.isfinite(scores).all()
+    changed = X[:1].copy()
+    changed[0, 1] = 9  # has never been anything but 7
+    assert sae.score_samples(changed) < scores[0]
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_rows_all_alike(scoring):
+    X = np.full((30, 3), 4.0)
+    sae = detector(scoring=scoring).fit(X)
+    assert (sae.predict(X) == 1).all()
+    assert sae.score_samples([[4, 4, 9]]) < sae.score_samples(X).min()
+
+
+@pytest.mark.parametrize("dtype, far", [(np.float64, 10.0 ** np.arange(2, 90, 8)), (np.float32, 10.0 ** np.arange(2, 26, 4))])
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_rows_far_outside_are_finite_and_ranked(correlated, scoring, dtype, far):
+    X = correlated.astype(dtype)
+    sae = detector(scoring=scoring).fit(X)
+    rows = (X[:1] + far[:, None]).astype(dtype)
+    scores = sae.score_samples(rows)
+    assert np.isfinite(scores).all()
+    assert (np.diff(scores) < 0).all()
+    assert scores.max() < sae.score_samples(X).min()
+    assert (sae.predict(rows) == -1).all()
+    largest = np.full((1, 6), np.finfo(dtype).max)
+    assert np.isfinite(sae.score_samples(largest)).all()
+    assert np.isfinite(sae.score_contributions(largest)).all()
+
+
+def test_more_features_than_rows(rng):
+    X = rng.normal(size=(40, 120))
+    sae = detector().fit(X[:30])
+    inside, outside = sae.score_samples(X[30:]), sae.score_samples(X[30:] + 6 * rng.normal(size=(10, 120)))
+    assert inside.min() > outside.max()
+
+
+def test_one_wild_value_does_not_hide_a_feature(rng):
+    X = rng.normal(size=(300, 4))
+    X[0, 2] = 1e9
+    sae = detector().fit(X)
+    assert sae.predict(np.array([[0.0, 0.0, 12.0, 0.0], [0.0, 0.0, 0.1, 0.0]])).tolist() == [-1, 1]
+
+
+def test_variance_that_overflows_is_refused(rng):
+    X = rng.normal(size=(30, 3))
+    X[:, 1] *= 1e200
+    with pytest.raises(ValueError, match="variance of feature 1 of X overflows"):
+        detector().fit(X)
+
+
+def test_a_refused_fit_changes_nothing(correlated):
+    sae = detector().fit(correlated)
+    before = sae.score_samples(correlated)
+    with pytest.raises(ValueError, match="support_fraction"):
+        sae.set_params(support_fraction=0.2).fit(correlated)
+    with pytest.raises(ValueError, match="contamination"):
+        sae.set_params(support_fraction=0.75, contamination=0.7).fit(correlated)
+    np.testing.assert_array_equal(sae.score_samples(correlated), before)
+
+
+def test_later_parameters_do_not_change_a_fit(correlated):
+    sae = detector().fit(correlated)
+    before = sae.score_samples(correlated)
+    sae.set_params(scoring="squared_error", scaling=None, activation="relu", n_components=1)
+    np.testing.assert_array_equal(sae.score_samples(correlated), before)
+
+
+def test_attributes_do_not_exist_before_fit():
+    for name in ["location_", "precision_", "offset_", "support_"]:
+        assert not hasattr(detector(), name)
+
+
+def test_warnings_point_to_the_caller(rng):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        detector(max_iter=1).fit(rng.normal(size=(50, 4)))
+    assert caught
+    assert all(warning.filename == __file__ for warning in caught)
+
+
+# -- company ---------------------------------------------------------------------------------------
+
+
+def test_in_a_pipeline_with_pandas(labelled):
+    pd = pytest.importorskip("pandas")
+    X, _ = labelled
+    frame = pd.DataFrame(X, columns=load_breast_cancer().feature_names)
+    pipeline = make_pipeline(StandardScaler().set_output(transform="pandas"), detector()).fit(frame)
+    assert pipeline.predict(frame).shape == pipeline.decision_function(frame).shape == (len(X),)
+    assert pipeline[-1].feature_names_in_[0] == "mean radius"
+    np.testing.assert_allclose(pipeline.score_samples(frame), detector().fit(X).score_samples(X), rtol=1e-6)
+
+
+def search(X, labels, scoring):
+    cv = StratifiedKFold(3, shuffle=True, random_state=0)
+    grid = {"scoring": ["mahalanobis", "squared_error"], "rho": [0.05, 0.1]}
+    return GridSearchCV(detector(max_iter=50), grid, scoring=scoring, cv=cv, error_score="raise").fit(X, labels)
+
+
+def test_grid_search_with_labels(labelled):
+    X, anomaly = labelled
+    built_in = search(X, np.where(anomaly, -1, 1), "roc_auc")
+    ours = search(X, anomaly, anomaly_roc_auc_scorer)
+    np.testing.assert_allclose(built_in.cv_results_["mean_test_score"], ours.cv_results_["mean_test_score"])
+    assert ours.best_score_ > 0.9
+    assert 0 < search(X, anomaly, anomaly_average_precision_scorer).best_score_ <= 1
+
+
+@pytest.mark.parametrize("estimator", [detector(), IsolationForest(random_state=0)])
+def test_scorers(labelled, estimator):
+    X, anomaly = labelled
+    estimator.fit(X)
+    scores = -estimator.score_samples(X)
+    assert anomaly_roc_auc_scorer(estimator, X, anomaly) == pytest.approx(roc_auc_score(anomaly, scores))
+    assert anomaly_roc_auc_scorer(estimator, X, anomaly.astype(bool)) == pytest.approx(roc_auc_score(anomaly, scores))
+    expected = average_precision_score(anomaly, scores)
+    assert anomaly_average_precision_scorer(estimator, X, anomaly) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="Labels must be 1"):
+        anomaly_roc_auc_scorer(estimator, X, np.where(anomaly, -1, 1))
