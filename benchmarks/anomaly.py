@@ -131,7 +131,7 @@ def published(folder):
 
 
 def split(X, y, seed, clean=False):
-    """Training rows, test rows and labels of the test rows by ADBench's protocol; ``clean`` trains without anomalies."""
+    """Training rows, test rows and their labels by ADBench's protocol; ``clean`` leaves anomalies out of training."""
     rng = np.random.RandomState(seed)
     if len(y) < 1000:
         rows = rng.choice(len(y), 1000, replace=True)

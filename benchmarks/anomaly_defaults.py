@@ -4,8 +4,8 @@
 
 Every combination of the settings below is fitted by the protocol of anomaly.py. The first table gives the mean AUROC
 over all sets of the best ones and of the defaults. For the second, the sets are dealt into five folds, many times; the
-combination that is best on four folds is taken, and the figure is its AUROC on the fifth: what choosing in this way gives on
-new sets. The third changes the defaults in one setting at a time.
+combination that is best on four folds is taken, and the figure is its AUROC on the fifth: what choosing in this way
+gives on new sets. The third changes the defaults in one setting at a time.
 """
 
 import itertools

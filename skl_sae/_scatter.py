@@ -1,7 +1,7 @@
 """Robust location and scatter of the vectors by which rows are scored, and what a score is in terms of them.
 
-The vectors (residuals, codes) of many rows are never all in memory: ``blocks()`` yields them block by block, in the same
-order each time it is called.
+The vectors (residuals, codes) of many rows are never all in memory: ``blocks()`` yields them block by block, in the
+same order each time it is called.
 """
 
 from typing import NamedTuple

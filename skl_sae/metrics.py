@@ -1,16 +1,279 @@
-"""Scorers for labels that mark anomalies.
+"""How sparse a code is, how much of the data a reconstruction explains, how well anomalies are found; as scorers, too.
 
 scikit-learn's detectors give inliers the high values and the label +1, so its built-in scorers, such as
 ``scoring="roc_auc"``, are right for labels +1 (normal) and -1 (anomaly). Most data sets of the field mark anomalies by
-1 and normal rows by 0: with these the built-in scorers would measure how well anomalies are *missed*, and the scorers
-here are the ones to use. They take any detector with a ``decision_function``.
+1 and normal rows by 0: with these the built-in scorers would measure how well anomalies are *missed*, and
+`anomaly_roc_auc_scorer` and `anomaly_average_precision_scorer` are the ones to use. They take any detector with a
+``decision_function``.
 """
+
+from numbers import Real
 
 import numpy as np
 from sklearn.metrics import average_precision_score, make_scorer, roc_auc_score
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-__all__ = ["anomaly_average_precision_scorer", "anomaly_roc_auc_scorer"]
+__all__ = [
+    "SparsestWithin",
+    "anomaly_average_precision_scorer",
+    "anomaly_roc_auc_scorer",
+    "dead_fraction",
+    "explained_variance",
+    "explained_variance_scorer",
+    "lifetime_sparsity",
+    "lifetime_sparsity_scorer",
+    "population_sparsity",
+    "population_sparsity_scorer",
+    "saturated_fraction",
+]
+
+# -- sparsity --------------------------------------------------------------------------------------
+
+
+def _hoyer(H, axis):
+    n = H.shape[axis]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (np.sqrt(n) - np.abs(H).sum(axis) / np.sqrt(np.square(H).sum(axis))) / (np.sqrt(n) - 1)
+
+
+def _treves_rolls(H, axis):
+    n = H.shape[axis]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (1 - np.abs(H).mean(axis) ** 2 / np.square(H).mean(axis)) / (1 - 1 / n)
+
+
+MEASURES = {"hoyer": _hoyer, "treves_rolls": _treves_rolls}
+
+
+def _sparsity(H, measure, axis):
+    """Sparsity along ``axis`` of every vector that is not all 0."""
+    H = check_array(H, dtype=np.float64, input_name="H")
+    if H.shape[axis] < 2:
+        raise ValueError(f"Sparsity needs at least 2 {'units' if axis else 'rows'}, got codes of shape {H.shape}.")
+    largest = np.abs(H).max(axis=axis, keepdims=True)  # in units of which squares stay in range
+    H = np.divide(H, largest, out=np.zeros_like(H), where=largest > 0)
+    return np.clip(MEASURES[measure](H, axis), 0, 1)  # NaN, 0 / 0, where nothing is active
+
+
+@validate_params({"H": ["array-like"], "measure": [StrOptions(set(MEASURES))]}, prefer_skip_nested_validation=True)
+def population_sparsity(H, measure="hoyer"):
+    r"""Mean over the rows of how unevenly the activity of a row is spread over the units.
+
+    For the n activations h of a row
+
+    - "hoyer" [1]_: :math:`(\sqrt n - \lVert h \rVert_1 / \lVert h \rVert_2) / (\sqrt n - 1)`;
+    - "treves_rolls" [2]_, as normalised in [3]_: :math:`(1 - \bar{|h|}^2 / \overline{h^2}) / (1 - 1/n)`.
+
+    Parameters
+    ----------
+    H : array-like of shape (n_samples, n_components)
+        Codes.
+    measure : {"hoyer", "treves_rolls"}, default="hoyer"
+
+    Returns
+    -------
+    sparsity : float
+        Between 0 (all units equally active) and 1 (one unit active). Rows without any activity do not count; NaN if
+        there is no other.
+
+    References
+    ----------
+    .. [1] P. O. Hoyer, "Non-negative matrix factorization with sparseness constraints", JMLR 5, 2004.
+    .. [2] A. Treves and E. T. Rolls, "What determines the capacity of autoassociative memories in the brain?", Network
+       2, 1991.
+    .. [3] W. E. Vinje and J. L. Gallant, "Sparse coding and decorrelation in primary visual cortex during natural
+       vision", Science 287, 2000.
+
+    Examples
+    --------
+    >>> from skl_sae.metrics import population_sparsity
+    >>> population_sparsity([[0, 0, 1, 0], [0, 2, 0, 0]])
+    1.0
+    >>> population_sparsity([[1, 1, 1, 1]])
+    0.0
+    """
+    values = _sparsity(H, measure, axis=1)
+    return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
+
+
+@validate_params({"H": ["array-like"], "measure": [StrOptions(set(MEASURES))]}, prefer_skip_nested_validation=True)
+def lifetime_sparsity(H, measure="treves_rolls"):
+    """How unevenly the activity of every unit is spread over the rows.
+
+    The measures are those of `population_sparsity`, taken over rows.
+
+    Parameters
+    ----------
+    H : array-like of shape (n_samples, n_components)
+        Codes.
+    measure : {"hoyer", "treves_rolls"}, default="treves_rolls"
+
+    Returns
+    -------
+    sparsity : ndarray of shape (n_components,)
+        Between 0 (always equally active) and 1 (active for one row only); NaN for units that are never active.
+
+    Examples
+    --------
+    >>> from skl_sae.metrics import lifetime_sparsity
+    >>> lifetime_sparsity([[0, 1], [0, 1], [3, 1]]).tolist()
+    [1.0, 0.0]
+    """
+    return _sparsity(H, measure, axis=0)
+
+
+_THRESHOLD = {"H": ["array-like"], "threshold": [Interval(Real, 0, None, closed="left")]}
+
+
+@validate_params(_THRESHOLD, prefer_skip_nested_validation=True)
+def dead_fraction(H, threshold=0.01):
+    """Share of the units that are never more active than ``threshold``.
+
+    Parameters
+    ----------
+    H : array-like of shape (n_samples, n_components)
+        Codes.
+    threshold : float, default=0.01
+        What the transformer takes for silence of a sigmoid unit; 0 for ReLU codes.
+
+    Returns
+    -------
+    fraction : float
+
+    Examples
+    --------
+    >>> from skl_sae.metrics import dead_fraction
+    >>> dead_fraction([[0, 0.2], [0, 0.9]])
+    0.5
+    """
+    H = check_array(H, dtype=np.float64, input_name="H")
+    return float(np.mean(H.max(axis=0) <= threshold))
+
+
+@validate_params(_THRESHOLD, prefer_skip_nested_validation=True)
+def saturated_fraction(H, threshold=0.99):
+    """Share of the units of a sigmoid code that are never less active than ``threshold``.
+
+    Parameters
+    ----------
+    H : array-like of shape (n_samples, n_components)
+        Codes.
+    threshold : float, default=0.99
+
+    Returns
+    -------
+    fraction : float
+
+    Examples
+    --------
+    >>> from skl_sae.metrics import saturated_fraction
+    >>> saturated_fraction([[1, 0.2], [1, 0.9]])
+    0.5
+    """
+    H = check_array(H, dtype=np.float64, input_name="H")
+    return float(np.mean(H.min(axis=0) >= threshold))
+
+
+# -- reconstruction --------------------------------------------------------------------------------
+
+
+def explained_variance(X, X_reconstructed):
+    r"""Part of the variance that a reconstruction explains, over all features together.
+
+    :math:`1 - \sum_i \lVert x_i - \hat x_i \rVert^2 / \sum_i \lVert x_i - \bar x \rVert^2`, the coefficient of
+    determination [1]_ of all entries of X pooled around their feature's mean: 1 for a perfect reconstruction, 0 for the
+    mean row, and below 0 for worse. `sklearn.metrics.r2_score` gives the same with
+    ``multioutput="variance_weighted"``.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+    X_reconstructed : array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    explained : float
+        NaN if the rows of X are all the same.
+
+    References
+    ----------
+    .. [1] S. Wright, "Correlation and causation", Journal of Agricultural Research 20, 1921.
+
+    Examples
+    --------
+    >>> from skl_sae.metrics import explained_variance
+    >>> explained_variance([[0, 1], [2, 3]], [[1, 2], [1, 2]])
+    0.0
+    """
+    X = check_array(X, dtype=np.float64, input_name="X")
+    reconstruction = check_array(X_reconstructed, dtype=np.float64, input_name="X_reconstructed")
+    check_consistent_length(X, reconstruction)
+    if X.shape != reconstruction.shape:
+        raise ValueError(f"X has the shape {X.shape}, but its reconstruction {reconstruction.shape}.")
+    variance = np.square(X - X.mean(axis=0)).sum()
+    return float(1 - np.square(X - reconstruction).sum() / variance) if variance > 0 else float("nan")
+
+
+# -- scorers ---------------------------------------------------------------------------------------
+
+
+def explained_variance_scorer(estimator, X, y=None):
+    """`explained_variance` of an estimator or Pipeline with ``transform`` and ``inverse_transform``, for searches."""
+    return explained_variance(X, estimator.inverse_transform(estimator.transform(X)))
+
+
+def population_sparsity_scorer(estimator, X, y=None):
+    """`population_sparsity` of what an estimator or Pipeline makes of X, for searches."""
+    return population_sparsity(estimator.transform(X))
+
+
+def lifetime_sparsity_scorer(estimator, X, y=None):
+    """Mean of `lifetime_sparsity` over the units; those that are never active count as 0, since they are no use."""
+    return float(np.nan_to_num(lifetime_sparsity(estimator.transform(X))).mean())
+
+
+class SparsestWithin:
+    """``refit`` for a search with several scorers: the sparsest candidate whose score is nearly the best.
+
+    Parameters
+    ----------
+    tolerance : float, default=0.01
+        How much lower than the best mean test score a candidate may score.
+    score, sparsity : str
+        Names of the scorers, keys of ``scoring``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skl_sae import SparseAutoencoderTransformer
+    >>> from skl_sae.metrics import SparsestWithin, explained_variance_scorer, population_sparsity_scorer
+    >>> search = GridSearchCV(
+    ...     SparseAutoencoderTransformer(20, random_state=0),
+    ...     {"rho": [0.02, 0.1, 0.3]},
+    ...     scoring={"score": explained_variance_scorer, "sparsity": population_sparsity_scorer},
+    ...     refit=SparsestWithin(0.05),
+    ...     cv=3,
+    ... ).fit(load_digits().data / 16)
+    >>> sorted(search.best_params_)
+    ['rho']
+    """
+
+    def __init__(self, tolerance=0.01, *, score="score", sparsity="sparsity"):
+        self.tolerance, self.score, self.sparsity = tolerance, score, sparsity
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.tolerance}, score={self.score!r}, sparsity={self.sparsity!r})"
+
+    def __call__(self, cv_results):
+        """Index of the candidate to refit."""
+        scores, sparsity = (np.asarray(cv_results[f"mean_test_{name}"]) for name in (self.score, self.sparsity))
+        near = scores >= np.nanmax(scores) - self.tolerance
+        return int(np.nanargmax(np.where(near, sparsity, -np.inf)))
+
+
+# -- anomalies -------------------------------------------------------------------------------------
 
 
 def _anomalies(y_true):

@@ -134,9 +134,9 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
     Notes
     -----
-    Anomalies that lie close together and make up more than a tenth of the rows can pass for normal: seen from the mean of
-    all rows they are not far enough away. Starting the concentration steps from medians instead, which finds such
-    clusters, made scores worse on most data sets.
+    Anomalies that lie close together and make up more than a tenth of the rows can pass for normal: seen
+    from the mean of all rows they are not far enough away. Starting the concentration steps from medians instead, which
+    finds such clusters, made scores worse on most data sets.
 
     Scores are computed in float64 from the reconstructions in the dtype of X. Scaled values beyond 1e100 (float32:
     1e30) count as that, so that scores of any finite row are finite.

@@ -101,7 +101,7 @@ def test_scores_are_quadratic_forms(rng):
     np.testing.assert_allclose(plain(4).scores(U), (U**2).sum(axis=1))
 
 
-@pytest.mark.parametrize("n, fraction, kept", [(2, 0.5, 2), (4, 0.75, 3), (5, 0.5, 3), (9, 1.0, 9)])
+@pytest.mark.parametrize(("n", "fraction", "kept"), [(2, 0.5, 2), (4, 0.75, 3), (5, 0.5, 3), (9, 1.0, 9)])
 def test_lowest_keeps_the_part_asked_for(n, fraction, kept):
     assert lowest(np.arange(n)[::-1], fraction).sum() == kept
 
@@ -203,7 +203,9 @@ def test_many_rows_are_scored_as_few_are(rng):
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
 def test_float32_agrees_with_float64(correlated, solver):
     scores = [
-        detector(solver=solver, max_iter=30, tol=0).fit(correlated.astype(dtype)).score_samples(correlated.astype(dtype))
+        detector(solver=solver, max_iter=30, tol=0)
+        .fit(correlated.astype(dtype))
+        .score_samples(correlated.astype(dtype))
         for dtype in [np.float32, np.float64]
     ]
     assert scores[0].dtype == np.float64
@@ -261,7 +263,9 @@ def test_rows_all_alike(scoring):
     assert sae.score_samples([[4, 4, 9]]) < sae.score_samples(X).min()
 
 
-@pytest.mark.parametrize("dtype, far", [(np.float64, 10.0 ** np.arange(2, 90, 8)), (np.float32, 10.0 ** np.arange(2, 26, 4))])
+@pytest.mark.parametrize(
+    ("dtype", "far"), [(np.float64, 10.0 ** np.arange(2, 90, 8)), (np.float32, 10.0 ** np.arange(2, 26, 4))]
+)
 @pytest.mark.parametrize("scoring", SCORINGS)
 def test_rows_far_outside_are_finite_and_ranked(correlated, scoring, dtype, far):
     X = correlated.astype(dtype)

@@ -1,0 +1,415 @@
+"""Pictures of what was learned and how, in the manner of scikit-learn's displays. Needs matplotlib (extra ``plot``)."""
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+
+__all__ = ["ActivationDisplay", "AnomalyDisplay", "FilterDisplay", "ReconstructionDisplay", "TrainingDisplay"]
+
+# Okabe and Ito's colours, which remain apart for colour-blind readers (https://jfly.uni-koeln.de/color).
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.6"
+
+
+def _axes(ax, n_rows=1, n_columns=1, size=(6.0, 4.0), **options):
+    """Figure and array of axes: a new one, or ``ax``, one Axes or as many as are needed."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        figure, axes = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False, **options)
+        return figure, axes.ravel()
+    axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+    if len(axes) != n_rows * n_columns:
+        raise ValueError(f"ax must hold {n_rows * n_columns} axes, got {len(axes)}.")
+    return axes[0].figure, axes
+
+
+def _image_shape(n_features, image_shape):
+    """Height and width of an image of so many pixels: what is asked for, or a square."""
+    if image_shape is not None:
+        if len(image_shape) != 2 or np.prod(image_shape) != n_features:
+            raise ValueError(f"image_shape={image_shape!r} does not make {n_features} features.")
+        return tuple(int(side) for side in image_shape)
+    side = round(np.sqrt(n_features))
+    if side**2 != n_features:
+        raise ValueError(f"{n_features} features are not the pixels of a square: give image_shape=(height, width).")
+    return side, side
+
+
+def _mosaic(images, shape, n_columns):
+    """Images (n, pixels) as tiles of one image, with a border of a pixel that is NaN."""
+    height, width = shape
+    n_rows = -(-len(images) // n_columns)
+    tiles = np.full((n_rows * (height + 1) + 1, n_columns * (width + 1) + 1), np.nan)
+    for i, image in enumerate(images):
+        top, left = i // n_columns * (height + 1) + 1, i % n_columns * (width + 1) + 1
+        tiles[top : top + height, left : left + width] = image.reshape(shape)
+    return tiles
+
+
+def _show(axis, tiles, **options):
+    import matplotlib
+
+    colormap = matplotlib.colormaps[options.pop("cmap", "gray")].with_extremes(bad="white")
+    image = axis.imshow(tiles, cmap=colormap, interpolation="nearest", **options)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.set_frame_on(False)
+    return image
+
+
+def _names(estimator, feature_names, n_features):
+    names = getattr(estimator, "feature_names_in_", None) if feature_names is None else feature_names
+    names = [f"x{i}" for i in range(n_features)] if names is None else list(names)
+    if len(names) != n_features:
+        raise ValueError(f"There are {len(names)} feature names for {n_features} features.")
+    return names
+
+
+class FilterDisplay:
+    r"""The input that excites each hidden unit most, :math:`W_j / \lVert W_j \rVert` [1]_: among inputs of norm 1.
+
+    Parameters
+    ----------
+    filters : ndarray of shape (n_components, n_features)
+        Of norm 1; 0 for a unit without weights.
+    image_shape : tuple of two ints or None
+        Height and width: filters are shown as images. None shows them as bars over ``feature_names``.
+    feature_names : list of str
+
+    Attributes
+    ----------
+    ax_ : Axes, or array of Axes for bars
+    figure_ : Figure
+
+    References
+    ----------
+    .. [1] A. Ng, "Sparse autoencoder", CS294A lecture notes, Stanford University, 2011, section 4.
+    """
+
+    def __init__(self, filters, *, image_shape=None, feature_names=None):
+        self.filters, self.image_shape, self.feature_names = filters, image_shape, feature_names
+
+    @classmethod
+    def from_estimator(cls, estimator, *, images=None, image_shape=None, feature_names=None, components=None, **plot):
+        """Show the filters of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : SparseAutoencoderTransformer or SparseAutoencoderOutlierDetector
+        images : bool, default=None
+            Whether features are pixels. None: if ``image_shape`` is given, or if their number is a square of 16 or more
+            and they have no names.
+        image_shape : tuple of two ints, default=None
+            Height and width of an image; None means a square.
+        feature_names : list of str, default=None
+            For bars; None takes those seen in `fit`.
+        components : array-like of ints, default=None
+            Which units; None means all.
+        **plot
+            Arguments of `plot`.
+
+        Returns
+        -------
+        display : FilterDisplay
+        """
+        check_is_fitted(estimator)
+        weights = np.asarray(estimator.encoder_coef_, dtype=np.float64)
+        weights = weights if components is None else weights[np.asarray(components)]
+        norms = np.linalg.norm(weights, axis=1, keepdims=True)
+        filters = np.divide(weights, norms, out=np.zeros_like(weights), where=norms > 0)
+        n_features = weights.shape[1]
+        if images is None:
+            named = feature_names is not None or hasattr(estimator, "feature_names_in_")
+            square = n_features >= 16 and round(np.sqrt(n_features)) ** 2 == n_features
+            images = image_shape is not None or (square and not named)
+        shape = _image_shape(n_features, image_shape) if images else None
+        names = None if images else _names(estimator, feature_names, n_features)
+        return cls(filters, image_shape=shape, feature_names=names).plot(**plot)
+
+    def plot(self, ax=None, *, n_columns=None, cmap="gray"):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : Axes or array of Axes, default=None
+            For images one, for bars one for each unit; None makes a figure.
+        n_columns : int, default=None
+            How many filters stand side by side.
+        cmap : str, default="gray"
+            Colours of images; each filter has its own scale, symmetric around 0.
+
+        Returns
+        -------
+        display : FilterDisplay
+        """
+        return self._plot_bars(ax, n_columns) if self.image_shape is None else self._plot_images(ax, n_columns, cmap)
+
+    def _plot_images(self, ax, n_columns, cmap):
+        n_columns = n_columns or int(np.ceil(np.sqrt(len(self.filters))))
+        self.figure_, (self.ax_,) = _axes(ax, size=(6, 6))
+        largest = np.abs(self.filters).max(axis=1, keepdims=True)
+        tiles = _mosaic(self.filters / np.where(largest > 0, largest, 1), self.image_shape, n_columns)
+        _show(self.ax_, tiles, cmap=cmap, vmin=-1, vmax=1)
+        return self
+
+    def _plot_bars(self, ax, n_columns):
+        n, n_features = self.filters.shape
+        n_columns = min(n, n_columns or 4)
+        n_rows = -(-n // n_columns)
+        if ax is None:
+            size = (2.2 * n_columns + 1.5, (0.16 * n_features + 0.5) * n_rows)
+            self.figure_, axes = _axes(None, n_rows, n_columns, size, sharex=True, sharey=True)
+        else:
+            self.figure_, axes = _axes(ax, n)
+        for j, axis in enumerate(axes[:n]):
+            values = self.filters[j]
+            axis.barh(self.feature_names, values, color=np.where(values < 0, ORANGE, BLUE))
+            axis.axvline(0, color="black", linewidth=0.8)
+            axis.set_title(f"unit {j}", fontsize="small")
+            axis.tick_params(labelsize="x-small")
+        for axis in axes[n:]:
+            axis.set_visible(False)
+        if not axes[0].yaxis_inverted():
+            axes[0].invert_yaxis()
+        self.ax_ = axes[:n]
+        return self
+
+
+class TrainingDisplay:
+    """Loss, its parts and the mean activation over the iterations.
+
+    Parameters
+    ----------
+    history : dict of ndarrays of shape (n_iter,)
+        ``history_`` of an estimator.
+    rho : float
+        The mean activation asked for.
+
+    Attributes
+    ----------
+    ax_ : array of two Axes
+    figure_ : Figure
+    """
+
+    def __init__(self, history, rho):
+        self.history, self.rho = history, rho
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Show how a fitted estimator was trained; ``ax`` may hold two axes."""
+        check_is_fitted(estimator)
+        return cls(estimator.history_, estimator.rho).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw; ``ax`` may hold two axes, for the losses and the mean activation."""
+        self.figure_, self.ax_ = _axes(ax, 1, 2, (9, 3.5))
+        losses, activation = self.ax_
+        iterations = np.arange(1, len(self.history["loss"]) + 1)
+        marker = "." if len(iterations) < 20 else None
+        lines = {
+            "loss": ("loss", "black", "-"),
+            "reconstruction": ("reconstruction", BLUE, "-"),
+            "sparsity": ("sparsity term", ORANGE, "--"),
+            "weight_decay": ("weight decay", GREEN, ":"),
+            "validation_loss": ("validation loss", GREY, "-."),
+        }
+        for key, (label, color, style) in lines.items():
+            values = self.history.get(key)
+            if values is not None and np.any(np.asarray(values) > 0):
+                losses.plot(iterations, values, style, color=color, label=label, marker=marker)
+        losses.set(xlabel="iteration", ylabel="per row", yscale="log")
+        losses.legend(frameon=False, fontsize="small")
+        activation.plot(iterations, self.history["mean_activation"], color=BLUE, marker=marker, label="mean activation")
+        activation.axhline(self.rho, color="black", linewidth=0.8, linestyle="--", label="rho")
+        activation.set(xlabel="iteration", ylabel="averaged over the units")
+        activation.set_ylim(bottom=0)
+        activation.legend(frameon=False, fontsize="small")
+        return self
+
+
+class ReconstructionDisplay:
+    """Rows, their reconstructions and the difference, as images.
+
+    Parameters
+    ----------
+    X, reconstruction : ndarrays of shape (n_samples, n_features)
+    image_shape : tuple of two ints
+        Height and width.
+
+    Attributes
+    ----------
+    ax_ : array of three Axes
+    figure_ : Figure
+    """
+
+    def __init__(self, X, reconstruction, *, image_shape):
+        self.X, self.reconstruction, self.image_shape = X, reconstruction, image_shape
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, image_shape=None, ax=None, cmap="gray"):
+        """Show rows of X beside what is left of them.
+
+        Parameters
+        ----------
+        estimator : object
+            With ``transform`` and ``inverse_transform``: `SparseAutoencoderTransformer`, or a Pipeline around it.
+        X : array-like of shape (n_samples, n_features)
+            A dozen rows or so.
+        image_shape : tuple of two ints, default=None
+            Height and width; None means a square.
+        ax : array of three Axes, default=None
+        cmap : str, default="gray"
+
+        Returns
+        -------
+        display : ReconstructionDisplay
+        """
+        reconstruction = estimator.inverse_transform(estimator.transform(X))
+        X = check_array(X, dtype=np.float64)
+        shape = _image_shape(X.shape[1], image_shape)
+        return cls(X, np.asarray(reconstruction, dtype=np.float64), image_shape=shape).plot(ax, cmap=cmap)
+
+    def plot(self, ax=None, *, cmap="gray"):
+        """Draw; ``ax`` may hold three axes."""
+        n = len(self.X)
+        self.figure_, self.ax_ = _axes(ax, 3, 1, (max(4.0, 0.8 * n), 3.2))
+        low, high = min(self.X.min(), self.reconstruction.min()), max(self.X.max(), self.reconstruction.max())
+        difference = self.reconstruction - self.X
+        largest = max(np.abs(difference).max(), np.finfo(float).tiny)
+        pictures = [
+            ("input", self.X, dict(cmap=cmap, vmin=low, vmax=high)),
+            ("reconstruction", self.reconstruction, dict(cmap=cmap, vmin=low, vmax=high)),
+            (f"difference (±{largest:.2g})", difference, dict(cmap="PuOr_r", vmin=-largest, vmax=largest)),
+        ]
+        for axis, (title, images, options) in zip(self.ax_, pictures, strict=True):
+            _show(axis, _mosaic(images, self.image_shape, n), **options)
+            axis.set_title(title, fontsize="small", loc="left")
+        return self
+
+
+class ActivationDisplay:
+    """Histograms of the activations and of every unit's mean activation.
+
+    The mean activation alone does not tell whether a code is sparse: a unit may always stay near ``rho``.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, n_components)
+    rho : float
+
+    Attributes
+    ----------
+    ax_ : array of two Axes
+    figure_ : Figure
+    """
+
+    def __init__(self, codes, rho):
+        self.codes, self.rho = codes, rho
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, ax=None):
+        """Show the codes of X, array-like of shape (n_samples, n_features)."""
+        return cls(np.asarray(estimator.transform(X)), estimator.rho).plot(ax)
+
+    def plot(self, ax=None, *, bins=50):
+        """Draw; ``ax`` may hold two axes."""
+        self.figure_, self.ax_ = _axes(ax, 1, 2, (9, 3.5))
+        activations, means = self.ax_
+        activations.hist(self.codes.ravel(), bins=bins, color=BLUE, log=True)
+        activations.set(xlabel="activation", ylabel="number of activations")
+        means.hist(self.codes.mean(axis=0), bins=min(bins, max(10, self.codes.shape[1] // 4)), color=BLUE)
+        means.axvline(self.rho, color="black", linestyle="--", linewidth=1, label="rho")
+        means.set(xlabel="mean activation of a unit", ylabel="number of units")
+        means.legend(frameon=False, fontsize="small")
+        return self
+
+
+class AnomalyDisplay:
+    """Anomaly scores with the threshold, and what the features contribute to the score of one row.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_samples,)
+        Anomaly scores, the higher the stranger.
+    threshold : float
+    contributions : ndarray of shape (n_features,)
+        To the score of the row.
+    row : int
+    feature_names : list of str
+    y : ndarray of shape (n_samples,) or None
+        True for known anomalies.
+
+    Attributes
+    ----------
+    ax_ : array of two Axes
+    figure_ : Figure
+    """
+
+    def __init__(self, scores, threshold, contributions, row, feature_names, y=None):
+        self.scores, self.threshold, self.contributions = scores, threshold, contributions
+        self.row, self.feature_names, self.y = row, feature_names, y
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y=None, *, row=None, feature_names=None, ax=None, n_features=10):
+        """Show the scores of X and explain one of its rows.
+
+        Parameters
+        ----------
+        estimator : SparseAutoencoderOutlierDetector
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+            Labels, 1 (or True) for known anomalies, 0 for normal rows.
+        row : int, default=None
+            Which row to explain; None takes the strangest.
+        feature_names : list of str, default=None
+            None takes those seen in `fit`.
+        ax : array of two Axes, default=None
+        n_features : int, default=10
+            How many contributions to show; the others are added up.
+
+        Returns
+        -------
+        display : AnomalyDisplay
+        """
+        scores = -estimator.score_samples(X)
+        row = int(np.argmax(scores)) if row is None else row
+        one = X.iloc[[row]] if hasattr(X, "iloc") else np.asarray(X)[[row]]
+        contributions = estimator.score_contributions(one)[0]
+        names = _names(estimator, feature_names, len(contributions))
+        y = None if y is None else np.asarray(y).astype(bool)
+        return cls(scores, -estimator.offset_, contributions, row, names, y).plot(ax, n_features=n_features)
+
+    def plot(self, ax=None, *, n_features=10, bins=40):
+        """Draw; ``ax`` may hold two axes."""
+        self.figure_, self.ax_ = _axes(ax, 1, 2, (10, 4))
+        self._plot_scores(self.ax_[0], bins)
+        self._plot_contributions(self.ax_[1], n_features)
+        return self
+
+    def _plot_scores(self, axis, bins):
+        positive = self.scores[self.scores > 0]
+        low, high = (positive.min(), positive.max()) if len(positive) else (0.5, 2.0)
+        edges = np.geomspace(low, max(high, low * 1.001), bins)
+        clipped = np.maximum(self.scores, low)
+        if self.y is None:
+            axis.hist(clipped, bins=edges, color=BLUE)
+        else:
+            groups = [clipped[~self.y], clipped[self.y]]
+            axis.hist(groups, bins=edges, stacked=True, color=[BLUE, ORANGE], label=["normal", "anomaly"])
+        axis.axvline(self.threshold, color="black", linestyle="--", linewidth=1, label="threshold")
+        axis.axvline(max(self.scores[self.row], low), color=GREY, linewidth=1, label=f"row {self.row}")
+        axis.set(xscale="log", xlabel="anomaly score", ylabel="number of rows")
+        axis.legend(frameon=False, fontsize="small")
+
+    def _plot_contributions(self, axis, n_features):
+        order = np.argsort(-np.abs(self.contributions))
+        shown, rest = order[:n_features], order[n_features:]
+        labels, values = [self.feature_names[k] for k in shown], list(self.contributions[shown])
+        if len(rest):
+            labels.append(f"{len(rest)} others")
+            values.append(self.contributions[rest].sum())
+        axis.barh(range(len(values)), values, color=np.where(np.array(values) < 0, ORANGE, BLUE))
+        axis.set_yticks(range(len(values)), labels)
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.invert_yaxis()
+        axis.set(xlabel=f"contribution to the score of row {self.row}")

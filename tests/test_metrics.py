@@ -1,0 +1,103 @@
+"""Measures of sparsity and reconstruction, and what searches do with them."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skl_sae import SparseAutoencoderTransformer, metrics
+
+# A few iterations are enough here.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
+]
+
+
+def naive_hoyer(h):
+    return (math.sqrt(len(h)) - sum(abs(h)) / math.sqrt(sum(h**2))) / (math.sqrt(len(h)) - 1)
+
+
+def naive_treves_rolls(h):
+    return (1 - (sum(abs(h)) / len(h)) ** 2 / (sum(h**2) / len(h))) / (1 - 1 / len(h))
+
+
+@pytest.mark.parametrize(("measure", "naive"), [("hoyer", naive_hoyer), ("treves_rolls", naive_treves_rolls)])
+def test_sparsity_is_that_of_the_formula(rng, measure, naive):
+    H = rng.exponential(size=(7, 5))
+    assert metrics.population_sparsity(H, measure) == pytest.approx(np.mean([naive(h) for h in H]))
+    np.testing.assert_allclose(metrics.lifetime_sparsity(H, measure), [naive(h) for h in H.T])
+
+
+@pytest.mark.parametrize("measure", ["hoyer", "treves_rolls"])
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
+def test_ends_of_the_range(measure, scale):
+    assert metrics.population_sparsity(scale * np.eye(4), measure) == pytest.approx(1)
+    assert metrics.population_sparsity(scale * np.ones((3, 4)), measure) == pytest.approx(0)
+
+
+def test_silence_does_not_count():
+    H = np.array([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+    assert metrics.population_sparsity(H) == 1
+    np.testing.assert_allclose(metrics.lifetime_sparsity(H), [np.nan, 0.5, np.nan])
+    assert math.isnan(metrics.population_sparsity(np.zeros((3, 4))))
+
+
+def test_faint_rows_count_as_others_do():
+    assert metrics.population_sparsity([[1.0, 1.0], [1e-250, 0.0]]) == pytest.approx(0.5)
+
+
+def test_bad_codes_are_refused():
+    with pytest.raises(ValueError, match="at least 2 units"):
+        metrics.population_sparsity(np.ones((3, 1)))
+    with pytest.raises(ValueError, match="measure"):
+        metrics.population_sparsity(np.ones((3, 2)), "gini")
+    with pytest.raises(ValueError, match="NaN"):
+        metrics.dead_fraction([[np.nan, 1.0]])
+
+
+def test_dead_and_saturated_units_are_those_of_the_transformer():
+    X = load_digits().data[:300] / 16
+    sae = SparseAutoencoderTransformer(10, max_iter=30, tol=0, random_state=0)
+    H = sae.fit(X).transform(X)
+    assert metrics.dead_fraction(H) == sae.dead_fraction_
+    assert metrics.saturated_fraction(H) == sae.saturated_fraction_
+
+
+def test_explained_variance_is_the_pooled_r2(rng):
+    X = rng.normal(size=(30, 4)) * [1, 2, 3, 4] + 5
+    Y = X + rng.normal(size=X.shape)
+    assert metrics.explained_variance(X, Y) == pytest.approx(r2_score(X, Y, multioutput="variance_weighted"))
+    assert metrics.explained_variance(X, np.broadcast_to(X.mean(axis=0), X.shape)) == pytest.approx(0)
+    assert math.isnan(metrics.explained_variance(np.ones((3, 2)), np.ones((3, 2))))
+    with pytest.raises(ValueError, match="shape"):
+        metrics.explained_variance(X, Y[:, :2])
+
+
+def test_scorers_in_a_search_and_the_sparsest_model_within_a_tolerance():
+    X = load_digits().data[:300]
+    model = make_pipeline(StandardScaler(), SparseAutoencoderTransformer(16, max_iter=40, random_state=0))
+    scoring = {
+        "score": metrics.explained_variance_scorer,
+        "sparsity": metrics.population_sparsity_scorer,
+        "lifetime": metrics.lifetime_sparsity_scorer,
+    }
+    grid = {"sparseautoencodertransformer__rho": [0.02, 0.3]}
+    near, best = (
+        GridSearchCV(model, grid, scoring=scoring, refit=metrics.SparsestWithin(tolerance), cv=2).fit(X)
+        for tolerance in [1.0, 0.0]
+    )
+    assert near.cv_results_["mean_test_sparsity"][near.best_index_] == max(near.cv_results_["mean_test_sparsity"])
+    assert best.cv_results_["mean_test_score"][best.best_index_] == max(best.cv_results_["mean_test_score"])
+
+
+def test_candidates_that_failed_are_not_chosen():
+    results = {"mean_test_score": [np.nan, 0.5, 0.499], "mean_test_sparsity": [0.9, 0.1, 0.2]}
+    assert metrics.SparsestWithin(0.01)(results) == 2
+    assert metrics.SparsestWithin(0.0)(results) == 1
+    assert "0.01" in repr(metrics.SparsestWithin())

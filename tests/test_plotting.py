@@ -1,0 +1,152 @@
+"""Displays draw what they are given, refuse what they cannot draw, and follow scikit-learn's convention."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, load_wine
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae.plotting import (
+    ActivationDisplay,
+    AnomalyDisplay,
+    FilterDisplay,
+    ReconstructionDisplay,
+    TrainingDisplay,
+)
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def without_a_screen():
+    backend = mpl.get_backend()
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+    plt.switch_backend(backend)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits().data / 16
+
+
+@pytest.fixture(scope="module")
+def sae(digits):
+    return SparseAutoencoderTransformer(10, max_iter=20, random_state=0).fit(digits)
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(as_frame=True)
+
+
+@pytest.fixture(scope="module")
+def detector(wine):
+    return SparseAutoencoderOutlierDetector(max_iter=20, random_state=0).fit(wine.data)
+
+
+def draws(display):
+    display.figure_.canvas.draw()
+    return display
+
+
+def test_filters_as_images(sae):
+    display = draws(FilterDisplay.from_estimator(sae))
+    assert display.image_shape == (8, 8)
+    np.testing.assert_allclose(np.linalg.norm(display.filters, axis=1), 1)
+    np.testing.assert_allclose(display.filters * np.linalg.norm(sae.encoder_coef_, axis=1)[:, None], sae.encoder_coef_)
+    tiles = display.ax_.images[0].get_array()
+    assert tiles.shape == (3 * 9 + 1, 4 * 9 + 1)
+    first = display.filters[0].reshape(8, 8)
+    np.testing.assert_allclose(tiles[1:9, 1:9], first / np.abs(first).max())
+
+
+def test_filters_as_bars(detector, wine):
+    display = draws(FilterDisplay.from_estimator(detector, components=[0, 2, 5]))
+    assert list(display.feature_names) == list(wine.data.columns)
+    assert len(display.ax_) == 3
+    widths = [bar.get_width() for bar in display.ax_[1].patches]
+    np.testing.assert_allclose(widths, display.filters[1])
+
+
+def test_filters_in_axes_that_are_given(sae):
+    _, ax = plt.subplots()
+    assert FilterDisplay.from_estimator(sae, ax=ax, components=[1], n_columns=1).ax_ is ax
+    _, axes = plt.subplots(2)
+    names = [f"pixel {i}" for i in range(64)]
+    assert len(FilterDisplay.from_estimator(sae, feature_names=names, components=[0, 1], ax=axes).ax_) == 2
+
+
+def test_a_unit_without_weights_is_blank():
+    sae = SparseAutoencoderTransformer(3, max_iter=2, random_state=0).fit(
+        np.random.default_rng(0).normal(size=(20, 16))
+    )
+    sae.encoder_coef_[1] = 0
+    assert not draws(FilterDisplay.from_estimator(sae)).filters[1].any()
+
+
+@pytest.mark.parametrize("options", [{"image_shape": (4, 4)}, {"image_shape": (64,)}])
+def test_shapes_that_do_not_fit_are_refused(sae, options):
+    with pytest.raises(ValueError, match="does not make 64 features"):
+        FilterDisplay.from_estimator(sae, **options)
+
+
+def test_other_mistakes_are_refused(sae, digits):
+    with pytest.raises(ValueError, match="3 feature names for 64 features"):
+        FilterDisplay.from_estimator(sae, feature_names=["a", "b", "c"])
+    with pytest.raises(ValueError, match="ax must hold 2 axes, got 1"):
+        ActivationDisplay.from_estimator(sae, digits, ax=plt.subplots()[1])
+    with pytest.raises(ValueError, match="13 features are not the pixels of a square"):
+        ReconstructionDisplay.from_estimator(
+            SparseAutoencoderTransformer(2, max_iter=2).fit(digits[:, :13]), digits[:3, :13]
+        )
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_training(digits, early_stopping):
+    sae = SparseAutoencoderTransformer(5, max_iter=30, early_stopping=early_stopping, random_state=0).fit(digits)
+    display = draws(TrainingDisplay.from_estimator(sae))
+    labels = [line.get_label() for line in display.ax_[0].lines]
+    assert labels[:2] == ["loss", "reconstruction"]
+    assert ("validation loss" in labels) == early_stopping
+    np.testing.assert_array_equal(display.ax_[0].lines[0].get_ydata(), sae.history_["loss"])
+    assert display.ax_[1].lines[1].get_ydata()[0] == sae.rho
+
+
+def test_reconstruction(digits):
+    pipeline = make_pipeline(MinMaxScaler(), SparseAutoencoderTransformer(5, max_iter=20, random_state=0)).fit(digits)
+    display = draws(ReconstructionDisplay.from_estimator(pipeline, digits[:6]))
+    assert display.ax_[0].images[0].get_array().shape == (10, 6 * 9 + 1)
+    np.testing.assert_allclose(display.reconstruction, pipeline.inverse_transform(pipeline.transform(digits[:6])))
+
+
+def test_activations(sae, digits):
+    display = draws(ActivationDisplay.from_estimator(sae, digits))
+    assert sum(bar.get_height() for bar in display.ax_[0].patches) == len(digits) * 10
+    assert sum(bar.get_height() for bar in display.ax_[1].patches) == 10
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_anomalies(detector, wine, labelled):
+    y = wine.target == 2 if labelled else None
+    display = draws(AnomalyDisplay.from_estimator(detector, wine.data, y, n_features=4))
+    scores = -detector.score_samples(wine.data)
+    assert display.row == scores.argmax()
+    values = [bar.get_width() for bar in display.ax_[1].patches]
+    assert len(values) == 5
+    assert sum(values) == pytest.approx(scores.max())
+    assert display.threshold == -detector.offset_
+    assert AnomalyDisplay.from_estimator(detector, wine.data, row=3).row == 3
+
+
+def test_anomalies_of_arrays_and_of_rows_all_alike():
+    X = np.ones((20, 4))
+    detector = SparseAutoencoderOutlierDetector(scoring="squared_error", random_state=0).fit(X)
+    assert list(draws(AnomalyDisplay.from_estimator(detector, X)).feature_names) == ["x0", "x1", "x2", "x3"]
