@@ -1,8 +1,8 @@
 """How good are the anomaly scores of the detector, and how long do they take, beside the detectors in use?
 
     pip install ".[bench]"
-    python benchmarks/anomaly.py --data FOLDER             # training data with anomalies in them
-    python benchmarks/anomaly.py --data FOLDER --clean     # without: novelty detection
+    python benchmarks/anomaly.py --data FOLDER --threads 1             # training data with anomalies in them
+    python benchmarks/anomaly.py --data FOLDER --threads 1 --clean     # without: novelty detection
 
 FOLDER holds sets of ADBench [1]_, NAME.npz with X and y (1 = anomaly), and, where it is there, a table of published
 AUROCs, paper_table*.csv. Without --data, sets of scikit-learn stand in: the smallest or one named class, thinned out to
@@ -126,7 +126,8 @@ def published(folder):
     for path in folder.glob("paper_table*.csv") if folder else []:
         with open(path) as file:
             for row in csv.DictReader(file):
-                table[row.pop("dataset")] = {name: float(value) for name, value in row.items() if value}
+                name = row.pop("dataset")
+                table[name] = {algorithm: float(value) for algorithm, value in row.items() if value}
     return table
 
 
@@ -205,7 +206,7 @@ def draw(names, ranks, difference, path):
 
 
 def main():
-    options = parser(__doc__)
+    options = parser(__doc__, threads=True)
     options.add_argument("--data", type=Path, help="folder with sets of ADBench")
     options.add_argument("--sets", nargs="+", help="names of some sets")
     options.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
@@ -214,6 +215,10 @@ def main():
     options = options.parse_args()
     warnings.simplefilter("ignore")
     report = Report(options)
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
     sets, detectors = load_sets(options.data, options.sets), options.detectors
     for name in detectors:  # compiles, imports
         X, y = next(iter(sets.values()))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-MAX_STEPS = 10  # of concentration; the first few do nearly all of the work
+MAX_STEPS = 5  # of concentration; the first few do nearly all of the work
 MIN_SHRINKAGE = 1e-3  # bounds the condition number of a precision matrix
 
 

@@ -14,7 +14,10 @@ from ._objective import frozen
 from ._scatter import concentrate, lowest, plain
 
 # More units than this made no scores better and cost time.
-MOST_COMPONENTS = 100
+MOST_COMPONENTS = 50
+
+# As many numbers (32 MiB) as the scored vectors of all rows may take; larger sets compute them anew in every pass.
+KEPT_NUMBERS = 2**22
 
 # Standard deviation of a residual (in that of its feature) or activation below which it counts as constant.
 CONSTANT = 0.01
@@ -41,7 +44,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     Parameters
     ----------
     n_components : int or "auto", default="auto"
-        Number of hidden units m. "auto" takes as many as there are features, at most 100.
+        Number of hidden units m. "auto" takes as many as there are features, at most 50.
     contamination : "auto" or float, default="auto"
         Where `predict` draws the line; scores and ranking do not depend on it.
 
@@ -298,9 +301,14 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         full = self.scoring == "mahalanobis"
         if full:
             floor = np.concatenate([floor, np.full(self.n_components_, CONSTANT)])
-        return concentrate(
-            lambda: (vectors for *_, vectors in self._blocks(X)), floor, self.support_fraction, diagonal=not full
-        )
+
+        def blocks():
+            return (vectors for *_, vectors in self._blocks(X))
+
+        if len(X) * len(floor) <= KEPT_NUMBERS:
+            kept = [np.concatenate(list(blocks()))]
+            return concentrate(lambda: kept, floor, self.support_fraction, diagonal=not full)
+        return concentrate(blocks, floor, self.support_fraction, diagonal=not full)
 
     def _count_components(self, n_features):
         if self.n_components == "auto":

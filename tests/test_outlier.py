@@ -214,7 +214,7 @@ def test_float32_agrees_with_float64(correlated, solver):
 
 def test_auto_takes_as_many_components_as_features_but_not_too_many(rng):
     assert detector().fit(rng.normal(size=(20, 7))).n_components_ == 7
-    assert detector(max_iter=1).fit(rng.normal(size=(20, 130))).n_components_ == 100
+    assert detector(max_iter=1).fit(rng.normal(size=(20, 130))).n_components_ == 50
     assert detector(n_components=3).fit(rng.normal(size=(20, 7))).n_components_ == 3
 
 
