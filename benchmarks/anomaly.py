@@ -84,6 +84,7 @@ def pyod(module, name, **parameters):
 DETECTORS = {
     "skl_sae": ours(),
     "skl_sae, squared error": ours(scoring="squared_error"),
+    "skl_sae, all rows": ours(support_fraction=1.0),
     "IsolationForest": lambda seed: IsolationForest(random_state=seed),
     "LocalOutlierFactor": lambda seed: LocalOutlierFactor(novelty=True),
     "OneClassSVM": lambda seed: OneClassSVM(),
