@@ -124,7 +124,9 @@ def main():
     options.add_argument("--exercise", nargs="+", choices=EXERCISES, default=list(EXERCISES))
     options.add_argument("--iterations", type=int, default=400)
     options.add_argument("--seeds", nargs="+", type=int, default=[0])
+    options.add_argument("--activation", choices=["sigmoid", "relu"], default="sigmoid", help="of the code")
     options = options.parse_args()
+    SETTINGS["activation"] = options.activation
     warnings.simplefilter("ignore")
     report, data = Report(options), load_mnist(options.data)
     for name in options.exercise:
