@@ -4,6 +4,7 @@ The vectors (residuals, codes) of many rows are never all in memory: ``blocks()`
 same order each time it is called.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 MAX_STEPS = 5  # of concentration; the first few do nearly all of the work
 MIN_SHRINKAGE = 1e-3  # bounds the condition number of a precision matrix
+LEAST_UNIT = 1e-100  # of which the square, and the inverse of the square, are finite
 
 
 class Scatter(NamedTuple):
@@ -41,7 +43,8 @@ def concentrate(blocks, floor, support_fraction, diagonal=False):
 
     Concentration steps [1]_: mean and covariance of the rows kept, starting from all rows, then keep the rows with the
     lowest scores, until they are the same or `MAX_STEPS` are done. The covariance is shrunk towards a multiple of the
-    identity, in units of each entry's standard deviation over all rows.
+    identity, in units of each entry's standard deviation over the rows kept, so that a wild value counts for nothing
+    once its row is left out.
 
     Parameters
     ----------
@@ -63,14 +66,10 @@ def concentrate(blocks, floor, support_fraction, diagonal=False):
     .. [1] P. J. Rousseeuw and K. Van Driessen, "A fast algorithm for the minimum covariance determinant estimator",
        Technometrics 41, 1999.
     """
-    n = sum(map(len, blocks()))
-    kept, unit = np.ones(n, dtype=bool), None
+    kept = np.ones(sum(map(len, blocks())), dtype=bool)
     for _ in range(MAX_STEPS):
         location, covariance = _moments(blocks, kept, diagonal)
-        if unit is None:
-            variance = covariance if diagonal else np.diag(covariance)
-            unit = np.maximum(np.sqrt(variance), floor)
-        scatter = Scatter(location, _precision(covariance, unit, kept.sum()))
+        scatter = Scatter(location, _precision(covariance, np.maximum(floor, LEAST_UNIT), kept.sum()))
         closest = lowest(np.concatenate([scatter.scores(U) for U in blocks()]), support_fraction)
         if (closest == kept).all():
             break
@@ -87,31 +86,30 @@ def lowest(scores, support_fraction):
 
 
 def _moments(blocks, kept, diagonal):
-    """Mean and covariance (its diagonal) of the rows kept, in one pass, relative to the first row."""
-    origin, total, products, start = None, 0.0, 0.0, 0
-    for U in blocks():
-        origin = U[0].copy() if origin is None else origin
-        V = (U - origin)[kept[start : start + len(U)]]
-        total = total + V.sum(axis=0)
+    """Mean and covariance (its diagonal) of the rows kept."""
+    bounds = np.cumsum([0, *map(len, blocks())])
+    parts = [kept[start:stop] for start, stop in itertools.pairwise(bounds)]
+    mean = sum(U[part].sum(axis=0) for U, part in zip(blocks(), parts, strict=True)) / kept.sum()
+    products = 0.0
+    for U, part in zip(blocks(), parts, strict=True):
+        V = U[part] - mean
         products = products + (np.square(V).sum(axis=0) if diagonal else V.T @ V)
-        start += len(U)
-    n = kept.sum()
-    mean = total / n
-    covariance = products / n - (np.square(mean) if diagonal else np.outer(mean, mean))
-    return origin + mean, covariance
+    return mean, products / kept.sum()
 
 
-def _precision(covariance, unit, n):
-    """Inverse of the covariance in units of ``unit``, shrunk, in the units of the data again."""
+def _precision(covariance, floor, n):
+    """Inverse of the covariance, shrunk in units of the standard deviations, which are ``floor`` at least."""
+    variance = covariance if covariance.ndim == 1 else np.diag(covariance)
+    unit = np.maximum(np.sqrt(variance), floor)
     if covariance.ndim == 1:
-        return 1 / np.maximum(covariance, MIN_SHRINKAGE * np.square(unit))
-    covariance = covariance / np.outer(unit, unit)
+        return 1 / np.square(unit)
+    covariance = covariance / unit / unit[:, None]
     mean_variance = max(np.trace(covariance) / len(unit), MIN_SHRINKAGE)
     shrinkage = max(_oas_shrinkage(covariance, n), MIN_SHRINKAGE)
     covariance *= 1 - shrinkage
     covariance.flat[:: len(unit) + 1] += shrinkage * mean_variance
     inverse = cho_solve(cho_factor(covariance, lower=True), np.eye(len(unit)))
-    return inverse / np.outer(unit, unit)
+    return inverse / unit / unit[:, None]
 
 
 def _oas_shrinkage(covariance, n):

@@ -211,8 +211,9 @@ def explained_variance(X, X_reconstructed):
     check_consistent_length(X, reconstruction)
     if X.shape != reconstruction.shape:
         raise ValueError(f"X has the shape {X.shape}, but its reconstruction {reconstruction.shape}.")
-    variance = np.square(X - X.mean(axis=0)).sum()
-    return float(1 - np.square(X - reconstruction).sum() / variance) if variance > 0 else float("nan")
+    if not np.ptp(X, axis=0).any():
+        return float("nan")
+    return float(1 - np.square(X - reconstruction).sum() / np.square(X - X.mean(axis=0)).sum())
 
 
 # -- scorers ---------------------------------------------------------------------------------------
@@ -270,13 +271,13 @@ class SparsestWithin:
         """Index of the candidate to refit."""
         scores, sparsity = (np.asarray(cv_results[f"mean_test_{name}"]) for name in (self.score, self.sparsity))
         near = scores >= np.nanmax(scores) - self.tolerance
-        return int(np.nanargmax(np.where(near, sparsity, -np.inf)))
+        return int(np.argmax(np.where(near, np.nan_to_num(sparsity, nan=-1.0), -np.inf)))  # NaN: no unit active
 
 
 # -- anomalies -------------------------------------------------------------------------------------
 
 
-def _anomalies(y_true):
+def is_anomaly(y_true):
     """True where a label marks an anomaly; the labels are 0 and 1, or False and True."""
     y_true = column_or_1d(y_true)
     labels = np.unique(y_true)
@@ -289,11 +290,11 @@ def _anomalies(y_true):
 
 
 def _roc_auc(y_true, decision):
-    return roc_auc_score(_anomalies(y_true), -decision)
+    return roc_auc_score(is_anomaly(y_true), -decision)
 
 
 def _average_precision(y_true, decision):
-    return average_precision_score(_anomalies(y_true), -decision)
+    return average_precision_score(is_anomaly(y_true), -decision)
 
 
 #: Area under the ROC curve, for labels 1 (anomaly) and 0 (normal).

@@ -26,6 +26,17 @@ CONSTANT = 0.01
 LIMITS = {np.dtype(np.float64): 1e100, np.dtype(np.float32): np.float32(1e30)}
 
 
+def _standard_scaler(X):
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler = StandardScaler().fit(X)
+    if not np.isfinite(scaler.scale_).all():
+        raise ValueError(
+            f"The variance of feature {int(np.argmin(np.isfinite(scaler.scale_)))} of X overflows float64. Scale X "
+            "first."
+        )
+    return scaler
+
+
 class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     r"""Outlier detection by what a sparse autoencoder cannot explain.
 
@@ -113,7 +124,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     offset_ : float
         `decision_function` is `score_samples` less this.
     support_ : ndarray of shape (n_samples,)
-        True for the training rows on which the fitted model was trained.
+        True for the training rows that are taken for normal; the model was trained on these.
     location_ : ndarray of shape (n_features + n_components,)
         :math:`\mu` of residual and code, in scaled units. Of shape (n_features,) for the errors, and 0 for
         "squared_error".
@@ -276,7 +287,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     def _learn_support(self, X, warm, rng):
         """Train on the rows of the support; return what to warn of and the scores of all rows."""
         support = X if self.support_.all() else X[self.support_]
-        self._scaler = self._fit_scaler(support) if self.scaling else None
+        self._scaler = self._fit_scaler(support, X) if self.scaling else None
         scaled = self._scale(support)
         problems = self._check_range(scaled) + self._train(scaled, warm, rng)
         self.n_components_ = len(self.encoder_coef_)
@@ -284,14 +295,12 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         self._scatter = self._learn_scatter(X, scaled.std(axis=0, dtype=np.float64))
         return problems, self._score(X)
 
-    def _fit_scaler(self, X):
-        with np.errstate(over="ignore", invalid="ignore"):
-            scaler = StandardScaler().fit(X)
-        if not np.isfinite(scaler.scale_).all():
-            raise ValueError(
-                f"The variance of feature {int(np.argmin(np.isfinite(scaler.scale_)))} of X overflows float64. Scale X "
-                "first."
-            )
+    def _fit_scaler(self, support, X):
+        """Standardise by the support; a feature that is constant there, by all rows."""
+        scaler = _standard_scaler(support)
+        constant = np.ptp(support, axis=0) == 0
+        if constant.any() and len(support) < len(X):
+            scaler.scale_[constant] = _standard_scaler(X[:, constant]).scale_
         return scaler
 
     def _learn_scatter(self, X, deviation):

@@ -1,8 +1,10 @@
 """Pictures of what was learned and how, in the manner of scikit-learn's displays. Needs matplotlib (extra ``plot``)."""
 
 import numpy as np
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
+
+from .metrics import is_anomaly
 
 __all__ = ["ActivationDisplay", "AnomalyDisplay", "FilterDisplay", "ReconstructionDisplay", "TrainingDisplay"]
 
@@ -75,6 +77,8 @@ class FilterDisplay:
     image_shape : tuple of two ints or None
         Height and width: filters are shown as images. None shows them as bars over ``feature_names``.
     feature_names : list of str
+    components : array-like of ints or None
+        Which units the filters belong to, for the titles of bars; None numbers them.
 
     Attributes
     ----------
@@ -86,8 +90,9 @@ class FilterDisplay:
     .. [1] A. Ng, "Sparse autoencoder", CS294A lecture notes, Stanford University, 2011, section 4.
     """
 
-    def __init__(self, filters, *, image_shape=None, feature_names=None):
+    def __init__(self, filters, *, image_shape=None, feature_names=None, components=None):
         self.filters, self.image_shape, self.feature_names = filters, image_shape, feature_names
+        self.components = np.arange(len(filters)) if components is None else components
 
     @classmethod
     def from_estimator(cls, estimator, *, images=None, image_shape=None, feature_names=None, components=None, **plot):
@@ -114,7 +119,9 @@ class FilterDisplay:
         """
         check_is_fitted(estimator)
         weights = np.asarray(estimator.encoder_coef_, dtype=np.float64)
-        weights = weights if components is None else weights[np.asarray(components)]
+        everything = np.arange(len(weights))
+        components = everything if components is None else np.atleast_1d(everything[np.asarray(components)])
+        weights = weights[components]
         norms = np.linalg.norm(weights, axis=1, keepdims=True)
         filters = np.divide(weights, norms, out=np.zeros_like(weights), where=norms > 0)
         n_features = weights.shape[1]
@@ -124,7 +131,7 @@ class FilterDisplay:
             images = image_shape is not None or (square and not named)
         shape = _image_shape(n_features, image_shape) if images else None
         names = None if images else _names(estimator, feature_names, n_features)
-        return cls(filters, image_shape=shape, feature_names=names).plot(**plot)
+        return cls(filters, image_shape=shape, feature_names=names, components=components).plot(**plot)
 
     def plot(self, ax=None, *, n_columns=None, cmap="gray"):
         """Draw.
@@ -163,9 +170,10 @@ class FilterDisplay:
             self.figure_, axes = _axes(ax, n)
         for j, axis in enumerate(axes[:n]):
             values = self.filters[j]
-            axis.barh(self.feature_names, values, color=np.where(values < 0, ORANGE, BLUE))
+            axis.barh(range(n_features), values, color=np.where(values < 0, ORANGE, BLUE))
             axis.axvline(0, color="black", linewidth=0.8)
-            axis.set_title(f"unit {j}", fontsize="small")
+            axis.set_yticks(range(n_features), self.feature_names)
+            axis.set_title(f"unit {self.components[j]}", fontsize="small")
             axis.tick_params(labelsize="x-small")
         for axis in axes[n:]:
             axis.set_visible(False)
@@ -376,7 +384,9 @@ class AnomalyDisplay:
         one = X.iloc[[row]] if hasattr(X, "iloc") else np.asarray(X)[[row]]
         contributions = estimator.score_contributions(one)[0]
         names = _names(estimator, feature_names, len(contributions))
-        y = None if y is None else np.asarray(y).astype(bool)
+        if y is not None:
+            check_consistent_length(X, y)
+            y = is_anomaly(y)
         return cls(scores, -estimator.offset_, contributions, row, names, y).plot(ax, n_features=n_features)
 
     def plot(self, ax=None, *, n_features=10, bins=40):

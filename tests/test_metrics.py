@@ -74,7 +74,7 @@ def test_explained_variance_is_the_pooled_r2(rng):
     Y = X + rng.normal(size=X.shape)
     assert metrics.explained_variance(X, Y) == pytest.approx(r2_score(X, Y, multioutput="variance_weighted"))
     assert metrics.explained_variance(X, np.broadcast_to(X.mean(axis=0), X.shape)) == pytest.approx(0)
-    assert math.isnan(metrics.explained_variance(np.ones((3, 2)), np.ones((3, 2))))
+    assert math.isnan(metrics.explained_variance(np.full((10, 2), 0.1), np.full((10, 2), 0.2)))
     with pytest.raises(ValueError, match="shape"):
         metrics.explained_variance(X, Y[:, :2])
 
@@ -100,4 +100,6 @@ def test_candidates_that_failed_are_not_chosen():
     results = {"mean_test_score": [np.nan, 0.5, 0.499], "mean_test_sparsity": [0.9, 0.1, 0.2]}
     assert metrics.SparsestWithin(0.01)(results) == 2
     assert metrics.SparsestWithin(0.0)(results) == 1
+    silent = {"mean_test_score": [0.1, 0.9], "mean_test_sparsity": [0.5, np.nan]}
+    assert metrics.SparsestWithin(0.01)(silent) == 1
     assert "0.01" in repr(metrics.SparsestWithin())

@@ -295,6 +295,41 @@ def test_one_wild_value_does_not_hide_a_feature(rng):
     assert sae.predict(np.array([[0.0, 0.0, 12.0, 0.0], [0.0, 0.0, 0.1, 0.0]])).tolist() == [-1, 1]
 
 
+@pytest.mark.parametrize("scoring", ["mahalanobis", "standardized_error"])
+@pytest.mark.parametrize("row", [0, -1])
+@pytest.mark.parametrize("value", [1e4, 1e12, 1e20])
+def test_one_wild_value_does_not_widen_the_spread(rng, scoring, row, value):
+    X, rows = (np.hstack([Z, Z[:, :1] + 0.3 * rng.normal(size=(300, 1))]) for Z in rng.normal(size=(2, 300, 3)))
+    X[row, 1] = value
+    strange = rows[:50].copy()
+    strange[:, 1] += 8
+    sae = detector(scoring=scoring).fit(X)
+    scores = -sae.score_samples(np.vstack([strange, rows]))
+    assert roc_auc_score(np.arange(350) < 50, scores) > 0.95
+    assert np.mean(sae.predict(strange) == -1) > 0.95
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_a_feature_that_is_constant_in_the_bulk_counts_in_any_unit(rng, scoring):
+    X = rng.normal(size=(300, 4))
+    X[:, 2] = 0
+    ranks = []
+    for unit in [1e-6, 1.0, 1e6]:
+        X[:6, 2] = unit
+        scores = detector(scoring=scoring).fit(X).score_samples(X)
+        ranks.append(roc_auc_score(np.arange(300) < 6, -scores))
+    assert min(ranks) > 0.9
+    np.testing.assert_allclose(ranks, ranks[0], atol=0.02)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("scoring", SCORINGS)
+@pytest.mark.parametrize("scale", [1e-140, 1e-155, 1e-170])
+def test_tiny_values_without_scaling_are_finite(rng, scoring, scale):
+    X = rng.normal(size=(200, 4)) * scale
+    assert np.isfinite(detector(scaling=None, scoring=scoring).fit(X).score_samples(X)).all()
+
+
 def test_variance_that_overflows_is_refused(rng):
     X = rng.normal(size=(30, 3))
     X[:, 1] *= 1e200

@@ -74,6 +74,9 @@ def test_filters_as_bars(detector, wine):
     assert len(display.ax_) == 3
     widths = [bar.get_width() for bar in display.ax_[1].patches]
     np.testing.assert_allclose(widths, display.filters[1])
+    assert [axis.get_title() for axis in display.ax_] == ["unit 0", "unit 2", "unit 5"]
+    assert len(FilterDisplay.from_estimator(detector, components=3).ax_) == 1
+    assert len(FilterDisplay.from_estimator(detector, feature_names=["x"] * 13, components=[1]).ax_[0].patches) == 13
 
 
 def test_filters_in_axes_that_are_given(sae):
@@ -144,6 +147,13 @@ def test_anomalies(detector, wine, labelled):
     assert sum(values) == pytest.approx(scores.max())
     assert display.threshold == -detector.offset_
     assert AnomalyDisplay.from_estimator(detector, wine.data, row=3).row == 3
+
+
+def test_labels_of_other_kinds_are_refused(detector, wine):
+    with pytest.raises(ValueError, match="Labels must be 1"):
+        AnomalyDisplay.from_estimator(detector, wine.data, np.where(wine.target == 2, -1, 1))
+    with pytest.raises(ValueError, match="inconsistent"):
+        AnomalyDisplay.from_estimator(detector, wine.data, wine.target[:5] > 0)
 
 
 def test_anomalies_of_arrays_and_of_rows_all_alike():
