@@ -60,7 +60,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         Where `predict` draws the line; scores and ranking do not depend on it.
 
         - "auto": anomaly scores above the upper fence of Tukey [3]_, :math:`Q_3 + 1.5 (Q_3 - Q_1)` of those of the
-          training rows, are outliers; that takes in about a tenth of the normal rows (2 to 18 % by data set).
+          training rows, are outliers; that takes in about a tenth of the normal rows (1 to 17 % by data set).
         - float in (0, 0.5]: that part of the training rows are outliers. If the training rows are known to be
           clean (novelty detection), it is the rate of false alarms to accept among them; on new rows it is higher, the
           more so the fewer training rows there are for each feature and component.
