@@ -1,5 +1,7 @@
 """What every estimator of the package shares: parameters, checks of the input, fitting, encoding, decoding."""
 
+import contextlib
+import copy
 import warnings
 from numbers import Integral, Real
 
@@ -7,16 +9,21 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_array, check_random_state, gen_batches
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import _kernels as kernels
-from ._objective import FullBatchObjective, MiniBatchObjective, Objective, centre, frozen, initial_parameters
-from ._solvers import Monitor, adam, lbfgs
+from ._callbacks import CallbackSupportMixin, FitTasks
+from ._objective import MiniBatchObjective, Objective, full_batch_objective, initial_parameters
+from ._rows import SparseRows, SquareErrors, as_rows, blocks_of, bounds, encode, frozen, merged, moments
+from ._solvers import Monitor, Result, Training, adam, lbfgs
 from .exceptions import DataRangeWarning, HiddenUnitWarning
 
 DTYPES = [np.float64, np.float32]
+
+# Layout of the attributes of a saved estimator. Whoever changes it counts it up and lets `__setstate__` translate.
+STATE = 1
 
 # A unit whose activations over the training rows span at most this part of the highest one counts as constant.
 CONSTANT_SPAN = 0.01
@@ -28,8 +35,30 @@ VARIATION = 0.25
 LEARNED = 0.05
 
 
-class BaseSparseAutoencoder(BaseEstimator):
+def check_weights(sample_weight, X, least):
+    """Weights of the rows in float64, not negative, of which at least so many are positive."""
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if np.count_nonzero(weights) < least:
+        raise ValueError(
+            f"sample_weight is positive for {np.count_nonzero(weights)} samples; at least {least} are required."
+        )
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.isfinite(total):
+        raise ValueError("The sum of sample_weight overflows. Scale the weights.")
+    return weights
+
+
+def _counted(X, weights):
+    """The rows of positive weight: a row that weighs nothing is as good as absent."""
+    counted = weights > 0
+    return (X, weights) if counted.all() else (X[counted], weights[counted])
+
+
+class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
     """Fitting, encoding and decoding; subclasses say what the result is used for."""
+
+    _keeps_interrupted = True  # with a warm start; a fit that needs more than the training cannot
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -104,24 +133,46 @@ class BaseSparseAutoencoder(BaseEstimator):
 
     # -- fitting -----------------------------------------------------------------------------------
 
-    def _fit(self, X):
+    def _fit(self, X, y, sample_weight):
         """Fit to X; on any exception every fitted attribute is what it was before."""
+        warm = self.warm_start and hasattr(self, "encoder_coef_")
+        tasks = FitTasks(self, self._count_iterations())
+        with self._all_or_nothing():
+            self._check_parameters()
+            X = self._check_data(X, ensure_min_samples=2, reset=not warm)
+            tasks.begin(X, y, sample_weight)
+            rows, weights = as_rows(X), check_weights(sample_weight, X, 2)
+            problems = self._learn(rows, weights, warm, check_random_state(self.random_state), tasks)
+        for message, category in problems:
+            if not issubclass(category, Warning):
+                raise category(message)
+            warnings.warn(message, category, stacklevel=4)
+        tasks.end()
+        return self
+
+    @contextlib.contextmanager
+    def _all_or_nothing(self):
         before = dict(vars(self))
         try:
-            self._check_parameters()
-            warm = self.warm_start and hasattr(self, "encoder_coef_")
-            X = validate_data(self, X, dtype=DTYPES, order="C", ensure_min_samples=2, reset=not warm)
-            for message, category in self._learn(X, warm, check_random_state(self.random_state)):
-                warnings.warn(message, category, stacklevel=4)
+            yield
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
             raise
-        return self
 
-    def _learn(self, X, warm, rng):
-        """Set the fitted attributes; return what to warn of, pairs of a message and a category."""
-        return self._check_range(X) + self._train(X, warm, rng)
+    def _count_iterations(self):
+        return self.max_iter + (self.adam_start if self.solver == "lbfgs" else 0)
+
+    def _check_data(self, X, **settings):
+        return validate_data(self, X, accept_sparse="csr", dtype=DTYPES, order="C", **settings)
+
+    def _learn(self, X, weights, warm, rng, tasks):
+        """Set the fitted attributes; return what to warn of, pairs of a message and a category.
+
+        A category that is no warning is an exception to raise, for all that has been learned.
+        """
+        X, weights = _counted(X, weights)
+        return self._check_range(X) + self._train(X, weights, warm, rng, tasks)
 
     def _check_parameters(self):
         """Combinations that `_parameter_constraints` cannot express."""
@@ -139,7 +190,8 @@ class BaseSparseAutoencoder(BaseEstimator):
 
     def _check_range(self, X):
         entry = kernels.OUTPUTS[self.output_activation]
-        low, high = X.min(), X.max()
+        lowest, highest = bounds(X)
+        low, high = lowest.min(), highest.max()
         slack = 1e-6 * max(abs(low), abs(high))  # what a scaler leaves in the last digits
         if entry.low - slack <= low and high <= entry.high + slack:
             return []
@@ -150,30 +202,97 @@ class BaseSparseAutoencoder(BaseEstimator):
         )
         return [(problem, DataRangeWarning)]
 
-    def _train(self, X, warm, rng):
-        problem, objective, variance = self._minimise(X, warm, rng)
-        return self._judge_training(problem, objective, variance) + self._judge_units(objective)
-
-    def _minimise(self, X, warm, rng):
+    def _train(self, X, weights, warm, rng, tasks):
         arch, reg = self._architecture(X.shape[1]), self._regularization()
+        training = self._earlier_training(rng) if warm else Training(rng)
         validation = None
         if self.early_stopping:
-            X, held_out = self._split(X, rng)
-            validation = Objective(held_out, np.ones(len(held_out)), arch, reg)
-        mean, variance = centre(X, np.ones(len(X)))
+            X, weights, *held_out = self._split(X, weights, training)
+            validation = Objective(*held_out, arch, reg)
+        if self.solver == "lbfgs" and not self.adam_start:
+            X, weights = merged(X, weights)
+        variance = self._begin_training(training, X, weights, arch, warm)
+        monitor = self._monitor(arch, validation, warm, tasks)
+        monitor.start(training.theta)
+        tasks.begin_iteration()
+        objective, result = self._solve(X, weights, arch, reg, training, warm, monitor)
+        kept = result.theta if monitor.best_theta is None else monitor.best_theta
+        training.theta = None if kept is result.theta else result.theta
+        self._keep_training(training)
+        if result.interrupted:
+            self._set_weights(kept, arch)
+            self._set_history(monitor)
+            return [("The fit was interrupted; the weights after its last iteration are kept.", KeyboardInterrupt)]
+        self._finish(kept, objective, monitor)
+        problem = monitor.rise() or result.problem
+        return self._judge_training(problem, objective, variance) + self._judge_units(objective)
+
+    def _earlier_training(self, rng):
+        """What an earlier fit left to go on with."""
+        return copy.deepcopy(self._training) if hasattr(self, "_training") else Training(rng)
+
+    def _keep_training(self, training):
+        """Only for those who go on: it is as large as the weights, twice."""
+        vars(self).pop("_training", None)
+        if self.warm_start:
+            self._training = training
+
+    def _begin_training(self, training, X, weights, arch, warm):
+        """Set the parameters to begin with; return the variance of the rows."""
+        mean, variance = moments(X, weights)
         if warm:
             theta = self._fitted_parameters(arch, X.dtype)
+            theta = theta if training.theta is None else training.theta.astype(X.dtype)
         else:
             functions = kernels.ACTIVATIONS[self.activation], kernels.OUTPUTS[self.output_activation]
-            theta = initial_parameters(arch, mean, X.dtype, *functions, self.rho, rng)
-        monitor = Monitor(
-            tol=self.tol, n_iter_no_change=self.n_iter_no_change, verbose=self.verbose, validation=validation
+            theta = initial_parameters(arch, mean, X.dtype, *functions, self.rho, training.rng)
+        training.begin(theta)
+        return variance.sum()
+
+    def _partial_fit(self, X, sample_weight):
+        """An epoch of Adam on a chunk of rows, from where the last one ended; no rows are held out."""
+        warm = hasattr(self, "encoder_coef_")
+        with self._all_or_nothing():
+            self._check_parameters()
+            X = self._check_data(X, reset=not warm)
+            X, weights = _counted(as_rows(X), check_weights(sample_weight, X, 1))
+            problems = self._check_range(X)
+            arch, rng = self._architecture(X.shape[1]), check_random_state(self.random_state)
+            training = self._earlier_training(rng) if warm else Training(rng)
+            self._begin_training(training, X, weights, arch, warm)
+            monitor = Monitor(tol=0, n_iter_no_change=1, rows=self._earlier_rows(False) if warm else ())
+            objective, result = self._adam(X, weights, arch, self._regularization(), training, monitor, 1)
+            training.theta = None
+            self._training = training
+            self._finish(result.theta, objective, monitor)
+            self._judge_units(objective)
+        for message, category in problems:
+            warnings.warn(message, category, stacklevel=4)
+        return self
+
+    def _monitor(self, arch, validation, warm, tasks):
+        def on_iteration(theta):
+            stop = tasks.end_iteration(lambda: self._attributes(theta, arch))
+            if not stop:
+                tasks.begin_iteration()
+            return stop
+
+        return Monitor(
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            verbose=self.verbose,
+            validation=validation,
+            rows=self._earlier_rows(validation is not None) if warm else (),
+            on_iteration=on_iteration,
         )
-        monitor.start(theta)
-        objective, result = self._solve(X, arch, reg, theta, monitor, rng)
-        theta = result.theta if monitor.best_theta is None else monitor.best_theta
-        self._finish(theta, objective, monitor)
-        return monitor.rise() or result.problem, objective, variance
+
+    def _earlier_rows(self, validated):
+        """The history of earlier fits as rows, if they were watched in the same way."""
+        if ("validation_loss" in self.history_) != validated:
+            return ()
+        return [
+            dict(zip(self.history_, map(float, row), strict=True)) for row in zip(*self.history_.values(), strict=True)
+        ]
 
     def _architecture(self, n_features):
         return kernels.Architecture(
@@ -195,31 +314,43 @@ class BaseSparseAutoencoder(BaseEstimator):
             alpha=float(self.alpha),
         )
 
-    def _split(self, X, rng):
+    def _split(self, X, weights, training):
+        """Rows and weights to train on, rows and weights held out; the same ones when an earlier fit goes on."""
         n_held_out = int(np.ceil(self.validation_fraction * len(X)))
         if len(X) - n_held_out < 2:
             raise ValueError(
                 f"early_stopping=True with validation_fraction={self.validation_fraction} leaves "
                 f"{len(X) - n_held_out} of {len(X)} samples for training; at least 2 are required."
             )
-        return train_test_split(X, test_size=n_held_out, random_state=rng)
+        if training.split_seed is None:
+            training.split_seed = training.rng.randint(np.iinfo(np.int32).max)
+        rows = train_test_split(np.arange(len(X)), test_size=n_held_out, random_state=training.split_seed)
+        return [part for chosen in rows for part in (X[chosen], weights[chosen])]
 
-    def _solve(self, X, arch, reg, theta, monitor, rng):
-        if self.solver == "adam":
-            return self._adam(X, arch, reg, theta, monitor, rng, self.max_iter)
-        if self.adam_start:
-            theta = self._adam(X, arch, reg, theta, monitor, rng, self.adam_start)[1].theta
-            monitor.restart()
-        objective = FullBatchObjective(X, np.ones(len(X)), arch, reg)
-        return objective, lbfgs(objective, theta, monitor, max_iter=self.max_iter)
+    def _solve(self, X, weights, arch, reg, training, warm, monitor):
+        """Train; an interrupt ends the training with the last iteration if a later fit can go on from there."""
+        objective = None
+        try:
+            if self.solver == "adam":
+                return self._adam(X, weights, arch, reg, training, monitor, self.max_iter)
+            if self.adam_start and not warm:
+                training.theta = self._adam(X, weights, arch, reg, training, monitor, self.adam_start)[1].theta
+                monitor.restart()
+            objective = full_batch_objective(X, weights, arch, reg)
+            return objective, lbfgs(objective, training.theta, monitor, max_iter=self.max_iter)
+        except KeyboardInterrupt:
+            if not (self.warm_start and self._keeps_interrupted) or monitor.theta is None:
+                raise
+            return objective, Result(monitor.theta, None, interrupted=True)
 
-    def _adam(self, X, arch, reg, theta, monitor, rng, epochs):
-        noise_rng = np.random.default_rng(rng.randint(np.iinfo(np.int32).max, size=4))
+    def _adam(self, X, weights, arch, reg, training, monitor, epochs):
+        if training.noise_rng is None:
+            training.noise_rng = np.random.default_rng(training.rng.randint(np.iinfo(np.int32).max, size=4))
         objective = MiniBatchObjective(
-            X, np.ones(len(X)), arch, reg, batch_size=int(self.batch_size), noise=self.noise, rng=noise_rng
+            X, weights, arch, reg, batch_size=int(self.batch_size), noise=self.noise, rng=training.noise_rng
         )
-        settings = dict(max_iter=epochs, learning_rate=self.learning_rate_init, shuffle=self.shuffle, rng=rng)
-        return objective, adam(objective, theta, monitor, **settings)
+        settings = dict(max_iter=epochs, learning_rate=self.learning_rate_init, shuffle=self.shuffle)
+        return objective, adam(objective, training, monitor, **settings)
 
     def _fitted_parameters(self, arch, dtype):
         """The fitted weights as one flat vector, to go on from."""
@@ -245,13 +376,27 @@ class BaseSparseAutoencoder(BaseEstimator):
         return np.concatenate([part.ravel() for part in parts]).astype(dtype)
 
     def _finish(self, theta, objective, monitor):
-        """Set the fitted attributes."""
+        """Set the fitted attributes, but for the shares of units that carry no information."""
         monitor.finish(theta, objective.evaluate(theta))
-        _, W, V, b, c = (part.copy() for part in kernels.unpack(theta, objective.arch))
-        self.encoder_coef_, self.encoder_intercept_ = W, b
-        self.decoder_coef_, self.decoder_intercept_ = V.T, c
-        self._functions = self.activation, self.output_activation  # the code needs those of the fit, not later ones
+        self._set_weights(theta, objective.arch)
+        self._set_history(monitor)
         self.mean_activation_ = objective.mean.astype(theta.dtype)
+
+    def _attributes(self, theta, arch):
+        """The fitted attributes that `transform` and the like need, for given parameters."""
+        _, W, V, b, c = (part.copy() for part in kernels.unpack(theta, arch))
+        return {
+            "encoder_coef_": W,
+            "encoder_intercept_": b,
+            "decoder_coef_": V.T,
+            "decoder_intercept_": c,
+            "_functions": (self.activation, self.output_activation),  # the code needs those of the fit, not later ones
+        }
+
+    def _set_weights(self, theta, arch):
+        vars(self).update(self._attributes(theta, arch))
+
+    def _set_history(self, monitor):
         self.history_ = {name: np.array([row[name] for row in monitor.rows]) for name in monitor.rows[-1]}
         self.loss_ = float(self.history_["loss"][-1])
         self.n_iter_ = len(monitor.rows)
@@ -298,37 +443,61 @@ class BaseSparseAutoencoder(BaseEstimator):
         advice = "Standardise X, lower beta or alpha, change rho, train longer, or use fewer components."
         return [(f"{problem} {advice}", HiddenUnitWarning)]
 
+    # -- saving ------------------------------------------------------------------------------------
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_skl_sae_state": STATE}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        saved = state.pop("_skl_sae_state", STATE)
+        if saved > STATE:
+            raise ValueError(
+                f"This {type(self).__name__} was saved by a newer version of skl_sae (layout {saved}; this version "
+                f"knows layouts up to {STATE}). Upgrade skl_sae to load it."
+            )
+        super().__setstate__(state)
+
     # -- using the fit -----------------------------------------------------------------------------
 
     def _check_rows(self, X):
         check_is_fitted(self)
-        return frozen(validate_data(self, X, dtype=DTYPES, order="C", reset=False))
+        X = as_rows(self._check_data(X, reset=False))
+        return X if isinstance(X, SparseRows) else frozen(X)
 
-    def _encode(self, X, out=None):
-        W, b = (frozen(part.astype(X.dtype, copy=False)) for part in (self.encoder_coef_, self.encoder_intercept_))
-        H = np.empty((len(X), len(W)), X.dtype) if out is None else out
-        kernels.encode(X, W, b, kernels.ACTIVATIONS[self._functions[0]].kind, H)
+    def _parameters(self, dtype):
+        """W, b, V, c as the kernels take them."""
+        parts = self.encoder_coef_, self.encoder_intercept_, self.decoder_coef_.T, self.decoder_intercept_
+        return [frozen(part.astype(dtype, copy=False)) for part in parts]
+
+    def _encode(self, X):
+        W, b, *_ = self._parameters(X.dtype)
+        H = np.empty((len(X), len(W)), X.dtype)
+        encode(X, W, b, kernels.ACTIVATIONS[self._functions[0]].kind, H)
         return H
 
-    def _decode(self, H, out=None):
-        V, c = (frozen(part.astype(H.dtype, copy=False)) for part in (self.decoder_coef_.T, self.decoder_intercept_))
-        X = np.empty((len(H), V.shape[1]), H.dtype) if out is None else out
+    def _decode(self, H):
+        *_, V, c = self._parameters(H.dtype)
+        X = np.empty((len(H), V.shape[1]), H.dtype)
         kernels.decode(frozen(H), V, c, kernels.OUTPUTS[self._functions[1]].kind, X)
         return X
 
     def _squared_error(self, X, per_feature):
+        W, b, V, c = self._parameters(X.dtype)
+        activation, output = kernels.ACTIVATIONS[self._functions[0]].kind, kernels.OUTPUTS[self._functions[1]].kind
+        row_errors = SquareErrors(X, V, c, output)
         errors = np.empty(X.shape if per_feature else len(X), X.dtype)
-        rows = min(len(X), kernels.BLOCK_ROWS)
-        codes, differences = np.empty((rows, len(self.encoder_coef_)), X.dtype), np.empty((rows, X.shape[1]), X.dtype)
-        for block in gen_batches(len(X), kernels.BLOCK_ROWS):
-            n = len(X[block])
-            difference = self._decode(self._encode(X[block], codes[:n]), differences[:n])
-            difference -= X[block]
-            if per_feature:
-                np.square(difference, out=errors[block])
-            else:
-                np.einsum("ij,ij->i", difference, difference, out=errors[block])
+        for block in blocks_of(X):
+            rows = X[block]
+            H = np.empty((len(rows), len(W)), X.dtype)
+            encode(rows, W, b, activation, H)
+            errors[block] = np.square(row_errors.differences(rows, H)) if per_feature else row_errors(rows, H)
         return errors
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def _check_codes(self, H):
         check_is_fitted(self)

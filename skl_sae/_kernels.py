@@ -89,6 +89,9 @@ SMALL_MODEL = 2**13
 BLOCK_ROWS = 1024
 BLOCK_NUMBERS = 2**14
 
+# A block of many features has fewer rows, of about this many numbers: what sparse rows take as dense ones.
+LARGEST_BLOCK = 2**22
+
 # For inference, multiply-adds up to which OpenBLAS computes a product in the calling thread.
 SERIAL_PRODUCT = 2**18
 
@@ -143,6 +146,15 @@ class Workspace(NamedTuple):
     slope: np.ndarray  # (m,)
     zeros: np.ndarray  # (m,)
     gradient: Parameters
+
+
+class SparseBlock(NamedTuple):
+    """Rows of a sparse matrix (CSR), to each of which one row is added."""
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    offset: np.ndarray  # (d,)
 
 
 class AdamState(NamedTuple):
@@ -307,6 +319,11 @@ def decode(H, V, c, kind, out):
 # -- parameters ------------------------------------------------------------------------------------
 
 
+def block_rows(n_features):
+    """How many rows to work on at a time where all of their features are in memory."""
+    return max(1, min(BLOCK_ROWS, LARGEST_BLOCK // n_features))
+
+
 def count_weights(arch):
     """Length of the prefix of the flat vector that holds W and, untied, V."""
     return arch.n_components * arch.n_features * (1 if arch.tied else 2)
@@ -350,7 +367,7 @@ def _residual(kind, target, w, out):
 
 
 @_jit
-def _code_delta(kind, H, w, slope, out):
+def code_delta(kind, H, w, slope, out):
     """From dL/dh of the reconstruction in ``out`` to dL/d(Wx + b) of both terms."""
     one, zero = out.dtype.type(1), out.dtype.type(0)
     for i in range(out.shape[0]):
@@ -473,7 +490,7 @@ def _residual_by_features(kind, target, w, out, bias_gradient, fresh):
 
 @_jit_sum
 def _code_delta_by_features(kind, H, w, slope, out, bias_gradient, fresh):
-    """As `_code_delta`; its sum over the rows goes into ``bias_gradient``."""
+    """As `code_delta`; its sum over the rows goes into ``bias_gradient``."""
     dtype = out.dtype.type
     one, zero = dtype(1), dtype(0)
     for j in range(out.shape[0]):
@@ -499,17 +516,59 @@ def _transpose(X, out):
 
 
 @_jit
-def _gather(X, order, out):
+def _gather_dense(X, order, out):
     for i in range(order.size):
         for k in range(X.shape[1]):
             out[i, k] = X[order[i], k]
 
 
 @_jit
-def _gather_features(X, order, out):
+def _gather_sparse(X, order, out):
+    for i in range(order.size):
+        out[i] = X.offset
+        for entry in range(X.indptr[order[i]], X.indptr[order[i] + 1]):
+            out[i, X.indices[entry]] += X.data[entry]
+
+
+def _gather(X, order, out):
+    """The rows of X that ``order`` picks, into ``out`` (rows, d)."""
+    # This body runs only where compilation is switched off.
+    (_gather_sparse if isinstance(X, SparseBlock) else _gather_dense)(X, order, out)
+
+
+@overload(_gather)
+def _gather_by_type(X, order, out):
+    if isinstance(X, types.Array):
+        return lambda X, order, out: _gather_dense(X, order, out)
+    return lambda X, order, out: _gather_sparse(X, order, out)
+
+
+@_jit
+def _gather_dense_features(X, order, out):
     for k in range(X.shape[1]):
         for i in range(order.size):
             out[k, i] = X[order[i], k]
+
+
+@_jit
+def _gather_sparse_features(X, order, out):
+    for k in range(X.offset.size):
+        out[k] = X.offset[k]
+    for i in range(order.size):
+        for entry in range(X.indptr[order[i]], X.indptr[order[i] + 1]):
+            out[X.indices[entry], i] += X.data[entry]
+
+
+def _gather_features(X, order, out):
+    """As `_gather`, into ``out`` (d, rows)."""
+    (_gather_sparse_features if isinstance(X, SparseBlock) else _gather_dense_features)(X, order, out)
+
+
+@overload(_gather_features)
+def _gather_features_by_type(X, order, out):
+    if isinstance(X, types.Array):
+        return lambda X, order, out: _gather_dense_features(X, order, out)
+    return lambda X, order, out: _gather_sparse_features(X, order, out)
 
 
 @_jit
@@ -529,11 +588,11 @@ def _load(whole, X, order, start, stop, again, work, by_rows, by_features):
         if by_rows is not None:
             block = whole[start:stop]
         if by_features is not None:
-            block = _shape(work.gathered, stop - start, X.shape[1], by_rows, by_features)
+            block = _shape(work.gathered, stop - start, whole.shape[1], by_rows, by_features)
             if not again:
                 _transpose(whole[start:stop], block)
     if order is not None:
-        block = _shape(work.gathered, stop - start, X.shape[1], by_rows, by_features)
+        block = _shape(work.gathered, stop - start, work.gradient.c.size, by_rows, by_features)
         if not again:
             if by_rows is not None:
                 _gather(X, order[start:stop], block)
@@ -592,7 +651,7 @@ def _backward_block(theta, kind, tied, X, H, w, residual, delta, fresh, work, by
     gradient = work.gradient
     if by_rows is not None:
         np.dot(residual, theta.V.T, delta)
-        _code_delta(kind, H, w, work.slope, delta)
+        code_delta(kind, H, w, work.slope, delta)
         _accumulate_rows(delta, gradient.b, fresh)
         _accumulate_dot(H.T, residual, gradient.V, work.product, fresh)
         _accumulate_dot(delta.T, X, gradient.W, work.product, fresh and not tied)
@@ -651,17 +710,19 @@ def _add_decay(weights, slope, gradient):
 
 
 @_jit_inline
-def _both_passes(theta, arch, reg, whole, X, order, w, noise, rng, work, by_rows, by_features):
+def _both_passes(theta, arch, reg, whole, X, order, w, noise, rng, work, from_visit, visits, by_rows, by_features):
     """Reconstruction error and sparsity term of rows of X; their gradient goes into ``work.gradient``.
 
     ``whole`` is X, or ``order`` picks rows of it and ``whole`` is None. Every block is visited twice, because the slope
-    of the sparsity term needs the codes of all rows.
+    of the sparsity term needs the codes of all rows. A call makes at most so many ``visits``, after the ones before
+    ``from_visit``; the terms are those of these visits.
     """
     n, m, block = w.size, arch.n_components, work.block
     n_blocks = count_batches(n, block)
-    work.mean[:] = 0
+    if from_visit == 0:
+        work.mean[:] = 0
     reconstruction, sparsity = 0.0, 0.0
-    for visit in range(2 * n_blocks):
+    for visit in range(from_visit, min(from_visit + visits, 2 * n_blocks)):
         first, start = visit < n_blocks, visit % n_blocks * block
         stop = min(start + block, n)
         kept, weights = stop * m <= work.code.size, w[start:stop]
@@ -688,15 +749,24 @@ def _both_passes(theta, arch, reg, whole, X, order, w, noise, rng, work, by_rows
 
 
 @_jit
-def evaluate_gradient(theta, arch, reg, X, w, work, by_rows, by_features):
-    """The three terms of L over all rows of X; the gradient goes into ``work.gradient``."""
-    reconstruction, sparsity = _both_passes(theta, arch, reg, X, X, None, w, 0.0, None, work, by_rows, by_features)
-    _add_decay(_weights(theta), _decay_slope(arch, reg.alpha), work.gradient.flat)
-    return reconstruction, sparsity, weight_decay(theta, arch, reg.alpha)
+def evaluate_gradient(theta, arch, reg, whole, X, order, w, work, from_visit, visits, by_rows, by_features):
+    """The three terms of L over all rows of X; the gradient goes into ``work.gradient``.
+
+    ``whole`` is X and ``order`` None, or, for sparse rows, ``whole`` is None and ``order`` counts the rows. A call does
+    the part of the work from one visit on (see `_both_passes`); its terms add up to those of L.
+    """
+    reconstruction, sparsity = _both_passes(
+        theta, arch, reg, whole, X, order, w, 0.0, None, work, from_visit, visits, by_rows, by_features
+    )
+    decay = 0.0
+    if from_visit + visits >= 2 * count_batches(w.size, work.block):
+        _add_decay(_weights(theta), _decay_slope(arch, reg.alpha), work.gradient.flat)
+        decay = weight_decay(theta, arch, reg.alpha)
+    return reconstruction, sparsity, decay
 
 
 @_jit
-def _biased(Z, b, kind, H):
+def biased(Z, b, kind, H):
     """H = f(Z + b)."""
     for i in range(Z.shape[0]):
         for j in range(Z.shape[1]):
@@ -748,7 +818,7 @@ def evaluate_gradient_gram(theta, arch, reg, X, w, centre, variance, work):
         Z = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, True, None)
         H = _shape(work.residual, stop - start, m, True, None)
         np.dot(X[start:stop], W.T, Z)
-        _biased(Z, b, arch.activation, H)
+        biased(Z, b, arch.activation, H)
         _add_weighted_mean(H, w[start:stop], work.mean)
     sparsity = sparsity_term(reg, work.mean, work.slope)
     reconstruction = variance
@@ -763,7 +833,7 @@ def evaluate_gradient_gram(theta, arch, reg, X, w, centre, variance, work):
         product = _shape(work.delta, stop - start, m, True, None)
         if not kept:
             np.dot(X[rows], W.T, Z)
-        _biased(Z, b, arch.activation, H)
+        biased(Z, b, arch.activation, H)
         np.dot(H, gram, product)
         reconstruction += _gram_rows(arch.activation, H, Z, product, w[rows], work.slope, shift, db)
         _accumulate_dot(H.T, Z, second, part, False)
@@ -807,20 +877,17 @@ def squared_error(X, Y, w):
 
 
 @_jit
-def moments(X, w, mean):
-    """Weighted mean row of X into ``mean`` (d,); returns the weighted mean squared distance of the rows from it."""
-    square = np.zeros(mean.size)
-    mean[:] = 0
+def moments(X, w, mean, variance):
+    """Weighted mean of every feature into ``mean``, its weighted variance into ``variance``, both (d,)."""
+    mean[:], variance[:] = 0, 0
     for i in range(X.shape[0]):
         for k in range(X.shape[1]):
             shifted = np.float64(X[i, k]) - np.float64(X[0, k])  # without the shift the difference below would cancel
             mean[k] += w[i] * shifted
-            square[k] += w[i] * shifted * shifted
-    total = 0.0
+            variance[k] += w[i] * shifted * shifted
     for k in range(mean.size):
-        total += max(square[k] - mean[k] * mean[k], 0.0)
+        variance[k] = max(variance[k] - mean[k] * mean[k], 0.0)
         mean[k] += X[0, k]
-    return total
 
 
 # -- mini-batches ------------------------------------------------------------------------------------
@@ -870,31 +937,50 @@ def count_batches(n, batch_size):
 
 @_jit
 def adam_epoch(
-    theta, arch, reg, X, w, order, state, t, noise, rng, batch_weights, work, epoch_mean, by_rows, by_features
+    theta,
+    arch,
+    reg,
+    X,
+    w,
+    order,
+    state,
+    t,
+    noise,
+    rng,
+    batch_weights,
+    work,
+    epoch_mean,
+    first,
+    last,
+    by_rows,
+    by_features,
 ):
-    """One pass over the rows in the given order, one Adam step a batch.
+    """The batches ``first`` to ``last`` of a pass over the rows in the given order, one Adam step a batch.
 
     ``batch_weights`` is scratch memory (B,) for batches of at most B rows. The rows are dealt out evenly, so that no
     batch is much smaller than that. With a generator ``rng`` the inputs get Gaussian noise of standard deviation
-    ``noise``. Returns the reconstruction error averaged over the batches as they were met, the sparsity term of the
-    mean activation over the epoch, which goes into ``epoch_mean``, and the weight decay at the end. A batch that is not
-    finite ends the epoch.
+    ``noise``. Returns the share of these batches in the reconstruction error as it was met, the sparsity term of the
+    mean activation over the epoch so far, which adds up in ``epoch_mean``, and the weight decay at the end. A batch
+    that is not finite ends the epoch.
     """
     decay = _decay_slope(arch, reg.alpha)
     n_weights = theta.flat.size - theta.b.size - theta.c.size
     n_batches = count_batches(order.size, batch_weights.size)
-    epoch_mean[:] = 0
+    if first == 0:
+        epoch_mean[:] = 0
     reconstruction = 0.0
-    for k in range(n_batches):
+    for k in range(first, last):
         rows = order[k * order.size // n_batches : (k + 1) * order.size // n_batches]
         weights = batch_weights[: rows.size]
         share = _batch_weights(w, rows, weights)
-        error, sparsity = _both_passes(theta, arch, reg, None, X, rows, weights, noise, rng, work, by_rows, by_features)
+        visits = 2 * count_batches(rows.size, work.block)
+        error, sparsity = _both_passes(
+            theta, arch, reg, None, X, rows, weights, noise, rng, work, 0, visits, by_rows, by_features
+        )
         reconstruction += share * error
         for j in range(epoch_mean.size):
             epoch_mean[j] += share * work.mean[j]
         if not np.isfinite(error + sparsity):
             break
-        t += 1
-        adam_update(theta.flat, work.gradient.flat, n_weights, state, t, decay)
+        adam_update(theta.flat, work.gradient.flat, n_weights, state, t + k + 1, decay)
     return reconstruction, sparsity_term(reg, epoch_mean, work.slope), weight_decay(theta, arch, reg.alpha)

@@ -14,7 +14,14 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from . import _kernels as kernels
+from ._rows import SparseRows, SquareErrors, blocks_of, encode, frozen, moments
 from .exceptions import DivergenceError
+
+# Multiply-adds that a call of compiled code does at the most, a fraction of a second: an interrupt waits for its end.
+WORK_PER_CALL = 2**31
+
+# By how much a multiply-add of a sparse product takes longer than one of a dense product.
+SPARSE_COST = 10
 
 
 def kept_codes(n, row_size, X_size):
@@ -30,6 +37,18 @@ def gram_wins(arch, n):
     """Whether `evaluate_gradient_gram` applies and takes less arithmetic than `evaluate_gradient`."""
     d, m = arch.n_features, arch.n_components
     return arch.tied and arch.output == kernels.IDENTITY and d * m > kernels.SMALL_MODEL and 2 * m <= min(n, d)
+
+
+def sparse_gram_wins(arch, X):
+    """Whether `SparseGramObjective` applies and is faster than products of blocks made dense."""
+    (n, d), m = X.shape, arch.n_components
+    direct, gram = 5 * n * d * m, 4 * SPARSE_COST * X.S.nnz * m + 3 * (n + d) * m**2
+    return arch.output == kernels.IDENTITY and d * m > kernels.SMALL_MODEL and gram < direct
+
+
+def kept_sparse_codes(n, row_size, X):
+    """As `kept_codes`, for `SparseGramObjective`: as many as take the memory of X itself."""
+    return min(n, max(2**25, X.S.nnz * (X.dtype.itemsize + X.S.indices.itemsize)) // row_size)
 
 
 class Evaluation(NamedTuple):
@@ -59,19 +78,6 @@ class Evaluation(NamedTuple):
                 "or raise alpha."
             )
         return evaluation
-
-
-def frozen(array):
-    """``array`` as a read-only, aligned, C-contiguous view (a copy only where it is not): one type for the compiler."""
-    view = np.require(array, requirements=["C", "A"]).view()
-    view.flags.writeable = False
-    return view
-
-
-def centre(X, weights):
-    """Weighted mean row of X (d,) and the error of reconstructing every row by it, the variance of the data."""
-    mean = np.empty(X.shape[1])
-    return mean, kernels.moments(frozen(X), frozen(weights / np.sum(weights)), mean)
 
 
 def initial_parameters(arch, mean, dtype, activation, output, rho, rng):
@@ -104,7 +110,7 @@ class Objective:
 
     Parameters
     ----------
-    X : ndarray of shape (n, d), float32 or float64
+    X : ndarray or SparseRows of shape (n, d), float32 or float64
         Never copied when C-contiguous.
     weights : ndarray of shape (n,)
         Weight of each row; only ratios matter.
@@ -120,7 +126,7 @@ class Objective:
     """
 
     def __init__(self, X, weights, arch, reg):
-        self.X, self.arch, self.reg = frozen(X), arch, reg
+        self.X, self.arch, self.reg = X if isinstance(X, SparseRows) else frozen(X), arch, reg
         self.weights = frozen(np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64))
         self.lowest, self.highest = np.empty((2, arch.n_components), dtype=X.dtype)
         self.mean, self._square = np.empty((2, arch.n_components))
@@ -129,15 +135,19 @@ class Objective:
         """Scratch memory for ``rows`` rows at a time, of which the codes of ``kept`` are kept from pass to pass."""
         d, m, dtype = self.arch.n_features, self.arch.n_components, self.X.dtype
         small = d * m <= kernels.SMALL_MODEL
+        sparse = isinstance(self.X, SparseRows)
         n = len(self.X) if rows is None else rows
-        n_blocks = kernels.count_batches(n, max(16, kernels.BLOCK_NUMBERS // (d + m)) if small else kernels.BLOCK_ROWS)
+        largest = max(16, kernels.BLOCK_NUMBERS // (d + m)) if small else kernels.BLOCK_ROWS
+        if sparse and rows is None and not small:
+            largest = kernels.block_rows(d)
+        n_blocks = kernels.count_batches(n, largest)
         block = min(n, kernels.count_batches(n, 32 * n_blocks) * 32)  # rows dealt out evenly, in whole vectors
         self._layout = (None, True) if small else (True, None)  # by_rows, by_features
         return kernels.Workspace(
             block=block,
             code=np.empty(kept * m, dtype),
             spare=np.empty(block * m, dtype),
-            gathered=np.empty(block * d if small or rows is not None else 0, dtype),
+            gathered=np.empty(block * d if small or sparse or rows is not None else 0, dtype),
             corrupted=np.empty(corrupted * d, dtype),
             residual=np.empty(block * d, dtype),
             delta=np.empty(block * m, dtype),
@@ -161,18 +171,22 @@ class Objective:
         parameters = kernels.unpack(theta, arch)
         _, W, V, b, c = map(frozen, parameters)
         self.mean[:], self._square[:], self.lowest[:], self.highest[:] = 0, 0, np.inf, -np.inf
-        reconstruction, rows = 0.0, min(len(self.X), kernels.BLOCK_ROWS)
-        codes, outputs = np.empty((rows, len(b)), theta.dtype), np.empty((rows, len(c)), theta.dtype)
-        for block in gen_batches(len(self.X), kernels.BLOCK_ROWS):
+        reconstruction, errors = 0.0, SquareErrors(self.X, V, c, arch.output)
+        for block in blocks_of(self.X):
             X, weights = self.X[block], self.weights[block]
-            H, Y = codes[: len(X)], outputs[: len(X)]
-            kernels.encode(X, W, b, arch.activation, H)
-            kernels.decode(frozen(H), V, c, arch.output, Y)
+            H = np.empty((len(X), len(b)), theta.dtype)
+            encode(X, W, b, arch.activation, H)
             kernels.add_statistics(H, weights, self.mean, self._square, self.lowest, self.highest)
-            reconstruction += kernels.squared_error(X, Y, weights)
+            reconstruction += float(weights @ errors(X, H))
         sparsity = kernels.sparsity_term(self.reg, self.mean, np.empty_like(self.lowest))
         terms = reconstruction, sparsity, kernels.weight_decay(parameters, arch, self.reg.alpha)
         return Evaluation.of(terms, self.mean, theta)
+
+
+def full_batch_objective(X, weights, arch, reg):
+    """The objective over all rows that is fastest for such rows."""
+    sparse = isinstance(X, SparseRows) and sparse_gram_wins(arch, X)
+    return (SparseGramObjective if sparse else FullBatchObjective)(X, weights, arch, reg)
 
 
 class FullBatchObjective(Objective):
@@ -180,21 +194,102 @@ class FullBatchObjective(Objective):
 
     def __init__(self, X, weights, arch, reg):
         super().__init__(X, weights, arch, reg)
-        row_size = arch.n_components * X.itemsize
-        self._work = self._workspace(kept=kept_codes(len(X), row_size, X.nbytes))
-        self._gram = gram_wins(arch, len(X))
+        row_size = arch.n_components * X.dtype.itemsize
+        sparse = isinstance(X, SparseRows)
+        X_size = X.shape[0] * X.shape[1] * X.dtype.itemsize
+        self._work = self._workspace(kept=kept_codes(len(X), row_size, 0 if sparse else X_size))
+        self._rows = (None, X.block(), np.arange(len(X))) if sparse else (self.X, self.X, None)
+        self._visits = max(1, WORK_PER_CALL // (3 * self._work.block * arch.n_features * arch.n_components))
+        self._gram = not sparse and gram_wins(arch, len(X))
         if self._gram:
-            self._centre = centre(self.X, self.weights)
+            mean, variance = moments(self.X, self.weights)
+            self._centre = mean, variance.sum()
 
     def evaluate_gradient(self, theta):
         """L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
-        arguments = kernels.unpack(theta, self.arch), self.arch, self.reg, self.X, self.weights
+        parameters = kernels.unpack(theta, self.arch), self.arch, self.reg
         if self._gram:
-            terms = kernels.evaluate_gradient_gram(*arguments, *self._centre, self._work)
+            terms = kernels.evaluate_gradient_gram(*parameters, self.X, self.weights, *self._centre, self._work)
         else:
-            terms = kernels.evaluate_gradient(*arguments, self._work, *self._layout)
+            terms = self._sum_of_visits(parameters)
         gradient = self._work.gradient.flat
         return Evaluation.of(terms, self.mean, gradient), gradient
+
+    def _sum_of_visits(self, parameters):
+        terms, arguments = (0.0, 0.0, 0.0), (*parameters, *self._rows, self.weights, self._work)
+        for visit in range(0, 2 * kernels.count_batches(len(self.X), self._work.block), self._visits):
+            part = kernels.evaluate_gradient(*arguments, visit, self._visits, *self._layout)
+            terms = tuple(map(sum, zip(terms, part, strict=True)))
+        return terms
+
+
+class SparseGramObjective(Objective):
+    """As FullBatchObjective for sparse rows and identity output, with nothing of the size of X made dense.
+
+    With G = V V' the error e = x̂ - x = V'h + c - x enters only as V e = G h + V c - V x, and
+
+        ||e||² = ||x - c||² + h · (G h + 2 (V c - V x)),    sum w h e' = (sum w h h') V + mean c' - sum w h x',
+
+    so an evaluation takes O(nnz m + (n + d) m²) operations. The terms cancel: what rounding leaves is larger than in a
+    direct evaluation by about 1 / (1 - share of the variance explained).
+    """
+
+    def __init__(self, X, weights, arch, reg):
+        super().__init__(X, weights, arch, reg)
+        self._centre, variance = moments(X, self.weights)
+        self._variance = variance.sum()
+        # Blocks whose codes take as much memory as the weights: then the dense sums of a block cost no more than it.
+        self._blocks = list(gen_batches(len(X), max(kernels.BLOCK_ROWS, arch.n_features)))
+        self._kept = kept_sparse_codes(len(X), arch.n_components * X.dtype.itemsize, X)
+        self._gradient = np.empty(kernels.count_weights(arch) + arch.n_components + arch.n_features, X.dtype)
+
+    def evaluate_gradient(self, theta):
+        """L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
+        parameters = kernels.unpack(theta, self.arch)
+        WT, kept, self.mean[:] = parameters.W.T.copy(), {}, 0
+        for block in self._blocks:
+            H = self._codes(self.X[block], WT, parameters.b)
+            self.mean += self.weights[block] @ H
+            if block.stop <= self._kept:
+                kept[block.start] = H
+        slope = np.empty_like(parameters.b)
+        sparsity = kernels.sparsity_term(self.reg, self.mean, slope)
+        reconstruction = self._add_gradient(parameters, WT, kept, slope)
+        terms = reconstruction, sparsity, kernels.weight_decay(parameters, self.arch, self.reg.alpha)
+        return Evaluation.of(terms, self.mean, self._gradient), self._gradient
+
+    def _codes(self, X, WT, b):
+        H = X.dot(WT)
+        kernels.biased(H, frozen(b), self.arch.activation, H)
+        return H
+
+    def _add_gradient(self, parameters, WT, kept, slope):
+        """The reconstruction error; the gradient of all terms goes into ``_gradient``."""
+        theta, _, V, b, c = parameters
+        VT, gram, shift, m = V.T.copy(), V @ V.T, V @ c, len(b)
+        gradient = kernels.unpack(self._gradient, self.arch)
+        reconstruction = self._variance + np.square(self._centre - c).sum()
+        sums, second = np.zeros((len(c), 2 * m), V.dtype), np.zeros((m, m), V.dtype)  # of x (w h, delta)', of w h h'
+        gradient.b[:] = 0
+        for block in self._blocks:
+            X, w = self.X[block], self.weights[block]
+            H = kept.pop(block.start) if block.start in kept else self._codes(X, WT, b)
+            product, part = H @ gram, shift - X.dot(VT)
+            reconstruction += float(w @ np.einsum("ij,ij->i", H, product + 2 * part, dtype=np.float64))
+            weighted = w.astype(H.dtype)[:, None] * H
+            delta = 2 * w.astype(H.dtype)[:, None] * (product + part)
+            kernels.code_delta(self.arch.activation, H, w, slope, delta)
+            gradient.b[:] += delta.sum(axis=0)
+            second += H.T @ weighted
+            sums += X.transposed_dot(np.hstack([weighted, delta]))
+        mean = self.mean.astype(V.dtype)
+        dV = 2 * (second @ V + np.outer(mean, c) - sums[:, :m].T)
+        gradient.V[:] = dV
+        gradient.W[:] = sums[:, m:].T + (dV if self.arch.tied else 0)
+        gradient.c[:] = 2 * (mean @ V + c - self._centre)
+        n_weights, decay = kernels.count_weights(self.arch), self.reg.alpha * (4 if self.arch.tied else 2)
+        gradient.flat[:n_weights] += V.dtype.type(decay) * theta[:n_weights]
+        return reconstruction
 
 
 class MiniBatchObjective(Objective):
@@ -218,6 +313,8 @@ class MiniBatchObjective(Objective):
         self._batch_weights = np.empty(largest)
         super().__init__(X, weights, arch, reg)
         self._work = self._workspace(rows=largest, kept=largest, corrupted=largest if noise else 0)
+        self._rows = X.block() if isinstance(X, SparseRows) else self.X
+        self._batches = max(1, WORK_PER_CALL // (5 * largest * arch.n_features * arch.n_components))
 
     def adam_epoch(self, theta, state, t, order):
         """One Adam step (t + 1, t + 2, …) for every batch of rows in the given order, in place.
@@ -225,9 +322,14 @@ class MiniBatchObjective(Objective):
         Returns L with the terms as they were met on the way: the reconstruction error averaged over the batches, the
         sparsity term of the mean activation over the epoch, the weight decay at its end.
         """
-        mean = np.empty(self.arch.n_components)
-        terms = kernels.adam_epoch(
-            kernels.unpack(theta, self.arch), self.arch, self.reg, self.X, self.weights, order, state, t, self._noise,
-            self._rng, self._batch_weights, self._work, mean, *self._layout,
-        )  # fmt: skip
-        return Evaluation.of(terms, mean, state.second)
+        reconstruction, mean = 0.0, np.empty(self.arch.n_components)
+        arguments = kernels.unpack(theta, self.arch), self.arch, self.reg, self._rows, self.weights, order, state, t
+        for first in range(0, self.n_batches, self._batches):
+            last = min(first + self._batches, self.n_batches)
+            error, sparsity, decay = kernels.adam_epoch(
+                *arguments, self._noise, self._rng, self._batch_weights, self._work, mean, first, last, *self._layout
+            )
+            reconstruction += error
+            if not math.isfinite(reconstruction + sparsity):
+                break
+        return Evaluation.of((reconstruction, sparsity, decay), mean, state.second)

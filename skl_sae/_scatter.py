@@ -12,6 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 MAX_STEPS = 5  # of concentration; the first few do nearly all of the work
 MIN_SHRINKAGE = 1e-3  # bounds the condition number of a precision matrix
+TIE = 1e-9  # scores that differ by less than this part of them are the same
 LEAST_UNIT = 1e-100  # of which the square, and the inverse of the square, are finite
 
 
@@ -38,7 +39,7 @@ def plain(size):
     return Scatter(np.zeros(size), np.ones(size))
 
 
-def concentrate(blocks, floor, support_fraction, diagonal=False):
+def concentrate(blocks, floor, weights, support_fraction, diagonal=False):
     """Location and scatter of the part of the rows that lie closest together.
 
     Concentration steps [1]_: mean and covariance of the rows kept, starting from all rows, then keep the rows with the
@@ -52,8 +53,10 @@ def concentrate(blocks, floor, support_fraction, diagonal=False):
         Yields arrays of shape (rows, p).
     floor : ndarray of shape (p,)
         Standard deviations below these count as these: the unit of an entry that is constant.
+    weights : ndarray of shape (n,)
+        For how many rows each row stands.
     support_fraction : float
-        Part of the rows to keep; at least two are kept.
+        Part of the rows to keep.
     diagonal : bool
         Whether to leave out how the entries vary together.
 
@@ -66,35 +69,40 @@ def concentrate(blocks, floor, support_fraction, diagonal=False):
     .. [1] P. J. Rousseeuw and K. Van Driessen, "A fast algorithm for the minimum covariance determinant estimator",
        Technometrics 41, 1999.
     """
-    kept = np.ones(sum(map(len, blocks())), dtype=bool)
+    kept = np.ones(len(weights), dtype=bool)
     for _ in range(MAX_STEPS):
-        location, covariance = _moments(blocks, kept, diagonal)
-        scatter = Scatter(location, _precision(covariance, np.maximum(floor, LEAST_UNIT), kept.sum()))
-        closest = lowest(np.concatenate([scatter.scores(U) for U in blocks()]), support_fraction)
+        location, covariance = _moments(blocks, weights * kept, diagonal)
+        scatter = Scatter(location, _precision(covariance, np.maximum(floor, LEAST_UNIT), weights[kept].sum()))
+        closest = lowest(np.concatenate([scatter.scores(U) for U in blocks()]), support_fraction, weights)
         if (closest == kept).all():
             break
         kept = closest
     return scatter
 
 
-def lowest(scores, support_fraction):
-    """True for the ``support_fraction`` of the rows with the lowest scores, two at least."""
-    n_kept = min(len(scores), max(2, int(np.ceil(support_fraction * len(scores)))))
-    kept = np.zeros(len(scores), dtype=bool)
-    kept[np.argsort(scores, kind="stable")[:n_kept]] = True
-    return kept
+def lowest(scores, support_fraction, weights):
+    """True for the rows with the lowest scores that make up ``support_fraction`` of the weight, two at least.
+
+    Rows with the same score, as copies of a row have but for rounding, are taken or left together.
+    """
+    order = np.argsort(scores, kind="stable")
+    reached = np.cumsum(weights[order])
+    last = np.searchsorted(reached, support_fraction * reached[-1] * (1 - TIE))
+    return scores <= scores[order[min(max(1, last), len(order) - 1)]] * (1 + TIE)
 
 
-def _moments(blocks, kept, diagonal):
-    """Mean and covariance (its diagonal) of the rows kept."""
+def _moments(blocks, weights, diagonal):
+    """Weighted mean and covariance (its diagonal)."""
     bounds = np.cumsum([0, *map(len, blocks())])
-    parts = [kept[start:stop] for start, stop in itertools.pairwise(bounds)]
-    mean = sum(U[part].sum(axis=0) for U, part in zip(blocks(), parts, strict=True)) / kept.sum()
+    parts = [weights[start:stop, None] for start, stop in itertools.pairwise(bounds)]
+    total = weights.sum()
+    mean = sum((U * w).sum(axis=0) for U, w in zip(blocks(), parts, strict=True)) / total
     products = 0.0
-    for U, part in zip(blocks(), parts, strict=True):
-        V = U[part] - mean
-        products = products + (np.square(V).sum(axis=0) if diagonal else V.T @ V)
-    return mean, products / kept.sum()
+    for U, w in zip(blocks(), parts, strict=True):
+        rows = w[:, 0] > 0
+        V = U[rows] - mean
+        products = products + ((w[rows] * np.square(V)).sum(axis=0) if diagonal else (w[rows] * V).T @ V)
+    return mean, products / total
 
 
 def _precision(covariance, floor, n):

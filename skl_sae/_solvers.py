@@ -1,5 +1,6 @@
 """The two solvers, and what watches them. They minimise an objective and know nothing of autoencoders."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,33 @@ class Result(NamedTuple):
 
     theta: np.ndarray
     problem: str | None
+    interrupted: bool = False
+
+
+@dataclass
+class Training:
+    """What a fit needs, beside the weights, to go on as if it had not stopped; the arrays are worked on in place."""
+
+    rng: np.random.RandomState
+    noise_rng: np.random.Generator | None = None
+    split_seed: int | None = None  # of the rows held out
+    theta: np.ndarray | None = None  # parameters to go on from
+    first: np.ndarray | None = None  # Adam's moments
+    second: np.ndarray | None = None
+    n_steps: int = 0  # of Adam
+
+    def begin(self, theta):
+        """Go on from theta; Adam starts anew if its moments belong to other parameters."""
+        self.theta = theta
+        if self.first is None or self.first.size != theta.size:
+            self.first, self.second, self.n_steps = None, None, 0
+
+    def adam_state(self, learning_rate):
+        """Moments in the dtype of theta, at the start zero."""
+        if self.first is None:
+            self.first, self.second = np.zeros((2, self.theta.size), self.theta.dtype)
+        self.first, self.second = (part.astype(self.theta.dtype, copy=False) for part in (self.first, self.second))
+        return AdamState(self.first, self.second, float(learning_rate), 0.9, 0.999, 1e-8)
 
 
 class Monitor:
@@ -30,15 +58,21 @@ class Monitor:
         0: silent; 1: the first ten iterations, then every tenth, then every hundredth; 2 or more: all.
     validation : object with ``evaluate(theta)``, optional
         Judge by its loss instead of the training loss, and keep the parameters where it was lowest.
+    rows : list of dict
+        History of earlier fits, to go on from.
+    on_iteration : callable, optional
+        Called with theta after every iteration; a true result stops the training.
     """
 
-    def __init__(self, *, tol, n_iter_no_change, verbose=0, validation=None):
+    def __init__(self, *, tol, n_iter_no_change, verbose=0, validation=None, rows=(), on_iteration=None):
         self._tol, self._patience = tol, n_iter_no_change
+        self._on_iteration = on_iteration
         self._verbose, self._validation = verbose, validation
         self._reference, self._stale = None, 0
         self._lowest = np.inf
         self.best_theta, self._best_iteration = None, None
-        self.rows = []
+        self.rows = list(rows)
+        self.theta = None  # of the last iteration
 
     def start(self, theta):
         """Take note of the parameters to start from: with early stopping they may turn out to be the best."""
@@ -55,6 +89,7 @@ class Monitor:
     def __call__(self, theta, evaluation):
         """Take note of an iteration; True if it should be the last one."""
         row = self.row(theta, evaluation)
+        self.theta = theta
         self.rows.append(row)
         if self._verbose > 1 or (self._verbose and _is_round(len(self.rows))):
             _print_row(f"iteration {len(self.rows)}", row)
@@ -67,7 +102,8 @@ class Monitor:
             self._reference, self._stale = judged, 0
         else:
             self._stale += 1
-        return self._stale >= self._patience
+        stopped = self._on_iteration is not None and self._on_iteration(theta)
+        return stopped or self._stale >= self._patience
 
     def row(self, theta, evaluation):
         """A line of the history."""
@@ -139,22 +175,24 @@ def lbfgs(objective, theta, monitor, *, max_iter):
     return Result(found.x.astype(dtype), problem)
 
 
-def adam(objective, theta, monitor, *, max_iter, learning_rate, rng, shuffle):
+def adam(objective, training, monitor, *, max_iter, learning_rate, shuffle):
     """Minimise with Adam [1]_ over mini-batches, ``max_iter`` epochs at the most.
 
-    ``objective.adam_epoch(theta, state, t, order)`` updates theta and the state in place.
+    ``objective.adam_epoch(theta, state, t, order)`` updates theta and the state in place, and so does this function
+    with those of ``training``.
 
     References
     ----------
     .. [1] D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
     """
-    theta = theta.copy()
-    state = AdamState(np.zeros_like(theta), np.zeros_like(theta), float(learning_rate), 0.9, 0.999, 1e-8)
+    theta = training.theta = training.theta.copy()
+    state = training.adam_state(learning_rate)
     order = np.arange(objective.n_rows)
-    for epoch in range(max_iter):
+    for _ in range(max_iter):
         if shuffle:
-            rng.shuffle(order)
-        evaluation = objective.adam_epoch(theta, state, epoch * objective.n_batches, order)
+            order = training.rng.permutation(objective.n_rows)
+        evaluation = objective.adam_epoch(theta, state, training.n_steps, order)
+        training.n_steps += objective.n_batches
         if monitor(theta, evaluation):
             return Result(theta, None)
     return Result(theta, f"Adam reached max_iter={max_iter} epochs before the loss settled; increase max_iter or tol")

@@ -10,9 +10,12 @@ scikit-learn's detectors give inliers the high values and the label +1, so its b
 from numbers import Real
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.metrics import average_precision_score, make_scorer, roc_auc_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from ._rows import as_rows, blocks_of, moments
 
 __all__ = [
     "SparsestWithin",
@@ -221,7 +224,14 @@ def explained_variance(X, X_reconstructed):
 
 def explained_variance_scorer(estimator, X, y=None):
     """`explained_variance` of an estimator or Pipeline with ``transform`` and ``inverse_transform``, for searches."""
-    return explained_variance(X, estimator.inverse_transform(estimator.transform(X)))
+    if not issparse(X):
+        return explained_variance(X, estimator.inverse_transform(estimator.transform(X)))
+    rows = as_rows(check_array(X, accept_sparse="csr", dtype=np.float64))
+    total, error = len(rows) * moments(rows, np.ones(len(rows)))[1].sum(), 0.0
+    for block in blocks_of(rows):
+        reconstruction = estimator.inverse_transform(estimator.transform(rows.S[block]))
+        error += np.square(rows[block].toarray() - reconstruction).sum()
+    return float(1 - error / total) if total > 0 else float("nan")
 
 
 def population_sparsity_scorer(estimator, X, y=None):

@@ -5,13 +5,11 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import OutlierMixin, _fit_context
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from . import _kernels as kernels
 from ._base import BaseSparseAutoencoder
-from ._objective import frozen
-from ._scatter import concentrate, lowest, plain
+from ._rows import SparseRows, blocks_of, bounds, dense, frozen, moments
+from ._scatter import TIE, concentrate, lowest, plain
 
 # More units than this made no scores better and cost time.
 MOST_COMPONENTS = 50
@@ -26,15 +24,17 @@ CONSTANT = 0.01
 LIMITS = {np.dtype(np.float64): 1e100, np.dtype(np.float32): np.float32(1e30)}
 
 
-def _standard_scaler(X):
+def _standard_scaler(X, weights):
+    """Fitted to rows of X, dense or sparse, of which each stands for so many."""
+    scaler = StandardScaler(with_mean=not isinstance(X, SparseRows))
     with np.errstate(over="ignore", invalid="ignore"):
-        scaler = StandardScaler().fit(X)
+        scaler.fit(X.S if isinstance(X, SparseRows) else X, sample_weight=weights)
     if not np.isfinite(scaler.scale_).all():
         raise ValueError(
             f"The variance of feature {int(np.argmin(np.isfinite(scaler.scale_)))} of X overflows float64. Scale X "
             "first."
         )
-    return scaler
+    return scaler.set_params(with_mean=True)
 
 
 class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
@@ -180,6 +180,8 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     (1, 3)
     """
 
+    _keeps_interrupted = False  # weights without the scatter that belongs to them are of no use
+
     _parameter_constraints: dict = {
         **BaseSparseAutoencoder._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -249,17 +251,21 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     # -- fitting -----------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Learn what is normal from X.
 
-        An exception leaves the estimator as it was before.
+        An exception or an interrupt (Ctrl-C) leaves the estimator as it was before.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            At least two rows, finite. Anomalies may be among them.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            At least two rows, finite. Anomalies may be among them. Sparse matrices are converted to CSR and become
+            dense in blocks of rows only; with many features take another ``scoring`` than "mahalanobis".
         y : Ignored
             Present for scikit-learn's conventions.
+        sample_weight : array-like of shape (n_samples,), default=None
+            For how many rows each row stands, in everything: scaling, training, support, scatter, threshold. One of
+            weight 0 stands for none. Default: one each.
 
         Returns
         -------
@@ -272,38 +278,47 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         DivergenceError
             A ValueError: the loss became infinite or NaN. The message says what to change.
         """
-        return self._fit(X)
+        return self._fit(X, y, sample_weight)
 
-    def _learn(self, X, warm, rng):
+    def _count_iterations(self):
+        return super()._count_iterations() * (2 if self.support_fraction < 1 else 1)
+
+    def _learn(self, X, weights, warm, rng, tasks):
         self._scoring = self.scoring
-        self.support_ = np.ones(len(X), dtype=bool)
-        problems, scores = self._learn_support(X, warm, rng)
+        counted = weights > 0
+        if not counted.all():
+            X, weights = X[counted], weights[counted]
+        support = np.ones(len(X), dtype=bool)
+        problems, scores = self._learn_support(X, weights, support, warm, rng, tasks)
         if self.support_fraction < 1:
-            self.support_ = lowest(scores, self.support_fraction)
-            problems, scores = self._learn_support(X, warm, rng)
-        self.offset_ = self._threshold(scores)
+            support = lowest(scores, self.support_fraction, weights)
+            problems, scores = self._learn_support(X, weights, support, warm, rng, tasks)
+        self.offset_ = self._threshold(scores, weights)
+        self.support_ = counted
+        self.support_[counted] = support
         return problems
 
-    def _learn_support(self, X, warm, rng):
+    def _learn_support(self, X, weights, support, warm, rng, tasks):
         """Train on the rows of the support; return what to warn of and the scores of all rows."""
-        support = X if self.support_.all() else X[self.support_]
-        self._scaler = self._fit_scaler(support, X) if self.scaling else None
-        scaled = self._scale(support)
-        problems = self._check_range(scaled) + self._train(scaled, warm, rng)
+        rows, row_weights = (X, weights) if support.all() else (X[support], weights[support])
+        self._scaler = self._fit_scaler(rows, row_weights, X, weights) if self.scaling else None
+        scaled = self._scale(rows)
+        problems = self._check_range(scaled) + self._train(scaled, row_weights, warm, rng, tasks)
         self.n_components_ = len(self.encoder_coef_)
-        self._centre = scaled.mean(axis=0, dtype=np.float64)
-        self._scatter = self._learn_scatter(X, scaled.std(axis=0, dtype=np.float64))
+        self._centre, variance = moments(scaled, row_weights)
+        self._scatter = self._learn_scatter(X, weights, np.sqrt(variance))
         return problems, self._score(X)
 
-    def _fit_scaler(self, support, X):
-        """Standardise by the support; a feature that is constant there, by all rows."""
-        scaler = _standard_scaler(support)
-        constant = np.ptp(support, axis=0) == 0
-        if constant.any() and len(support) < len(X):
-            scaler.scale_[constant] = _standard_scaler(X[:, constant]).scale_
+    def _fit_scaler(self, rows, row_weights, X, weights):
+        """Standardise by the rows of the support; a feature that is constant there, by all rows."""
+        scaler = _standard_scaler(rows, row_weights)
+        low, high = bounds(rows)
+        constant = low == high
+        if constant.any() and len(rows) < len(X):
+            scaler.scale_[constant] = _standard_scaler(X, weights).scale_[constant]
         return scaler
 
-    def _learn_scatter(self, X, deviation):
+    def _learn_scatter(self, X, weights, deviation):
         if self.scoring == "squared_error":
             return plain(X.shape[1])
         floor = CONSTANT * np.where(deviation > 0, deviation, 1)
@@ -316,33 +331,42 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
         if len(X) * len(floor) <= KEPT_NUMBERS:
             kept = [np.concatenate(list(blocks()))]
-            return concentrate(lambda: kept, floor, self.support_fraction, diagonal=not full)
-        return concentrate(blocks, floor, self.support_fraction, diagonal=not full)
+            return concentrate(lambda: kept, floor, weights, self.support_fraction, diagonal=not full)
+        return concentrate(blocks, floor, weights, self.support_fraction, diagonal=not full)
 
     def _count_components(self, n_features):
         if self.n_components == "auto":
             return min(n_features, MOST_COMPONENTS)
         return int(self.n_components)
 
-    def _threshold(self, scores):
-        if self.contamination != "auto":
-            return float(-np.percentile(scores, 100 * (1 - self.contamination)))
-        lower, upper = np.percentile(scores, [25, 75])
-        return float(-(upper + 1.5 * (upper - lower)))
+    def _threshold(self, scores, weights):
+        def quantiles(parts):
+            return np.quantile(scores, parts, weights=weights, method="inverted_cdf")
+
+        if self.contamination == "auto":
+            lower, upper = quantiles([0.25, 0.75])
+            return float(-(upper + 1.5 * (upper - lower)))
+        # Half-way to the next score, so that rounding cannot turn a training row from one side to the other.
+        highest_inlier = quantiles(1 - self.contamination)
+        outliers = scores[scores > highest_inlier * (1 + TIE)]
+        return float(-(highest_inlier + outliers.min()) / 2 if outliers.size else -highest_inlier)
 
     # -- using the fit -----------------------------------------------------------------------------
 
     def _scale(self, X):
+        limit = LIMITS[X.dtype]
+        if isinstance(X, SparseRows):
+            scaler = self._scaler
+            return X if scaler is None else X.standardised(scaler.mean_, scaler.scale_, limit)
         if self._scaler is not None:
             with np.errstate(over="ignore"):  # cut off below
                 X = self._scaler.transform(X)
-        limit = LIMITS[X.dtype]
         return np.clip(X, -limit, limit)
 
     def _blocks(self, X):
         """Rows of X, block by block: scaled rows, codes, residuals, and the vectors that are scored, in float64."""
-        for block in gen_batches(len(X), kernels.BLOCK_ROWS):
-            rows = frozen(self._scale(X[block]))
+        for block in blocks_of(X):
+            rows = frozen(self._scale(dense(X[block])))
             H = self._encode(rows)
             residual = rows.astype(np.float64) - self._decode(H)
             yield rows, H, residual, np.hstack([residual, H]) if self._scoring == "mahalanobis" else residual
@@ -356,7 +380,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -370,7 +394,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -383,7 +407,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -397,7 +421,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         per_feature : bool, default=False
             Whether to keep the features apart.
 
@@ -420,7 +444,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import BaseSparseAutoencoder
+from ._base import BaseSparseAutoencoder, check_weights
 
 
 class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSparseAutoencoder):
@@ -82,7 +82,10 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         with the clean rows (a denoising autoencoder [4]_). 0 adds none. Needs ``solver="adam"``.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of an earlier `fit` of the same architecture instead of new random ones.
-        ``n_iter_`` and ``history_`` start anew, and so do the moments of Adam.
+        ``n_iter_`` and ``history_`` go on. Adam goes on as if it had not stopped, with its moments and random numbers:
+        two fits of 5 epochs are one of 10, bit by bit (but for ``early_stopping``, which judges each fit by itself).
+        L-BFGS starts with an empty memory of the curvature, so two fits of 50 iterations end near one of 100, and
+        without ``adam_start``.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the held-out rows, the order of the rows and the noise. The same number gives the
         same weights, bit by bit, on the same machine with the same number of BLAS threads, which
@@ -187,17 +190,23 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     """
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Train on X.
 
-        An exception leaves the estimator as it was before.
+        An exception leaves the estimator as it was before. An interrupt (Ctrl-C) does, too, unless ``warm_start`` is
+        set: then the weights after the last whole iteration are kept, and another `fit` goes on from there.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            At least two rows, finite.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            At least two rows, finite. Sparse matrices are converted to CSR; dense they become in blocks of rows only,
+            and with ``solver="lbfgs"`` and identity output, where it is faster, not at all.
         y : Ignored
             Present for scikit-learn's conventions.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, not negative, of which only ratios matter: in L and in the mean activations a row of
+            weight 2 counts as two equal rows, one of weight 0 not at all. Adam normalises the weights in each
+            mini-batch. Default: equal weights.
 
         Returns
         -------
@@ -210,14 +219,46 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         DivergenceError
             A ValueError: the loss became infinite or NaN. The message says what to change.
         """
-        return self._fit(X)
+        return self._fit(X, y, sample_weight)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Train on a chunk of rows: one epoch of Adam over it, whatever ``solver`` is, from where the last call ended.
+
+        Weights, moments, step count and the state of the random numbers go on, also through pickling and after `fit`
+        with ``warm_start=True``. The mean activation of the sparsity term is that of each mini-batch, as in `fit` with
+        Adam: nothing of earlier chunks enters it, so chunks should be random samples of the data, of ``batch_size``
+        rows or more. ``mean_activation_``, ``loss_``, the last entry of ``history_`` and the shares of dead and other
+        units describe the latest chunk; ``history_`` gets an entry a call. ``early_stopping`` has no effect, and
+        nothing is said of convergence.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : Ignored
+            Present for scikit-learn's conventions.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for `fit`; a chunk as a whole has no weight.
+
+        Returns
+        -------
+        self : SparseAutoencoderTransformer
+
+        Raises
+        ------
+        ValueError
+            For bad data or parameters, before any work.
+        DivergenceError
+            A ValueError: the loss became infinite or NaN. The estimator is as it was before.
+        """
+        return self._partial_fit(X, sample_weight)
 
     def transform(self, X):
         """Encode: h = f(W x + b) for every row.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -248,7 +289,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         per_feature : bool, default=False
             Whether to keep the features apart; they show what made a row anomalous.
 
@@ -264,7 +305,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -272,20 +313,23 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         return -self.reconstruction_error(X)
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Mean of `score_samples`, so that a search without a scorer looks for the best reconstruction.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : Ignored
             Present for scikit-learn's conventions.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in the mean.
 
         Returns
         -------
         score : float
         """
-        return float(np.mean(self.score_samples(X), dtype=np.float64))
+        scores = self.score_samples(X).astype(np.float64)
+        return float(np.average(scores, weights=None if sample_weight is None else check_weights(sample_weight, X, 1)))
 
     @property
     def components_(self):

@@ -46,12 +46,23 @@ DETECTORS += [
 ]
 
 
+def approximate(estimator):
+    """Where a row twice is not a row of weight 2: rows are drawn, or dealt out to batches."""
+    whole = estimator.solver == "adam" and not estimator.noise and estimator.batch_size > 60
+    detector = isinstance(estimator, SparseAutoencoderOutlierDetector)
+    if estimator.early_stopping or (estimator.solver == "adam" and (detector or not whole)):
+        kinds = ["dense", "sparse"]
+        return {f"check_sample_weight_equivalence_on_{kind}_data": "batches or held-out rows" for kind in kinds}
+    return {}
+
+
 @parametrize_with_checks(
     [
         SparseAutoencoderTransformer(**{"n_components": 6, "max_iter": 30, "random_state": 0} | configuration)
         for configuration in CONFIGURATIONS
     ]
-    + [SparseAutoencoderOutlierDetector(**{"max_iter": 30, "random_state": 0} | other) for other in DETECTORS]
+    + [SparseAutoencoderOutlierDetector(**{"max_iter": 30, "random_state": 0} | other) for other in DETECTORS],
+    expected_failed_checks=approximate,
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)

@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skl_sae import SparseAutoencoderTransformer, metrics
+from skl_sae import SparseAutoencoderTransformer, _kernels, metrics
 
 # A few iterations are enough here.
 pytestmark = [
@@ -103,3 +104,11 @@ def test_candidates_that_failed_are_not_chosen():
     silent = {"mean_test_score": [0.1, 0.9], "mean_test_sparsity": [0.5, np.nan]}
     assert metrics.SparsestWithin(0.01)(silent) == 1
     assert "0.01" in repr(metrics.SparsestWithin())
+
+
+def test_explained_variance_of_sparse_rows(monkeypatch):
+    S = sparse.random_array((60, 9), density=0.3, rng=0, format="csc")
+    sae = SparseAutoencoderTransformer(4, max_iter=20, random_state=0).fit(S)
+    dense = metrics.explained_variance_scorer(sae, S.toarray())
+    monkeypatch.setattr(_kernels, "LARGEST_BLOCK", 70)
+    assert metrics.explained_variance_scorer(sae, S) == pytest.approx(dense)

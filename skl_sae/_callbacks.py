@@ -1,0 +1,63 @@
+"""A fit and its iterations as tasks for scikit-learn's callbacks, which came with scikit-learn 1.9."""
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Of a scikit-learn without callbacks: there is no `set_callbacks`, so nothing has to be told."""
+
+
+class FitTasks:
+    """Tells the callbacks of an estimator when its fit and each iteration of it begin and end.
+
+    Parameters
+    ----------
+    estimator : estimator
+    max_iter : int
+        The most iterations of the fit.
+    """
+
+    def __init__(self, estimator, max_iter):
+        self._estimator, self._left, self._task = estimator, max_iter, None
+        self._context = None
+        if hasattr(estimator, "_init_callback_context"):
+            self._context = estimator._init_callback_context(max_subtasks=max_iter)
+
+    def begin(self, X, y, sample_weight):
+        """The fit begins, with validated data."""
+        self._data = {"X": X, "y": y}
+        if sample_weight is not None:
+            self._data["metadata"] = {"sample_weight": sample_weight}
+        if self._context is not None:
+            self._context.call_on_fit_task_begin(estimator=self._estimator, **self._data)
+        if not hasattr(self._estimator, "_skl_callbacks"):
+            self._context = None  # nobody listens, so iterations cost nothing
+
+    def begin_iteration(self):
+        """The next iteration begins, unless one has begun already or none is left."""
+        if self._context is not None and self._task is None and self._left > 0:
+            self._left -= 1
+            self._task = self._context.subcontext(task_name="iteration")
+            self._task.call_on_fit_task_begin(estimator=self._estimator, **self._data)
+
+    def end_iteration(self, attributes):
+        """An iteration ends; True if a callback asks for the end of the training.
+
+        ``attributes`` is called, if a callback wants it, for the fitted attributes after this iteration.
+        """
+        if self._task is None:
+            return False
+        task, self._task = self._task, None
+        return task.call_on_fit_task_end(estimator=self._estimator, reconstruction_attributes=attributes, **self._data)
+
+    def end(self):
+        """The fit ends, and with it an iteration that began and was not needed any more."""
+        if self._task is not None:
+            self._task.call_on_fit_task_end(estimator=self._estimator)
+            self._task = None
+        if self._context is not None:
+            attributes = vars(self._estimator)
+            self._context.call_on_fit_task_end(
+                estimator=self._estimator, reconstruction_attributes=lambda: dict(attributes), **self._data
+            )

@@ -1,0 +1,177 @@
+"""Rows of data, dense or sparse, as the objective and the estimators see them.
+
+Dense rows are arrays. Sparse ones are `SparseRows`, which stay sparse where a product can use it and become dense block
+by block elsewhere.
+"""
+
+import numpy as np
+from scipy.sparse import csr_array, issparse
+from sklearn.utils import gen_batches
+from sklearn.utils.sparsefuncs import mean_variance_axis
+
+from . import _kernels as kernels
+
+# Numbers of a data set that may be copied without a second thought (8 MiB); less than a block of sparse rows takes.
+SMALL_COPY = 2**20
+
+
+def frozen(array):
+    """``array`` as a read-only, aligned, C-contiguous view (a copy only where it is not): one type for the compiler."""
+    view = np.require(array, requirements=["C", "A"]).view()
+    view.flags.writeable = False
+    return view
+
+
+class SparseRows:
+    """Rows of X = S + 1 offset', with S sparse: centring does not make them dense.
+
+    Parameters
+    ----------
+    S : csr_array of shape (n, d)
+        In canonical format.
+    offset : ndarray of shape (d,), optional
+        Default: zeros.
+    """
+
+    def __init__(self, S, offset=None):
+        self.S, self.shape, self.dtype = S, S.shape, S.dtype
+        self.offset = np.zeros(S.shape[1], S.dtype) if offset is None else offset
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        return SparseRows(self.S[rows], self.offset)
+
+    def toarray(self):
+        """All rows as an array (n, d)."""
+        rows = self.S.toarray()
+        rows += self.offset
+        return rows
+
+    def dot(self, A):
+        """X A for an array (d, m)."""
+        product = self.S @ A
+        product += self.offset @ A
+        return product
+
+    def transposed_dot(self, B):
+        """X' B for an array (n, m)."""
+        return self.S.T @ B + np.outer(self.offset, B.sum(axis=0))
+
+    def square_distances(self, centre):
+        """||x - centre||² of every row (n,), in float64."""
+        S, centre = self.S.astype(np.float64), centre.astype(np.float64) - self.offset
+        return S.power(2).sum(axis=1) - 2 * (S @ centre) + centre @ centre
+
+    def bounds(self):
+        """Lowest and highest value of every feature, (d,) each."""
+        return tuple(extreme(axis=0).toarray().ravel() + self.offset for extreme in (self.S.min, self.S.max))
+
+    def standardised(self, mean, scale, limit):
+        """Rows (x - mean) / scale, with values cut off at ``limit``."""
+        S, offset = self.S.copy(), np.clip((self.offset - mean) / scale, -limit, limit)
+        with np.errstate(over="ignore"):
+            S.data = np.clip(S.data / scale[S.indices], -limit, limit).astype(self.dtype)
+        return SparseRows(S, offset.astype(self.dtype))
+
+    def block(self):
+        """As the kernels take them."""
+        S = self.S
+        return kernels.SparseBlock(*map(frozen, (S.data, S.indices, S.indptr, self.offset)))
+
+
+def as_rows(X):
+    """A validated array as it is; a validated sparse matrix as SparseRows, copied only to make it canonical."""
+    if not issparse(X):
+        return X
+    S = csr_array(X)
+    if not S.has_canonical_format:
+        S = S.copy()  # csr_array shares the arrays of X
+        S.sum_duplicates()
+    if S.indices.dtype != np.int32 and max(S.nnz, *S.shape) <= np.iinfo(np.int32).max:  # one type for the compiler
+        S = csr_array((S.data, S.indices.astype(np.int32), S.indptr.astype(np.int32)), shape=S.shape)
+    return SparseRows(S)
+
+
+def bounds(X):
+    """Lowest and highest value of every feature, (d,) each."""
+    return X.bounds() if isinstance(X, SparseRows) else (X.min(axis=0), X.max(axis=0))
+
+
+def moments(X, weights):
+    """Weighted mean and variance of every feature, float64 (d,) each; the weights have any sum."""
+    weights = weights / np.sum(weights)
+    if isinstance(X, SparseRows):
+        mean, variance = mean_variance_axis(X.S.astype(np.float64), axis=0, weights=weights)
+        return mean + X.offset, variance
+    mean, variance = np.empty((2, X.shape[1]))
+    kernels.moments(frozen(X), frozen(weights), mean, variance)
+    return mean, variance
+
+
+def merged(X, weights):
+    """The rows of X in an order of their own, equal ones as one row of their weights' sum.
+
+    For sums over rows it is the same data: fewer rows, where some are equal, and sums that do not depend on the order
+    of the rows to the last bit. Only where a copy as an array is small: larger data are returned as they are.
+    """
+    if X.shape[0] * X.shape[1] > SMALL_COPY:
+        return X, weights
+    X = np.ascontiguousarray(dense(X))
+    rows = X.view(np.dtype((np.void, X.itemsize * X.shape[1]))).ravel()
+    order = np.argsort(rows, kind="stable")
+    first = np.flatnonzero(np.concatenate([[True], rows[order[1:]] != rows[order[:-1]]]))
+    return X[order[first]], np.add.reduceat(weights[order], first)
+
+
+def blocks_of(X):
+    """Slices of rows few enough to have all of their features in memory."""
+    return gen_batches(len(X), kernels.block_rows(X.shape[1]))
+
+
+def encode(X, W, b, kind, out):
+    """Codes of rows of X into ``out`` (n, m)."""
+    if isinstance(X, SparseRows):
+        kernels.biased(X.dot(np.ascontiguousarray(W.T)), b, kind, out)
+    else:
+        kernels.encode(frozen(X), W, b, kind, out)
+
+
+def dense(X):
+    """A block of rows as a read-only array."""
+    return frozen(X.toarray() if isinstance(X, SparseRows) else X)
+
+
+class SquareErrors:
+    """||x - x̂||² of rows whose codes are known.
+
+    For sparse rows and identity output without a dense row: with G = V V',
+
+        ||x - x̂||² = ||x - c||² + h · (G h + 2 (V c - V x)),
+
+    in float64, because the terms cancel.
+    """
+
+    def __init__(self, X, V, c, kind):
+        self._V, self._c, self._kind = V, c, kind
+        self.sparse = isinstance(X, SparseRows) and kind == kernels.IDENTITY
+        if self.sparse:
+            self._VT, V = np.ascontiguousarray(V.T, np.float64), V.astype(np.float64)
+            self._gram, self._shift = V @ V.T, V @ c
+
+    def __call__(self, X, H):
+        """Errors (n,) of rows X with codes H, in float64 for sparse rows, else in the dtype of X."""
+        if not self.sparse:
+            difference = self.differences(X, H)
+            return np.einsum("ij,ij->i", difference, difference)
+        H = H.astype(np.float64)
+        terms = H @ self._gram + 2 * (self._shift - X.dot(self._VT))
+        return np.maximum(X.square_distances(self._c) + np.einsum("ij,ij->i", H, terms), 0)
+
+    def differences(self, X, H):
+        """x̂ - x (n, d), in the dtype of X."""
+        difference = np.empty(X.shape, X.dtype)
+        kernels.decode(frozen(H), self._V, self._c, self._kind, difference)
+        difference -= dense(X)
+        return difference

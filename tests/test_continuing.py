@@ -1,0 +1,337 @@
+"""Fits that go on, that are watched, weighted, interrupted or saved."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import sklearn
+from scipy import sparse
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from test_transformer import assert_same_fit, short, weights_of
+
+from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import _base as base
+from skl_sae._objective import FullBatchObjective, MiniBatchObjective
+from skl_sae.metrics import population_sparsity_scorer
+
+SOLVERS = ["lbfgs", "adam"]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits().data[:600] / 16
+
+
+# -- weights ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", [{}, {"tied_weights": True}, {"activation": "relu"}])
+@pytest.mark.parametrize("as_sparse", [False, True])
+def test_a_weight_of_two_is_the_row_twice(digits, parameters, as_sparse):
+    weights = np.random.default_rng(0).integers(0, 3, size=len(digits))
+    rows = sparse.csr_array if as_sparse else np.asarray
+    weighted = short(**parameters, max_iter=200).fit(rows(digits), sample_weight=weights)
+    repeated = short(**parameters, max_iter=200).fit(rows(np.repeat(digits, weights, axis=0)))
+    for one, other in zip(weights_of(weighted), weights_of(repeated), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert weighted.loss_ == pytest.approx(repeated.loss_, rel=1e-12)
+    assert weighted.score(digits, sample_weight=weights) == pytest.approx(
+        repeated.score(np.repeat(digits, weights, axis=0)), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_only_ratios_of_weights_matter(digits, solver):
+    weights = np.random.default_rng(0).integers(1, 3, size=len(digits))
+    one, other = (short(solver=solver).fit(digits, sample_weight=factor * weights) for factor in [1, 1024])
+    assert_same_fit(one, other)
+    assert_same_fit(short(solver=solver).fit(digits), short(solver=solver).fit(digits, sample_weight=np.ones(600)))
+
+
+def test_adam_leaves_out_rows_without_weight(digits):
+    weights = np.repeat([1.0, 0.0], 300)
+    assert_same_fit(short(solver="adam").fit(digits, sample_weight=weights), short(solver="adam").fit(digits[:300]))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (-np.ones(600), "[Nn]egative"),
+        (np.eye(600)[0], "positive for 1 sample"),
+        (np.full(600, 1e308), "overflows"),
+        (np.ones(5), "inconsistent|shape"),
+        (np.full(600, np.nan), "NaN"),
+    ],
+)
+def test_bad_weights(digits, weights, message):
+    for estimator in (short(), SparseAutoencoderOutlierDetector()):
+        with pytest.raises(ValueError, match=message):
+            estimator.fit(digits, sample_weight=weights)
+
+
+def test_detector_with_weights_is_one_with_repeated_rows(digits):
+    weights = np.random.default_rng(0).integers(0, 3, size=len(digits))
+    settings = dict(n_components=10, max_iter=20, random_state=0)
+    weighted = SparseAutoencoderOutlierDetector(**settings).fit(digits, sample_weight=weights)
+    repeated = SparseAutoencoderOutlierDetector(**settings).fit(np.repeat(digits, weights, axis=0))
+    np.testing.assert_allclose(weighted.decision_function(digits), repeated.decision_function(digits), rtol=1e-6)
+    assert weighted.support_.shape == (600,)
+    assert not weighted.support_[weights == 0].any()
+
+
+def test_weights_are_routed(digits):
+    weights = np.linspace(0.1, 1, 600)
+    with sklearn.config_context(enable_metadata_routing=True):
+        sae = short().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        search = GridSearchCV(make_pipeline(StandardScaler().set_fit_request(sample_weight=False), sae),
+                              {"sparseautoencodertransformer__rho": [0.1]}, cv=2)  # fmt: skip
+        search.fit(digits, sample_weight=weights)
+        best = search.best_estimator_[-1]
+    expected = short().fit(search.best_estimator_[0].transform(digits), sample_weight=weights)
+    np.testing.assert_array_equal(best.encoder_coef_, expected.encoder_coef_)
+
+
+# -- going on --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", [{}, {"noise": 0.1}, {"shuffle": False}, {"batch_size": 1000}])
+def test_two_fits_of_adam_are_one_that_is_longer(digits, parameters):
+    settings = dict(solver="adam", tol=0, **parameters)
+    whole = short(**settings, max_iter=8).fit(digits)
+    parts = short(**settings, max_iter=3, warm_start=True).fit(digits)
+    parts = pickle.loads(pickle.dumps(parts)).set_params(max_iter=5).fit(digits)
+    for one, other in zip(weights_of(whole), weights_of(parts), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert whole.n_iter_ == parts.n_iter_ == 8
+    np.testing.assert_array_equal(np.delete(whole.history_["loss"], 2), np.delete(parts.history_["loss"], 2))
+
+
+def test_fits_of_lbfgs_end_where_a_longer_one_does(digits):
+    settings = dict(n_components=5, tol=0, random_state=0)
+    whole = SparseAutoencoderTransformer(**settings, max_iter=3000).fit(digits)
+    parts = SparseAutoencoderTransformer(**settings, max_iter=300, warm_start=True)
+    for _ in range(8):
+        parts.fit(digits)
+    assert parts.loss_ == pytest.approx(whole.loss_, rel=1e-2)
+    assert (np.diff(parts.history_["loss"]) <= 1e-12).all()
+
+
+def test_a_path_over_beta_starts_from_the_last_fit(digits):
+    sae = short(warm_start=True, max_iter=100)
+    for beta in [0.1, 1.0, 10.0]:
+        before = sae.fit(digits).loss_
+        sae.set_params(beta=beta)
+    assert np.isfinite(before)
+    np.testing.assert_array_less(np.abs(sae.mean_activation_ - sae.rho), 0.1)
+
+
+def test_held_out_rows_stay_held_out(digits, monkeypatch):
+    seen = []
+    split = base.train_test_split
+    monkeypatch.setattr(base, "train_test_split", lambda *rows, **kw: seen.append(split(*rows, **kw)) or seen[-1])
+    sae = short(early_stopping=True, warm_start=True).fit(digits).fit(digits)
+    np.testing.assert_array_equal(seen[0][1], seen[1][1])
+    assert sae.n_iter_ == len(sae.history_["validation_loss"])
+
+
+def test_chunks_are_epochs_of_adam(digits):
+    parts = short()
+    for _ in range(4):
+        parts = pickle.loads(pickle.dumps(parts.partial_fit(digits)))
+    whole = short(solver="adam", max_iter=4, tol=0).fit(digits)
+    for one, other in zip(weights_of(whole), weights_of(parts), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert parts.n_iter_ == 4
+    assert parts.loss_ == whole.loss_
+    assert parts.dead_fraction_ == whole.dead_fraction_
+
+
+@pytest.mark.parametrize("as_sparse", [False, True])
+def test_chunks_teach(digits, as_sparse):
+    sae = SparseAutoencoderTransformer(30, batch_size=50, learning_rate_init=0.01, random_state=0)
+    for _ in range(10):
+        for chunk in np.array_split(digits, 3):
+            sae.partial_fit(sparse.csr_matrix(chunk) if as_sparse else chunk)
+    assert -sae.score(digits) < 0.6 * digits.var(axis=0).sum()
+    assert sae.n_iter_ == len(sae.history_["loss"]) == 30
+
+
+def test_chunks_after_a_fit_and_of_a_single_row(digits):
+    sae = short().fit(digits)
+    before = sae.encoder_coef_
+    sae.partial_fit(digits[:1], sample_weight=[0.5])
+    assert (sae.encoder_coef_ != before).any()
+    assert sae.n_iter_ == 16
+    with pytest.raises(ValueError, match="64 features"):
+        sae.partial_fit(digits[:, :5])
+
+
+def test_a_chunk_that_fails_changes_nothing(digits):
+    sae = short().partial_fit(digits)
+    before = pickle.dumps(sae)
+    with pytest.raises(DivergenceError):
+        sae.set_params(learning_rate_init=1e200).partial_fit(digits)
+    assert_same_fit(sae, pickle.loads(before))
+    np.testing.assert_array_equal(sae._training.first, pickle.loads(before)._training.first)
+
+
+# -- interrupts ------------------------------------------------------------------------------------
+
+
+def interrupt_after(monkeypatch, solver, calls):
+    """Raise KeyboardInterrupt in a later call of the objective, as Ctrl-C between two calls does."""
+    owner, name = {"lbfgs": (FullBatchObjective, "evaluate_gradient"), "adam": (MiniBatchObjective, "adam_epoch")}[
+        solver
+    ]
+    work, left = getattr(owner, name), iter(range(calls))
+
+    def interrupted(*arguments):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return work(*arguments)
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_an_interrupt_leaves_everything_as_it_was(digits, solver, monkeypatch):
+    sae = short(solver=solver)
+    interrupt_after(monkeypatch, solver, 5)
+    with pytest.raises(KeyboardInterrupt):
+        sae.fit(digits)
+    assert not hasattr(sae, "encoder_coef_")
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_with_a_warm_start_an_interrupt_loses_no_iteration(digits, solver, monkeypatch):
+    sae = short(solver=solver, warm_start=True, max_iter=10, tol=0)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, solver, 6)
+        with pytest.raises(KeyboardInterrupt, match="last iteration are kept"):
+            sae.fit(digits)
+    finished = sae.n_iter_
+    assert 3 <= finished <= 6
+    whole = short(solver=solver, max_iter=finished, tol=0).fit(digits)
+    np.testing.assert_array_equal(sae.transform(digits), whole.transform(digits))
+    sae.set_params(max_iter=10 - finished).fit(digits)
+    assert sae.n_iter_ == 10
+    assert sae.loss_ < whole.loss_
+
+
+def test_a_detector_is_interrupted_as_a_whole(digits, monkeypatch):
+    detector = SparseAutoencoderOutlierDetector(warm_start=True)
+    interrupt_after(monkeypatch, "lbfgs", 5)
+    with pytest.raises(KeyboardInterrupt):
+        detector.fit(digits)
+    assert not hasattr(detector, "encoder_coef_")
+
+
+# -- callbacks -------------------------------------------------------------------------------------
+
+callbacks = pytest.mark.skipif(not hasattr(base.CallbackSupportMixin, "set_callbacks"), reason="scikit-learn < 1.9")
+
+
+class Recorder:
+    """A callback that keeps what it is told, and asks for an end after so many iterations."""
+
+    max_propagation_depth = None
+
+    def __init__(self, stop_after=np.inf):
+        self.stop_after, self.begun, self.ended, self.losses, self.torn_down = stop_after, [], [], [], 0
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        self.torn_down += 1
+
+    def on_fit_task_begin(self, estimator, context):
+        self.begun.append((context.estimator_name, context.task_name))
+
+    def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
+        self.ended.append((context.estimator_name, context.task_name))
+        if context.task_name == "iteration" and hasattr(fitted_estimator, "score"):
+            self.losses.append(-fitted_estimator.score(X))
+        return len(self.losses) >= self.stop_after
+
+
+@callbacks
+@pytest.mark.parametrize("settings", [{"solver": "lbfgs"}, {"solver": "adam"}, {"adam_start": 4}])
+def test_callbacks_see_every_iteration(digits, settings):
+    recorder = Recorder()
+    sae = short(**settings, tol=0).set_callbacks(recorder).fit(digits)
+    assert recorder.begun.count(("SparseAutoencoderTransformer", "iteration")) == sae.n_iter_
+    assert sorted(recorder.begun) == sorted(recorder.ended)
+    assert recorder.torn_down == 1
+    assert recorder.losses[-1] == pytest.approx(-sae.score(digits))
+    assert not any("callback" in name for name in vars(sae) if name != "_skl_callbacks")
+
+
+@callbacks
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_callback_can_stop_the_fit(digits, solver):
+    recorder = Recorder(stop_after=4)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sae = short(solver=solver).set_callbacks(recorder).fit(digits)
+    assert sae.n_iter_ == 4
+    assert not any("max_iter" in str(warning.message) for warning in caught)
+
+
+@callbacks
+def test_callbacks_are_torn_down_after_a_failure(digits):
+    recorder = Recorder()
+    with pytest.raises(DivergenceError):
+        short(solver="adam", learning_rate_init=1e200).set_callbacks(recorder).fit(digits)
+    assert recorder.torn_down == 1
+
+
+@callbacks
+def test_callbacks_reach_through_searches_and_pipelines(digits):
+    recorder = Recorder()
+    pipeline = make_pipeline(StandardScaler(), short(max_iter=3, tol=0))
+    grid = {"sparseautoencodertransformer__rho": [0.05, 0.1]}
+    search = GridSearchCV(pipeline, grid, cv=2, refit=False)
+    search.set_callbacks(recorder).fit(digits)
+    assert recorder.begun.count(("SparseAutoencoderTransformer", "iteration")) == 2 * 2 * 3
+
+
+@callbacks
+def test_callbacks_see_both_trainings_of_a_detector(digits):
+    recorder = Recorder()
+    detector = SparseAutoencoderOutlierDetector(max_iter=5, tol=0).set_callbacks(recorder).fit(digits)
+    assert recorder.begun.count(("SparseAutoencoderOutlierDetector", "iteration")) == 10
+    assert detector.n_iter_ == 5
+
+
+@callbacks
+def test_progress_bar_and_scoring_monitor(digits, capsys):
+    pytest.importorskip("rich", reason="ProgressBar needs rich")
+    from sklearn.callback import ProgressBar, ScoringMonitor
+
+    monitor = ScoringMonitor(scoring={"sparsity": population_sparsity_scorer})
+    short(max_iter=3, tol=0).set_callbacks(ProgressBar(), monitor).fit(digits, np.zeros(600))
+    assert "SparseAutoencoderTransformer" in capsys.readouterr().out
+    assert len(monitor.get_logs().data) >= 3
+
+
+# -- saving ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", [short(), SparseAutoencoderOutlierDetector(max_iter=5, random_state=0)])
+def test_a_model_of_a_newer_version_says_so(digits, estimator, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(base, "STATE", base.STATE + 1)
+        saved = pickle.dumps(estimator.fit(digits))
+    with pytest.raises(ValueError, match=r"newer version of skl_sae .* Upgrade"):
+        pickle.loads(saved)
+    assert not hasattr(pickle.loads(pickle.dumps(estimator)), "_skl_sae_state")

@@ -1,0 +1,252 @@
+"""Sparse rows: the same results as for the same rows as an array."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import reference
+from scipy import sparse
+from sklearn.preprocessing import StandardScaler
+from test_kernels import DTYPES, MODELS, TOLERANCE, assert_terms, layout, random_model, settings  # noqa: F401
+
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, _objective, _rows
+from skl_sae import _kernels as kernels
+from skl_sae._objective import FullBatchObjective, MiniBatchObjective, SparseGramObjective, full_batch_objective
+from skl_sae._rows import SparseRows, as_rows, merged, moments
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
+]
+
+
+def sparse_rows(rng, n, d, dtype=np.float64, density=0.3, offset=True):
+    S = sparse.random_array((n, d), density=density, rng=rng, dtype=np.float64, format="csr").astype(dtype)
+    return SparseRows(S, rng.normal(size=d).astype(dtype) / 3 if offset else None)
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_operations_are_those_of_the_array(dtype, rng):
+    X = sparse_rows(rng, 30, 7, dtype)
+    A, B, centre, w = rng.normal(size=(7, 3)), rng.normal(size=(30, 2)), rng.normal(size=7), rng.uniform(size=30)
+    dense = X.toarray()
+    np.testing.assert_allclose(X.dot(A), dense @ A, atol=1e-6)
+    np.testing.assert_allclose(X.transposed_dot(B), dense.T @ B, atol=1e-5)
+    np.testing.assert_allclose(X.square_distances(centre), ((dense - centre) ** 2).sum(axis=1), rtol=1e-5)
+    for ours, arrays in [(X.bounds(), (dense.min(axis=0), dense.max(axis=0))), (moments(X, w), moments(dense, w))]:
+        np.testing.assert_allclose(ours, arrays, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(X[w > 0.5].toarray(), dense[w > 0.5])
+    scaler = StandardScaler().fit(dense)
+    scaled = X.standardised(scaler.mean_, scaler.scale_, 1e6)
+    assert scaled.dtype == dtype
+    np.testing.assert_allclose(scaled.toarray(), scaler.transform(dense), atol=2e-5)
+
+
+def test_matrices_of_all_kinds_become_canonical_and_are_left_alone():
+    data, indices, indptr = np.array([1.0, 2.0, 3.0]), np.array([4, 4, 0]), np.array([0, 3, 3])
+    S = sparse.csr_matrix((data, indices, indptr), shape=(2, 5))  # an entry in two parts, not in order
+    X = as_rows(S)
+    np.testing.assert_array_equal(X.toarray(), [[3, 0, 0, 0, 3], [0, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(S.data, [1, 2, 3])
+    long = sparse.csr_array((data, indices.astype(np.int64), indptr.astype(np.int64)), shape=(2, 5))
+    assert as_rows(long).block().indices.dtype == np.int32
+    canonical = sparse.random_array((20, 5), density=0.3, format="csr", rng=0)
+    assert np.shares_memory(as_rows(canonical).S.data, canonical.data)
+
+
+def test_merged_rows_are_the_same_data_in_any_order(rng):
+    X, w = rng.integers(0, 2, size=(40, 3)).astype(float), rng.integers(1, 5, size=40).astype(float)
+    order = rng.permutation(40)
+    one, other = merged(X, w), merged(X[order], w[order])
+    repeated = merged(np.repeat(X, w.astype(int), axis=0), np.ones(int(w.sum())))
+    for rows, weights in [other, repeated]:
+        np.testing.assert_array_equal(rows, one[0])
+        np.testing.assert_array_equal(weights, one[1])
+    assert len(one[0]) == len(np.unique(X, axis=0))
+    np.testing.assert_allclose(moments(*one), moments(X, w), rtol=1e-12)
+
+
+# -- objective -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
+def test_blocks_made_dense_agree_with_the_reference(activation, output, tied, dtype, layout, monkeypatch, rng):  # noqa: F811
+    monkeypatch.setattr(kernels, "LARGEST_BLOCK", 7 * 10)
+    model = random_model(rng, activation, output, tied)
+    X, weights = sparse_rows(rng, 131, 7, dtype), rng.uniform(size=131)
+    check_gradient(FullBatchObjective(X, weights, *settings(model)), model, X, weights)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+def test_gram_algebra_agrees_with_the_reference(activation, tied, dtype, monkeypatch, rng):
+    monkeypatch.setattr(kernels, "BLOCK_ROWS", 32)
+    monkeypatch.setattr(_objective, "kept_sparse_codes", lambda n, row_size, X: 64)  # others are computed twice
+    model = random_model(rng, activation, "identity", tied)
+    X, weights = sparse_rows(rng, 131, 7, dtype), rng.uniform(size=131)
+    check_gradient(SparseGramObjective(X, weights, *settings(model)), model, X, weights)
+
+
+def check_gradient(objective, model, X, weights):
+    theta = model.theta.astype(X.dtype)
+    model.theta = theta.astype(np.float64)
+    rows, rtol = X.toarray().astype(np.float64), 2 * TOLERANCE[X.dtype.type]
+    evaluation, gradient = objective.evaluate_gradient(theta)
+    assert gradient.dtype == X.dtype
+    assert_terms(evaluation, model.terms(rows, weights), rtol)
+    np.testing.assert_allclose(gradient, model.flatten(*model.gradient(rows, weights)), rtol=rtol, atol=rtol)
+    assert_terms(objective.evaluate(theta), model.terms(rows, weights), rtol)
+    np.testing.assert_allclose(objective.mean, weights / weights.sum() @ model.encode(rows), rtol=rtol)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+def test_gradient_of_the_gram_algebra_agrees_with_finite_differences(activation, tied, rng):
+    model = random_model(rng, activation, "identity", tied)
+    objective = SparseGramObjective(sparse_rows(rng, 19, 7), np.ones(19), *settings(model))
+    theta = model.theta
+    gradient = objective.evaluate_gradient(theta)[1].copy()
+    for i in range(theta.size):
+        step = np.zeros_like(theta)
+        step[i] = 1e-6
+        difference = objective.evaluate(theta + step).loss - objective.evaluate(theta - step).loss
+        assert difference / 2e-6 == pytest.approx(gradient[i], rel=1e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+@pytest.mark.parametrize("output", kernels.OUTPUTS)
+def test_adam_takes_the_same_steps_on_sparse_rows(output, noise, layout, rng):  # noqa: F811
+    model = random_model(rng, "sigmoid", output, False)
+    X, order = sparse_rows(rng, 60, 7, offset=False), rng.permutation(60)
+    results = []
+    for rows in [X, X.toarray()]:
+        theta, generator = model.theta.copy(), np.random.default_rng(1)
+        state = kernels.AdamState(np.zeros_like(theta), np.zeros_like(theta), 0.01, 0.9, 0.999, 1e-8)
+        objective = MiniBatchObjective(rows, np.ones(60), *settings(model), batch_size=16, noise=noise, rng=generator)
+        results.append((objective.adam_epoch(theta, state, 0, order), theta))
+    assert results[0][0] == results[1][0]
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+def test_work_in_parts_gives_the_same(monkeypatch, rng):
+    """An interrupt is seen between the calls of compiled code, so none of them may take long."""
+    model = random_model(rng, "sigmoid", "identity", False)
+    X, theta = rng.uniform(size=(200, 7)), model.theta
+    monkeypatch.setattr(kernels, "BLOCK_NUMBERS", 32 * (7 + 5))
+    whole = FullBatchObjective(X, np.ones(200), *settings(model)).evaluate_gradient(theta)
+    monkeypatch.setattr(_objective, "WORK_PER_CALL", 1)
+    parts = FullBatchObjective(X, np.ones(200), *settings(model)).evaluate_gradient(theta)
+    np.testing.assert_allclose(parts[0], whole[0], rtol=1e-14)
+    np.testing.assert_array_equal(parts[1], whole[1])
+
+
+# -- estimators ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[sparse.csr_matrix, sparse.csc_array, sparse.csr_array], scope="module")
+def text_like(request):
+    """400 rows of 300 features, of which few are not zero, with something to find; too large to be merged."""
+    rng = np.random.default_rng(0)
+    topics = sparse.random_array((5, 300), density=0.1, rng=rng).toarray()
+    X = rng.gamma(0.3, size=(400, 5)) @ topics * (rng.uniform(size=(400, 300)) < 0.3)
+    return X, request.param(X)
+
+
+@pytest.mark.parametrize("small_copy", [0, _rows.SMALL_COPY])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"tied_weights": True},
+        {"activation": "relu"},
+        {"output_activation": "relu"},
+        {"solver": "adam"},
+        {"early_stopping": True},
+        {"adam_start": 3},
+    ],
+)
+def test_transformer_is_the_same_for_sparse_and_dense(text_like, parameters, small_copy, monkeypatch):
+    monkeypatch.setattr(_rows, "SMALL_COPY", small_copy)
+    X, S = text_like
+    settings = dict(n_components=30, max_iter=40, random_state=0) | parameters
+    dense, ours = (SparseAutoencoderTransformer(**settings).fit(rows) for rows in (X, S))
+    assert ours.loss_ == pytest.approx(dense.loss_, rel=1e-6)
+    np.testing.assert_allclose(ours.components_, dense.components_, atol=1e-6)
+    np.testing.assert_allclose(ours.transform(S), dense.transform(X), atol=1e-6)
+    np.testing.assert_allclose(ours.reconstruction_error(S), dense.reconstruction_error(X), rtol=1e-6)
+    np.testing.assert_allclose(ours.reconstruction_error(S, per_feature=True), dense.reconstruction_error(X, True),
+                               atol=1e-6)  # fmt: skip
+    assert ours.score(S) == pytest.approx(dense.score(X), rel=1e-6)
+    np.testing.assert_allclose(ours.transform(X), ours.transform(S), rtol=1e-10)
+
+
+@pytest.mark.parametrize("small_copy", [0, _rows.SMALL_COPY])
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"scoring": "standardized_error"}, {"scoring": "squared_error", "scaling": None}, {"solver": "adam"}],
+)
+def test_detector_is_the_same_for_sparse_and_dense(text_like, parameters, small_copy, monkeypatch):
+    monkeypatch.setattr(_rows, "SMALL_COPY", small_copy)
+    X, S = text_like
+    settings = dict(n_components=30, max_iter=20, random_state=0) | parameters
+    dense, ours = (SparseAutoencoderOutlierDetector(**settings).fit(rows) for rows in (X, S))
+    np.testing.assert_array_equal(ours.support_, dense.support_)
+    np.testing.assert_allclose(ours.score_samples(S), dense.score_samples(X), rtol=1e-6)
+    np.testing.assert_allclose(ours.score_contributions(S), dense.score_contributions(X), atol=1e-5)
+    np.testing.assert_array_equal(ours.predict(S), dense.predict(X))
+
+
+def test_the_gram_algebra_is_taken_where_it_is_faster(rng):
+    sigmoid, identity = kernels.SIGMOID, kernels.IDENTITY
+    reg = kernels.Regularization(kernels.BERNOULLI, 0.1, 3.0, 1e-3)
+    thin, full = (sparse_rows(rng, 400, 3000, density=density) for density in (0.01, 0.9))
+    for X, m, output, expected in [
+        (thin, 10, identity, SparseGramObjective),
+        (thin, 10, sigmoid, FullBatchObjective),
+        (full, 10, identity, FullBatchObjective),
+        (thin, 1, identity, FullBatchObjective),
+        (thin.toarray(), 10, identity, FullBatchObjective),
+    ]:
+        arch = kernels.Architecture(3000, m, False, sigmoid, output)
+        assert type(full_batch_objective(X, np.ones(400), arch, reg)) is expected
+
+
+@pytest.mark.parametrize("parameters", [{}, {"output_activation": "sigmoid"}, {"solver": "adam", "batch_size": 50}])
+def test_memory_is_that_of_blocks(parameters):
+    """Dense the rows would take 1.6 GB; blocks and sums over features a small part of it."""
+    S = sparse.random_array((4000, 50_000), density=1e-3, format="csr", rng=0, dtype=np.float64)
+    sae = SparseAutoencoderTransformer(4, max_iter=2, random_state=0, **parameters)
+    tracemalloc.start()
+    try:
+        sae.fit(S).transform(S)
+        sae.reconstruction_error(S)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.15 * 4000 * 50_000 * 8
+
+
+def test_bad_sparse_input_is_refused(text_like):
+    _, S = text_like
+    sae = SparseAutoencoderTransformer(3, max_iter=2)
+    bad = S.copy()
+    bad.data[0] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        sae.fit(bad)
+    with pytest.raises(ValueError, match="features"):
+        sae.fit(S).transform(S[:, :5])
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
+        sae.inverse_transform(sparse.csr_array(sae.transform(S)))
+
+
+def test_reference_is_the_model(rng):
+    """What the sparse paths are compared with is compared itself: the reference against a fit."""
+    S = sparse.random_array((50, 20), density=0.2, rng=rng, format="csr")
+    sae = SparseAutoencoderTransformer(4, max_iter=5, random_state=0).fit(S)
+    model = reference.Model.of(sae)
+    np.testing.assert_allclose(sae.transform(S), model.encode(S.toarray()), rtol=1e-12)
