@@ -1,0 +1,299 @@
+"""Graphs give in onnxruntime what the models give in Python."""
+
+import sys
+from itertools import product
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.svm import LinearSVC
+
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import _kernels as kernels
+from skl_sae.onnx import NODES, OUTPUTS, register, to_onnx
+
+skl2onnx = pytest.importorskip("skl2onnx", reason='needs pip install "skl-sae[onnx]"')
+onnxruntime = pytest.importorskip("onnxruntime", reason='needs pip install "skl-sae[onnx]"')
+
+pytestmark = [  # few iterations: how good a model is makes no difference here
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
+]
+
+DTYPES = [np.float32, np.float64]
+# Relative to the largest absolute value of the output.
+TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
+
+
+def transformer(**parameters):
+    return SparseAutoencoderTransformer(30, max_iter=30, random_state=0, **parameters)
+
+
+def detector(**parameters):
+    return SparseAutoencoderOutlierDetector(max_iter=30, random_state=0, **parameters)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:1000], y[:1000]
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    return load_breast_cancer(return_X_y=True)
+
+
+def run(onnx_model, **inputs):
+    session = onnxruntime.InferenceSession(onnx_model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return dict(zip([output.name for output in session.get_outputs()], session.run(None, inputs), strict=True))
+
+
+def assert_agree(actual, expected, tolerance, dtype=None):
+    assert actual.dtype == (dtype or expected.dtype)
+    if expected.ndim == 1 and actual.ndim == 2:
+        assert actual.shape[1] == 1
+        actual = actual[:, 0]
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+def assert_transformer_agrees(model, X, last=None):
+    """``last``: the transformer at the end of a pipeline."""
+    results = run(to_onnx(model, outputs=OUTPUTS[SparseAutoencoderTransformer], dtype=X.dtype), X=X)
+    tolerance, H = TOLERANCE[X.dtype], model.transform(X)
+    assert_agree(results["code"], H, tolerance)
+    assert_agree(results["reconstruction"], (model if last is None else last).inverse_transform(H), tolerance)
+    assert_agree(results["score_samples"], model.score_samples(X), tolerance)
+
+
+def assert_detector_agrees(model, X, rows=2):
+    """``rows``: by how many tolerances a row's own score may be off: by the rounding errors of Python's float32."""
+    results = run(to_onnx(model, outputs=OUTPUTS[SparseAutoencoderOutlierDetector], dtype=X.dtype), X=X)
+    scores, decision = model.score_samples(X), model.decision_function(X)
+    tolerance = TOLERANCE[X.dtype]
+    assert_agree(results["score_samples"], scores, tolerance)
+    assert_agree(results["scores"], decision, tolerance)
+    np.testing.assert_allclose(results["score_samples"][:, 0], scores, rtol=rows * tolerance)
+    clear = np.abs(decision) > rows * tolerance * np.abs(scores)
+    assert results["label"].dtype == np.int64
+    assert clear.mean() > 0.99
+    np.testing.assert_array_equal(results["label"][clear, 0], model.predict(X)[clear])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("tied_weights", [False, True])
+@pytest.mark.parametrize(("activation", "output"), list(product(kernels.ACTIVATIONS, kernels.OUTPUTS)))
+def test_transformer(digits, activation, output, tied_weights, dtype):
+    X = digits[0] / 16
+    model = transformer(activation=activation, output_activation=output, tied_weights=tied_weights).fit(X.astype(dtype))
+    for other in DTYPES:
+        assert_transformer_agrees(model, X.astype(other))
+
+
+@pytest.mark.parametrize("scaling", ["standard", None])
+@pytest.mark.parametrize("scoring", ["mahalanobis", "standardized_error", "squared_error"])
+@pytest.mark.parametrize(("activation", "tied_weights"), [("sigmoid", False), ("relu", False), ("relu", True)])
+def test_detector(digits, cancer, activation, tied_weights, scoring, scaling):
+    for dtype, X in zip(DTYPES, (digits[0], cancer[0]), strict=True):
+        X = X if scaling else MinMaxScaler().fit_transform(X)
+        model = detector(activation=activation, tied_weights=tied_weights, scoring=scoring, scaling=scaling)
+        model.fit(X.astype(dtype))
+        for other in DTYPES:
+            assert_detector_agrees(model, X.astype(other))
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "relu"])
+def test_detector_with_bounded_output(cancer, output):
+    X = MinMaxScaler().fit_transform(cancer[0])
+    model = detector(output_activation=output, scaling=None).fit(X)
+    for dtype in DTYPES:
+        assert_detector_agrees(model, X.astype(dtype))
+
+
+def test_detector_cuts_off_wild_values(cancer):
+    X = cancer[0]
+    model = detector().fit(X)
+    for dtype in DTYPES:
+        wild = X[:4].astype(dtype)
+        wild[0, 3], wild[1], wild[2, 0] = np.finfo(dtype).max, -np.finfo(dtype).max, 1e28
+        results = run(to_onnx(model, outputs=["score_samples", "label"], dtype=dtype), X=wild)
+        assert np.isfinite(results["score_samples"]).all()
+        np.testing.assert_allclose(results["score_samples"][:, 0], model.score_samples(wild), rtol=1e-5)
+        np.testing.assert_array_equal(results["label"][:, 0], model.predict(wild))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["digits", "cancer"])
+def test_pipelines_with_classifier(request, name, dtype):
+    X, y = request.getfixturevalue(name)
+    X = X.astype(dtype)
+    models = [
+        make_pipeline(StandardScaler(), transformer(), StandardScaler(), LogisticRegression(max_iter=1000)),
+        make_pipeline(make_pipeline(MinMaxScaler(), "passthrough", transformer()), RandomForestClassifier(10)),
+        make_pipeline(StandardScaler(), make_union(transformer(), StandardScaler()), LogisticRegression(max_iter=1000)),
+    ]
+    for model in models:
+        model.fit(X, y)
+        results = run(to_onnx(model, dtype=dtype), X=X)
+        assert list(results) == ["label", "probabilities"]
+        expected = model.predict_proba(X)
+        np.testing.assert_allclose(results["probabilities"], expected, rtol=0, atol=1e-5)
+        highest = np.sort(expected, axis=1)
+        clear = highest[:, -1] - highest[:, -2] > 2e-5
+        assert clear.mean() > 0.9  # the votes of few trees can be equal
+        np.testing.assert_array_equal(results["label"][clear], model.predict(X)[clear])
+
+
+def test_pipelines_with_other_ends(cancer):
+    X, y = cancer
+    X = X.astype(np.float32)
+    classifier = make_pipeline(StandardScaler(), transformer(), LinearSVC()).fit(X, y)  # without probabilities
+    np.testing.assert_array_equal(run(to_onnx(classifier), X=X)["label"], classifier.predict(X))
+    regressor = make_pipeline(StandardScaler(), transformer(), Ridge()).fit(X, y)
+    (prediction,) = run(to_onnx(regressor), X=X).values()
+    np.testing.assert_allclose(prediction[:, 0], regressor.predict(X), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pipelines_with_autoencoder_at_the_end(digits, cancer, dtype):
+    for X in digits[0].astype(dtype), cancer[0].astype(dtype):
+        model = make_pipeline(StandardScaler(), transformer()).fit(X)
+        assert_transformer_agrees(model, X, last=model[-1])
+        model = make_pipeline(StandardScaler(), make_pipeline(transformer(), transformer())).fit(X)
+        assert_transformer_agrees(model, X, last=model[-1][-1])
+        assert_detector_agrees(make_pipeline(StandardScaler(), detector()).fit(X), X)
+        codes = make_pipeline(StandardScaler(), transformer())
+        some = ColumnTransformer([("codes", codes, [4, 9, 5]), ("scaled", MinMaxScaler(), [20, 21])])
+        assert_detector_agrees(make_pipeline(some, detector(scaling=None)).fit(X), X, rows=10)
+
+
+def test_searches(cancer):
+    X, y = cancer
+    X = X.astype(np.float32)
+    search = GridSearchCV(transformer(), {"alpha": [0.01, 0.1]}, cv=2).fit(X / X.max(axis=0))
+    assert to_onnx(search) == to_onnx(search.best_estimator_)
+    inner = GridSearchCV(LogisticRegression(max_iter=1000), {"C": [0.1, 1]}, cv=2)
+    model = make_pipeline(StandardScaler(), transformer(), inner).fit(X, y)
+    np.testing.assert_allclose(run(to_onnx(model), X=X)["probabilities"], model.predict_proba(X), rtol=0, atol=1e-5)
+
+
+def test_outputs(cancer):
+    X = cancer[0].astype(np.float32)
+    assert list(run(to_onnx(transformer().fit(X)), X=X)) == ["code"]
+    assert list(run(to_onnx(detector().fit(X)), X=X)) == ["label", "scores"]
+    assert list(run(to_onnx(detector().fit(X), outputs="score_samples"), X=X)) == ["score_samples"]
+    outputs = ["score_samples", "code"]
+    onnx_model = to_onnx(make_pipeline(transformer(), transformer()).fit(X), outputs=outputs)
+    assert list(run(onnx_model, X=X)) == outputs
+    shapes = [[size.dim_value for size in output.type.tensor_type.shape.dim] for output in onnx_model.graph.output]
+    assert shapes == [[0, 1], [0, 30]]  # 0: as many as there are rows
+
+
+def test_graph_is_of_the_fit_not_of_later_parameters(cancer):
+    X = cancer[0]
+    model = detector().fit(X)
+    before = to_onnx(model, outputs="score_samples")
+    assert before == to_onnx(model.set_params(activation="relu", scoring="squared_error"), outputs="score_samples")
+
+
+@pytest.mark.parametrize("target_opset", [13, 18, None, {"": 17, "ai.onnx.ml": 3}])
+def test_opsets(cancer, target_opset):
+    X = StandardScaler().fit_transform(cancer[0]).astype(np.float32)
+    for model in transformer().fit(X), detector().fit(X):
+        onnx_model = to_onnx(model, outputs="score_samples", target_opset=target_opset)
+        np.testing.assert_allclose(run(onnx_model, X=X)["score_samples"][:, 0], model.score_samples(X), rtol=2e-5)
+
+
+def test_tied_weights_are_kept_once(cancer):
+    X = cancer[0]
+    tied, untied = (
+        len(to_onnx(transformer(tied_weights=tied).fit(X), outputs="reconstruction").SerializeToString())
+        for tied in (True, False)
+    )
+    assert untied - tied > 4 * 0.9 * 30 * X.shape[1]
+
+
+def test_rows_that_are_not_finite(cancer):
+    good = cancer[0].astype(np.float32)
+    bad = good[:4].copy()
+    bad[0, 3], bad[1, 0], bad[2, 29] = np.nan, np.inf, -np.inf
+    for activation, estimator in product(kernels.ACTIVATIONS, (transformer, detector)):
+        model = estimator(activation=activation).fit(good)
+        results = run(to_onnx(model, outputs=OUTPUTS[type(model)]), X=bad)
+        expected = run(to_onnx(model, outputs=OUTPUTS[type(model)]), X=good[:4])
+        for name in results.keys() - {"label"}:
+            assert np.isnan(results[name][:3]).all()
+            np.testing.assert_allclose(results[name][3], expected[name][3], rtol=1e-6)
+        if "label" in results:
+            np.testing.assert_array_equal(results["label"][:3], -1)
+
+
+def test_registered_models_are_converted_by_skl2onnx(cancer):
+    X = cancer[0].astype(np.float32)
+    register()
+    register()
+    model = make_pipeline(StandardScaler(), detector()).fit(X)
+    assert run(skl2onnx.to_onnx(model, X[:1]), X=X).keys() == {"label", "scores"}
+    options = {id(model[-1]): {"outputs": ("score_samples",)}}
+    (scores,) = run(skl2onnx.to_onnx(model, X[:1], options=options), X=X).values()
+    np.testing.assert_allclose(scores[:, 0], model.score_samples(X), rtol=2e-5)
+    with pytest.raises(ValueError, match="one or more of"):
+        skl2onnx.to_onnx(model, X[:1], options={id(model[-1]): {"outputs": ("code",)}})
+
+
+def test_inputs_of_skl2onnx(cancer):
+    X = StandardScaler().fit_transform(cancer[0]).astype(np.float32)
+    model = transformer().fit(X)
+    register()
+    types = skl2onnx.common.data_types
+    columns = [(f"x{k}", types.FloatTensorType([None, 1])) for k in range(X.shape[1])]
+    onnx_model = skl2onnx.to_onnx(model, initial_types=columns)
+    code = run(onnx_model, **{name: X[:, [k]] for k, (name, _) in enumerate(columns)})["code"]
+    np.testing.assert_allclose(code, model.transform(X), rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="expects 30 features, got 29"):
+        skl2onnx.to_onnx(model, initial_types=columns[1:])
+    with pytest.raises(TypeError, match=r"Int64TensorType.*declare doubles"):
+        skl2onnx.to_onnx(model, initial_types=[("X", types.Int64TensorType([None, 30]))])
+    with pytest.raises(TypeError, match="'DoubleTensorType', 'FloatTensorType'"):
+        skl2onnx.to_onnx(model, initial_types=[*columns[1:], ("x", types.DoubleTensorType([None, 1]))])
+
+
+def test_errors(cancer):
+    X, y = cancer
+    model = transformer().fit(X)
+    pipeline = make_pipeline(transformer(), LogisticRegression(max_iter=10000)).fit(X, y)
+    search = GridSearchCV(transformer(), {})
+    for unfitted in clone(model), clone(pipeline), detector(), make_pipeline(transformer(), detector()), search:
+        with pytest.raises(NotFittedError):
+            to_onnx(unfitted)
+    for other in LogisticRegression(), type("Subclass", (SparseAutoencoderTransformer,), {})(), "model":
+        with pytest.raises(TypeError, match="model must be a SparseAutoencoderTransformer"):
+            to_onnx(other)
+    for outputs in "label", [], ["code", "code"], ["code", "Code"]:
+        with pytest.raises(ValueError, match=r"one or more of .*'score_samples'"):
+            to_onnx(model, outputs=outputs)
+    with pytest.raises(ValueError, match="outputs must be None for a model that ends in LogisticRegression"):
+        to_onnx(pipeline, outputs="label")
+    with pytest.raises(ValueError, match="dtype must be float32 or float64, got int64"):
+        to_onnx(model, dtype=np.int64)
+    with pytest.raises(ValueError, match="13 at least, got 12"):
+        to_onnx(model, target_opset=12)
+
+
+def test_without_skl2onnx(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    for call in register, lambda: to_onnx(transformer()):
+        with pytest.raises(ImportError, match=r"pip install \"skl-sae\[onnx\]\""):
+            call()
+
+
+def test_every_activation_has_a_node():
+    assert NODES.keys() == kernels.OUTPUTS.keys()
