@@ -58,6 +58,8 @@ def _counted(X, weights):
 class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
     """Fitting, encoding and decoding; subclasses say what the result is used for."""
 
+    _doc_link_module = "skl_sae"  # for the link in the HTML representation
+    _doc_link_template = "https://skl-sae.readthedocs.io/en/stable/api/generated/skl_sae.{estimator_name}.html"
     _keeps_interrupted = True  # with a warm start; a fit that needs more than the training cannot
 
     _parameter_constraints: dict = {
@@ -487,7 +489,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         activation, output = kernels.ACTIVATIONS[self._functions[0]].kind, kernels.OUTPUTS[self._functions[1]].kind
         row_errors = SquareErrors(X, V, c, output)
         errors = np.empty(X.shape if per_feature else len(X), X.dtype)
-        for block in blocks_of(X):
+        for block in blocks_of(X) if per_feature else row_errors.blocks(X):
             rows = X[block]
             H = np.empty((len(rows), len(W)), X.dtype)
             encode(rows, W, b, activation, H)

@@ -14,14 +14,14 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from . import _kernels as kernels
-from ._rows import SparseRows, SquareErrors, blocks_of, encode, frozen, moments
+from ._rows import SparseRows, SquareErrors, encode, frozen, moments
 from .exceptions import DivergenceError
 
 # Multiply-adds that a call of compiled code does at the most, a fraction of a second: an interrupt waits for its end.
 WORK_PER_CALL = 2**31
 
 # By how much a multiply-add of a sparse product takes longer than one of a dense product.
-SPARSE_COST = 10
+SPARSE_COST = 30
 
 
 def kept_codes(n, row_size, X_size):
@@ -172,7 +172,7 @@ class Objective:
         _, W, V, b, c = map(frozen, parameters)
         self.mean[:], self._square[:], self.lowest[:], self.highest[:] = 0, 0, np.inf, -np.inf
         reconstruction, errors = 0.0, SquareErrors(self.X, V, c, arch.output)
-        for block in blocks_of(self.X):
+        for block in errors.blocks(self.X):
             X, weights = self.X[block], self.weights[block]
             H = np.empty((len(X), len(b)), theta.dtype)
             encode(X, W, b, arch.activation, H)

@@ -133,7 +133,7 @@ def blocks_of(X):
 def encode(X, W, b, kind, out):
     """Codes of rows of X into ``out`` (n, m)."""
     if isinstance(X, SparseRows):
-        kernels.biased(X.dot(np.ascontiguousarray(W.T)), b, kind, out)
+        kernels.biased(X.dot(W.T.copy()), b, kind, out)
     else:
         kernels.encode(frozen(X), W, b, kind, out)
 
@@ -159,6 +159,10 @@ class SquareErrors:
         if self.sparse:
             self._VT, V = np.ascontiguousarray(V.T, np.float64), V.astype(np.float64)
             self._gram, self._shift = V @ V.T, V @ c
+
+    def blocks(self, X):
+        """Slices of rows to work on at a time."""
+        return gen_batches(len(X), max(kernels.BLOCK_ROWS, X.shape[1])) if self.sparse else blocks_of(X)
 
     def __call__(self, X, H):
         """Errors (n,) of rows X with codes H, in float64 for sparse rows, else in the dtype of X."""

@@ -1,0 +1,107 @@
+"""TF-IDF text with a hundred thousand features: time, memory, and topics to read.
+
+    python benchmarks/sparse_text.py                # about ten minutes
+
+The corpus is one that every machine has: the docstrings, of 300 characters or more, of the standard library and of all
+installed packages. Features are the words and pairs of words that stand in at least 3 of them; rows have norm 10, since
+with the norm 1 of TF-IDF the variance of single features is small against the penalties. Three questions:
+
+- an evaluation of L and its gradient for the first rows: sparse, by the Gram algebra; sparse, in blocks made dense;
+  dense;
+- a fit to all rows, whose array would not fit into memory: time and peak memory, of which SciPy's L-BFGS-B takes 25
+  float64 vectors of the length of the parameters;
+- the words with the largest weights of some units.
+"""
+
+import ast
+import sysconfig
+import warnings
+from pathlib import Path
+
+import numpy as np
+from _harness import Report, measured, parser
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from skl_sae import SparseAutoencoderTransformer
+from skl_sae import _kernels as kernels
+from skl_sae._objective import FullBatchObjective, SparseGramObjective, initial_parameters
+from skl_sae._rows import as_rows, moments
+
+SETTINGS = dict(rho=0.05, beta=1.0, alpha=0.01, tol=1e-3, random_state=0)
+NODES = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
+
+
+def docstrings():
+    """Long docstrings of the Python files on this machine, each once."""
+    seen = {}
+    for folder in dict.fromkeys(map(sysconfig.get_path, ["stdlib", "purelib", "platlib"])):
+        for path in sorted(Path(folder).rglob("*.py")):
+            try:
+                tree = ast.parse(path.read_bytes())
+            except (SyntaxError, ValueError, RecursionError):  # templates and tests of compilers
+                continue
+            found = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, NODES))
+            seen |= {text: None for text in found if text and len(text) >= 300}
+    return list(seen)
+
+
+def tf_idf(texts):
+    """Rows of norm 10 in float32, in random order, and the words."""
+    words = r"(?u)\b[a-zA-Z][a-zA-Z]+\b"
+    settings = dict(ngram_range=(1, 2), min_df=3, max_df=0.2, sublinear_tf=True, stop_words="english")
+    vectorizer = TfidfVectorizer(token_pattern=words, dtype=np.float32, **settings)
+    X = 10 * vectorizer.fit_transform(texts)
+    return X[np.random.default_rng(0).permutation(X.shape[0])], vectorizer.get_feature_names_out()
+
+
+def evaluations(X, m):
+    """Functions that evaluate L and its gradient."""
+    sae = SparseAutoencoderTransformer(m, **SETTINGS)
+    rows, weights, arch, reg = as_rows(X), np.ones(X.shape[0]), sae._architecture(X.shape[1]), sae._regularization()
+    functions = kernels.ACTIVATIONS["sigmoid"], kernels.OUTPUTS["identity"]
+    start = initial_parameters(arch, moments(rows, weights)[0], X.dtype, *functions, 0.05, np.random.RandomState(0))
+    objectives = {
+        "sparse, Gram algebra": SparseGramObjective(rows, weights, arch, reg),
+        "sparse, dense blocks": FullBatchObjective(rows, weights, arch, reg),
+        "dense": FullBatchObjective(X.toarray(), weights, arch, reg),
+    }
+    return {
+        name: lambda objective=objective: objective.evaluate_gradient(start)[0].loss
+        for name, objective in objectives.items()
+    }
+
+
+def main():
+    options = parser(__doc__, threads=True)
+    options.add_argument("--units", type=int, default=50)
+    options.add_argument("--rows", type=int, default=2000, help="rows of the comparison with the dense path")
+    options.add_argument("--iterations", type=int, default=100)
+    options = options.parse_args()
+    warnings.simplefilter("ignore")
+    report = Report(options)
+    X, words = tf_idf(docstrings())
+    (n, d), density = X.shape, X.nnz / np.prod(X.shape)
+    print(f"\n{n} texts, {d} features, {X.nnz / n:.0f} in a text; as an array {n * d * 4 / 1e9:.1f} GB in float32")
+    report.compare(f"An evaluation, {options.rows} rows, {options.units} units", evaluations(X[: options.rows],
+                   options.units), value="L")  # fmt: skip
+    sae = SparseAutoencoderTransformer(options.units, max_iter=options.iterations, **SETTINGS)
+    seconds, peak, _ = measured(lambda: sae.fit(X))
+    parameters = 2 * d * options.units + d + options.units
+    row = {
+        "name": "fit",
+        "iterations": sae.n_iter_,
+        "seconds": seconds,
+        "L": sae.loss_,
+        "dead units": sae.dead_fraction_,
+    }
+    if peak is not None:
+        row |= {"peak MB": peak, "of it L-BFGS-B MB": 25 * 8 * parameters / 1e6}
+    report.add(f"Fit, {n} rows, {options.units} units, density {density:.2g}", [row])
+    print("\nWords with the largest weights")
+    for unit in sae.components_[:12]:
+        print("  " + ", ".join(words[np.argsort(-unit)[:8]]))
+    report.close()
+
+
+if __name__ == "__main__":
+    main()
