@@ -2,12 +2,13 @@
 
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import sklearn
 from scipy import sparse
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -335,3 +336,25 @@ def test_a_model_of_a_newer_version_says_so(digits, estimator, monkeypatch):
     with pytest.raises(ValueError, match=r"newer version of skl_sae .* Upgrade"):
         pickle.loads(saved)
     assert not hasattr(pickle.loads(pickle.dumps(estimator)), "_skl_sae_state")
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "expected"),
+    [
+        (
+            "transformer",
+            "transform",
+            [
+                [0.3954139613115119, 0.004173075808249443, 0.05751466647979906],
+                [0.3570494260517753, 0.005028291090884118, 0.04360824852253316],
+            ],
+        ),
+        ("detector", "score_samples", [-2.515334970842334, -4.45606597672097]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+def test_models_that_were_saved_before_there_was_a_stamp_load_right(name, method, expected):
+    """Files of layout 0, fitted to the iris data."""
+    model = pickle.loads((Path(__file__).parent / "data" / f"{name}_layout_0.pkl").read_bytes())
+    np.testing.assert_allclose(getattr(model, method)(load_iris().data[:2]), expected, rtol=1e-9)
+    model.set_params(max_iter=5, warm_start=True).fit(load_iris().data)
