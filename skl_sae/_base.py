@@ -1,11 +1,15 @@
 """What every estimator of the package shares: parameters, checks of the input, fitting, encoding, decoding."""
 
+from __future__ import annotations
+
 import contextlib
 import copy
 import warnings
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -18,7 +22,11 @@ from ._callbacks import CallbackSupportMixin, FitTasks
 from ._objective import MiniBatchObjective, Objective, full_batch_objective, initial_parameters
 from ._rows import SparseRows, SquareErrors, as_rows, blocks_of, bounds, encode, frozen, merged, moments
 from ._solvers import Monitor, Result, Training, adam, lbfgs
+from ._types import Activation, Float64Array, FloatArray, OutputActivation, Solver
 from .exceptions import DataRangeWarning, HiddenUnitWarning
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 DTYPES = [np.float64, np.float32]
 
@@ -62,7 +70,24 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
     _doc_link_template = "https://skl-sae.readthedocs.io/en/stable/api/generated/skl_sae.{estimator_name}.html"
     _keeps_interrupted = True  # with a warm start; a fit that needs more than the training cannot
 
-    _parameter_constraints: dict = {
+    # What a fit sets.
+    encoder_coef_: FloatArray
+    encoder_intercept_: FloatArray
+    decoder_coef_: FloatArray
+    decoder_intercept_: FloatArray
+    mean_activation_: FloatArray
+    loss_: float
+    n_iter_: int
+    history_: dict[str, Float64Array]
+    dead_fraction_: float
+    saturated_fraction_: float
+    constant_fraction_: float
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+
+    n_components: int | Literal["auto"]  # "auto": the detector's
+
+    _parameter_constraints: dict[str, list[Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "rho": [Interval(Real, None, None, closed="neither")],  # its range depends on the activation
         "beta": [Interval(Real, 0, None, closed="left")],
@@ -88,29 +113,29 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
     def __init__(
         self,
-        n_components=100,
+        n_components: int = 100,
         *,
-        rho=0.1,
-        beta=3.0,
-        alpha=1e-3,
-        activation="sigmoid",
-        output_activation="identity",
-        tied_weights=False,
-        solver="lbfgs",
-        batch_size=100,
-        learning_rate_init=1e-3,
-        shuffle=True,
-        adam_start=0,
-        max_iter=1000,
-        tol=5e-3,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        noise=0.0,
-        warm_start=False,
-        random_state=None,
-        verbose=0,
-    ):
+        rho: float = 0.1,
+        beta: float = 3.0,
+        alpha: float = 1e-3,
+        activation: Activation = "sigmoid",
+        output_activation: OutputActivation = "identity",
+        tied_weights: bool = False,
+        solver: Solver = "lbfgs",
+        batch_size: int = 100,
+        learning_rate_init: float = 1e-3,
+        shuffle: bool = True,
+        adam_start: int = 0,
+        max_iter: int = 1000,
+        tol: float = 5e-3,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        noise: float = 0.0,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.n_components = n_components
         self.rho = rho
         self.beta = beta
@@ -447,10 +472,10 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
     # -- saving ------------------------------------------------------------------------------------
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_skl_sae_state": STATE}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         saved = state.pop("_skl_sae_state", STATE)
         if saved > STATE:
@@ -496,7 +521,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             errors[block] = np.square(row_errors.differences(rows, H)) if per_feature else row_errors(rows, H)
         return errors
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

@@ -35,7 +35,7 @@ def _source_digest(module):
     return _digest(f"{numba.__version__}\n{source}".encode()).hex()[:16]
 
 
-_problems = []
+_problems: list[object] = []
 
 
 def warn_without_cache(reason):

@@ -1,5 +1,7 @@
 """A fit and its iterations as tasks for scikit-learn's callbacks, which came with scikit-learn 1.9."""
 
+__all__ = ["CallbackSupportMixin", "FitTasks"]
+
 try:
     from sklearn.callback import CallbackSupportMixin
 except ImportError:

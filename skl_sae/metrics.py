@@ -7,15 +7,21 @@ scikit-learn's detectors give inliers the high values and the label +1, so its b
 ``decision_function``.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from numbers import Real
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.metrics import average_precision_score, make_scorer, roc_auc_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._rows import as_rows, blocks_of, moments
+from ._types import Float64Array, MatrixLike, validate_params
 
 __all__ = [
     "SparsestWithin",
@@ -31,16 +37,18 @@ __all__ = [
     "saturated_fraction",
 ]
 
+Measure: TypeAlias = Literal["hoyer", "treves_rolls"]
+
 # -- sparsity --------------------------------------------------------------------------------------
 
 
-def _hoyer(H, axis):
+def _hoyer(H: Float64Array, axis: int) -> Float64Array:
     n = H.shape[axis]
     with np.errstate(invalid="ignore", divide="ignore"):
         return (np.sqrt(n) - np.abs(H).sum(axis) / np.sqrt(np.square(H).sum(axis))) / (np.sqrt(n) - 1)
 
 
-def _treves_rolls(H, axis):
+def _treves_rolls(H: Float64Array, axis: int) -> Float64Array:
     n = H.shape[axis]
     with np.errstate(invalid="ignore", divide="ignore"):
         return (1 - np.abs(H).mean(axis) ** 2 / np.square(H).mean(axis)) / (1 - 1 / n)
@@ -49,7 +57,7 @@ def _treves_rolls(H, axis):
 MEASURES = {"hoyer": _hoyer, "treves_rolls": _treves_rolls}
 
 
-def _sparsity(H, measure, axis):
+def _sparsity(H: Any, measure: Measure, axis: int) -> Float64Array:
     """Sparsity along ``axis`` of every vector that is not all 0."""
     H = check_array(H, dtype=np.float64, input_name="H")
     if H.shape[axis] < 2:
@@ -60,7 +68,7 @@ def _sparsity(H, measure, axis):
 
 
 @validate_params({"H": ["array-like"], "measure": [StrOptions(set(MEASURES))]}, prefer_skip_nested_validation=True)
-def population_sparsity(H, measure="hoyer"):
+def population_sparsity(H: ArrayLike, measure: Measure = "hoyer") -> float:
     r"""Mean over the rows of how unevenly the activity of a row is spread over the units.
 
     For the n activations h of a row
@@ -101,7 +109,7 @@ def population_sparsity(H, measure="hoyer"):
 
 
 @validate_params({"H": ["array-like"], "measure": [StrOptions(set(MEASURES))]}, prefer_skip_nested_validation=True)
-def lifetime_sparsity(H, measure="treves_rolls"):
+def lifetime_sparsity(H: ArrayLike, measure: Measure = "treves_rolls") -> Float64Array:
     """How unevenly the activity of every unit is spread over the rows.
 
     The measures are those of `population_sparsity`, taken over rows.
@@ -130,7 +138,7 @@ _THRESHOLD = {"H": ["array-like"], "threshold": [Interval(Real, 0, None, closed=
 
 
 @validate_params(_THRESHOLD, prefer_skip_nested_validation=True)
-def dead_fraction(H, threshold=0.01):
+def dead_fraction(H: ArrayLike, threshold: float = 0.01) -> float:
     """Share of the units that are never more active than ``threshold``.
 
     Parameters
@@ -150,12 +158,12 @@ def dead_fraction(H, threshold=0.01):
     >>> dead_fraction([[0, 0.2], [0, 0.9]])
     0.5
     """
-    H = check_array(H, dtype=np.float64, input_name="H")
-    return float(np.mean(H.max(axis=0) <= threshold))
+    codes = check_array(H, dtype=np.float64, input_name="H")
+    return float(np.mean(codes.max(axis=0) <= threshold))
 
 
 @validate_params(_THRESHOLD, prefer_skip_nested_validation=True)
-def saturated_fraction(H, threshold=0.99):
+def saturated_fraction(H: ArrayLike, threshold: float = 0.99) -> float:
     """Share of the units of a sigmoid code that are never less active than ``threshold``.
 
     Parameters
@@ -174,14 +182,14 @@ def saturated_fraction(H, threshold=0.99):
     >>> saturated_fraction([[1, 0.2], [1, 0.9]])
     0.5
     """
-    H = check_array(H, dtype=np.float64, input_name="H")
-    return float(np.mean(H.min(axis=0) >= threshold))
+    codes = check_array(H, dtype=np.float64, input_name="H")
+    return float(np.mean(codes.min(axis=0) >= threshold))
 
 
 # -- reconstruction --------------------------------------------------------------------------------
 
 
-def explained_variance(X, X_reconstructed):
+def explained_variance(X: ArrayLike, X_reconstructed: ArrayLike) -> float:
     r"""Part of the variance that a reconstruction explains, over all features together.
 
     :math:`1 - \sum_i \lVert x_i - \hat x_i \rVert^2 / \sum_i \lVert x_i - \bar x \rVert^2`, the coefficient of
@@ -209,20 +217,20 @@ def explained_variance(X, X_reconstructed):
     >>> explained_variance([[0, 1], [2, 3]], [[1, 2], [1, 2]])
     0.0
     """
-    X = check_array(X, dtype=np.float64, input_name="X")
+    rows = check_array(X, dtype=np.float64, input_name="X")
     reconstruction = check_array(X_reconstructed, dtype=np.float64, input_name="X_reconstructed")
-    check_consistent_length(X, reconstruction)
-    if X.shape != reconstruction.shape:
-        raise ValueError(f"X has the shape {X.shape}, but its reconstruction {reconstruction.shape}.")
-    if not np.ptp(X, axis=0).any():
+    check_consistent_length(rows, reconstruction)
+    if rows.shape != reconstruction.shape:
+        raise ValueError(f"X has the shape {rows.shape}, but its reconstruction {reconstruction.shape}.")
+    if not np.ptp(rows, axis=0).any():
         return float("nan")
-    return float(1 - np.square(X - reconstruction).sum() / np.square(X - X.mean(axis=0)).sum())
+    return float(1 - np.square(rows - reconstruction).sum() / np.square(rows - rows.mean(axis=0)).sum())
 
 
 # -- scorers ---------------------------------------------------------------------------------------
 
 
-def explained_variance_scorer(estimator, X, y=None):
+def explained_variance_scorer(estimator: Any, X: MatrixLike, y: object = None) -> float:
     """`explained_variance` of an estimator or Pipeline with ``transform`` and ``inverse_transform``, for searches."""
     if not issparse(X):
         return explained_variance(X, estimator.inverse_transform(estimator.transform(X)))
@@ -234,12 +242,12 @@ def explained_variance_scorer(estimator, X, y=None):
     return float(1 - error / total) if total > 0 else float("nan")
 
 
-def population_sparsity_scorer(estimator, X, y=None):
+def population_sparsity_scorer(estimator: Any, X: MatrixLike, y: object = None) -> float:
     """`population_sparsity` of what an estimator or Pipeline makes of X, for searches."""
     return population_sparsity(estimator.transform(X))
 
 
-def lifetime_sparsity_scorer(estimator, X, y=None):
+def lifetime_sparsity_scorer(estimator: Any, X: MatrixLike, y: object = None) -> float:
     """Mean of `lifetime_sparsity` over the units; those that are never active count as 0, since they are no use."""
     return float(np.nan_to_num(lifetime_sparsity(estimator.transform(X))).mean())
 
@@ -271,13 +279,13 @@ class SparsestWithin:
     ['rho']
     """
 
-    def __init__(self, tolerance=0.01, *, score="score", sparsity="sparsity"):
+    def __init__(self, tolerance: float = 0.01, *, score: str = "score", sparsity: str = "sparsity") -> None:
         self.tolerance, self.score, self.sparsity = tolerance, score, sparsity
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self.tolerance}, score={self.score!r}, sparsity={self.sparsity!r})"
 
-    def __call__(self, cv_results):
+    def __call__(self, cv_results: Mapping[str, Any]) -> int:
         """Index of the candidate to refit."""
         scores, sparsity = (np.asarray(cv_results[f"mean_test_{name}"]) for name in (self.score, self.sparsity))
         near = scores >= np.nanmax(scores) - self.tolerance
@@ -287,23 +295,23 @@ class SparsestWithin:
 # -- anomalies -------------------------------------------------------------------------------------
 
 
-def is_anomaly(y_true):
+def is_anomaly(y_true: ArrayLike) -> NDArray[np.bool_]:
     """True where a label marks an anomaly; the labels are 0 and 1, or False and True."""
-    y_true = column_or_1d(y_true)
-    labels = np.unique(y_true)
+    marks = column_or_1d(y_true)
+    labels = np.unique(marks)
     if not np.isin(labels, [0, 1]).all():
         raise ValueError(
             f"Labels must be 1 (anomaly) and 0 (normal), got {labels[:5].tolist()}. For labels -1 (anomaly) and +1 "
             "(normal) use scikit-learn's own scorers, such as scoring='roc_auc'."
         )
-    return y_true == 1
+    return marks == 1
 
 
-def _roc_auc(y_true, decision):
+def _roc_auc(y_true: ArrayLike, decision: Float64Array) -> float:
     return roc_auc_score(is_anomaly(y_true), -decision)
 
 
-def _average_precision(y_true, decision):
+def _average_precision(y_true: ArrayLike, decision: Float64Array) -> float:
     return average_precision_score(is_anomaly(y_true), -decision)
 
 

@@ -1,7 +1,7 @@
 """Conversion of fitted models to ONNX, for use without Python. skl2onnx is imported on use."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -30,6 +30,9 @@ NODES = {"identity": "Identity", "sigmoid": "Sigmoid", "relu": "Relu"}
 
 # The first in which the axes of ReduceSum are an input.
 OLDEST_OPSET = 13
+
+# What makes a node. Nodes, scopes, operators and variables are of skl2onnx, which has no types.
+Node: TypeAlias = Callable[..., Any]
 
 
 def to_onnx(
@@ -157,7 +160,7 @@ def register() -> None:
         )
 
 
-def _plain(model):
+def _plain(model: BaseEstimator) -> BaseEstimator:
     """As skl2onnx takes it: a search as its best estimator, a Pipeline without steps that do nothing."""
     if isinstance(model, GridSearchCV | RandomizedSearchCV):
         check_is_fitted(model, "best_estimator_")
@@ -168,11 +171,11 @@ def _plain(model):
     return model
 
 
-def _last_step(model):
+def _last_step(model: BaseEstimator) -> BaseEstimator:
     return _last_step(model.steps[-1][1]) if isinstance(model, Pipeline) else model
 
 
-def _check_outputs(estimator, outputs):
+def _check_outputs(estimator: BaseEstimator, outputs: str | Sequence[str] | None) -> Any:
     """The names of the outputs as a tuple, None for those of another estimator."""
     known = OUTPUTS.get(type(estimator))
     if known is None:
@@ -186,7 +189,7 @@ def _check_outputs(estimator, outputs):
     return names
 
 
-def _options(last, names):
+def _options(last: BaseEstimator, names: tuple[str, ...] | None) -> dict[str, Any]:
     if names is not None:
         return {"outputs": names}
     if not is_classifier(last):
@@ -202,7 +205,7 @@ def _options(last, names):
 # -- the interface of skl2onnx: parser, shape calculator, converter --------------------------------
 
 
-def _parse(scope, model, inputs, custom_parsers=None):
+def _parse(scope: Any, model: BaseEstimator, inputs: Any, custom_parsers: Any = None) -> Any:
     """Declare the outputs."""
     from skl2onnx import get_model_alias
     from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType, guess_tensor_type
@@ -221,7 +224,7 @@ def _parse(scope, model, inputs, custom_parsers=None):
     return operator.outputs
 
 
-def _set_shapes(operator):
+def _set_shapes(operator: Any) -> None:
     """Check the inputs and set the shapes of the outputs."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
@@ -240,7 +243,7 @@ def _set_shapes(operator):
         output.type.shape = [inputs[0].get_first_dimension(), sizes.get(output.raw_name, 1)]
 
 
-def _convert(scope, operator, container):
+def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Add the nodes of one estimator to the graph."""
     from skl2onnx.algebra import onnx_ops
     from skl2onnx.common.data_types import guess_numpy_type
@@ -249,7 +252,7 @@ def _convert(scope, operator, container):
     if opset < OLDEST_OPSET:
         raise ValueError(f"target_opset must be {OLDEST_OPSET} at least, got {opset}.")
 
-    def node(kind, *inputs, **attributes):
+    def node(kind: str, *inputs: Any, **attributes: Any) -> Any:
         return getattr(onnx_ops, f"Onnx{kind}")(*inputs, op_version=opset, **attributes)
 
     model, inputs = operator.raw_operator, operator.inputs
@@ -265,11 +268,11 @@ def _convert(scope, operator, container):
 # -- graphs ----------------------------------------------------------------------------------------
 
 
-def _sum(node, terms):
+def _sum(node: Node, terms: Any) -> Any:
     return node("ReduceSum", terms, np.array([1]), keepdims=1)
 
 
-def _network(node, model, X, dtype):
+def _network(node: Node, model: Any, X: Any, dtype: Any) -> tuple[Any, Any]:
     """Code and reconstruction."""
     W, b = model.encoder_coef_.astype(dtype), model.encoder_intercept_.astype(dtype)
     V, c = model.decoder_coef_.T.astype(dtype), model.decoder_intercept_.astype(dtype)
@@ -278,7 +281,7 @@ def _network(node, model, X, dtype):
     return code, node(decode, node("Gemm", code, V, c))  # V is W where the weights are tied, and is kept once
 
 
-def _transformer(node, model, X, invalid, dtype):
+def _transformer(node: Node, model: Any, X: Any, invalid: Any, dtype: Any) -> dict[str, Any]:
     code, reconstruction = _network(node, model, X, dtype)
     error = node("Sub", reconstruction, X)
     score = node("Neg", _sum(node, node("Mul", error, error)))
@@ -286,10 +289,10 @@ def _transformer(node, model, X, invalid, dtype):
     return {name: node("Add", value, invalid) for name, value in values.items()}
 
 
-def _detector(node, model, X, invalid, dtype):
+def _detector(node: Node, model: Any, X: Any, invalid: Any, dtype: Any) -> dict[str, Any]:
     from onnx import TensorProto
 
-    def double(tensor):
+    def double(tensor: Any) -> Any:
         return node("Cast", tensor, to=TensorProto.DOUBLE)
 
     if model._scaler is not None:

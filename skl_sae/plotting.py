@@ -1,10 +1,28 @@
 """Pictures of what was learned and how, in the manner of scikit-learn's displays. Needs matplotlib (extra ``plot``)."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from .metrics import is_anomaly
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+    from ._types import Float64Array, FloatArray, MatrixLike
+    from .outlier import SparseAutoencoderOutlierDetector
+    from .transformer import SparseAutoencoderTransformer
+
+    Autoencoder: TypeAlias = SparseAutoencoderTransformer | SparseAutoencoderOutlierDetector
+    AxesLike: TypeAlias = Axes | Sequence[Axes] | NDArray[Any]
 
 __all__ = ["ActivationDisplay", "AnomalyDisplay", "FilterDisplay", "ReconstructionDisplay", "TrainingDisplay"]
 
@@ -12,7 +30,9 @@ __all__ = ["ActivationDisplay", "AnomalyDisplay", "FilterDisplay", "Reconstructi
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.6"
 
 
-def _axes(ax, n_rows=1, n_columns=1, size=(6.0, 4.0), **options):
+def _axes(
+    ax: AxesLike | None, n_rows: int = 1, n_columns: int = 1, size: tuple[float, float] = (6.0, 4.0), **options: Any
+) -> tuple[Figure, NDArray[np.object_]]:
     """Figure and array of axes: a new one, or ``ax``, one Axes or as many as are needed."""
     if ax is None:
         import matplotlib.pyplot as plt
@@ -25,19 +45,20 @@ def _axes(ax, n_rows=1, n_columns=1, size=(6.0, 4.0), **options):
     return axes[0].figure, axes
 
 
-def _image_shape(n_features, image_shape):
+def _image_shape(n_features: int, image_shape: Sequence[int] | None) -> tuple[int, int]:
     """Height and width of an image of so many pixels: what is asked for, or a square."""
     if image_shape is not None:
         if len(image_shape) != 2 or np.prod(image_shape) != n_features:
             raise ValueError(f"image_shape={image_shape!r} does not make {n_features} features.")
-        return tuple(int(side) for side in image_shape)
+        height, width = image_shape
+        return int(height), int(width)
     side = round(np.sqrt(n_features))
     if side**2 != n_features:
         raise ValueError(f"{n_features} features are not the pixels of a square: give image_shape=(height, width).")
     return side, side
 
 
-def _mosaic(images, shape, n_columns):
+def _mosaic(images: FloatArray, shape: tuple[int, int], n_columns: int) -> FloatArray:
     """Images (n, pixels) as tiles of one image, with a border of a pixel that is NaN."""
     height, width = shape
     n_rows = -(-len(images) // n_columns)
@@ -48,7 +69,7 @@ def _mosaic(images, shape, n_columns):
     return tiles
 
 
-def _show(axis, tiles, **options):
+def _show(axis: Axes, tiles: FloatArray, **options: Any) -> AxesImage:
     import matplotlib
 
     colormap = matplotlib.colormaps[options.pop("cmap", "gray")].with_extremes(bad="white")
@@ -59,7 +80,7 @@ def _show(axis, tiles, **options):
     return image
 
 
-def _names(estimator, feature_names, n_features):
+def _names(estimator: Autoencoder, feature_names: Iterable[str] | None, n_features: int) -> list[str]:
     names = getattr(estimator, "feature_names_in_", None) if feature_names is None else feature_names
     names = [f"x{i}" for i in range(n_features)] if names is None else list(names)
     if len(names) != n_features:
@@ -90,12 +111,28 @@ class FilterDisplay:
     .. [1] A. Ng, "Sparse autoencoder", CS294A lecture notes, Stanford University, 2011, section 4.
     """
 
-    def __init__(self, filters, *, image_shape=None, feature_names=None, components=None):
+    def __init__(
+        self,
+        filters: FloatArray,
+        *,
+        image_shape: tuple[int, int] | None = None,
+        feature_names: Sequence[str] | None = None,
+        components: Sequence[int] | NDArray[np.integer[Any]] | None = None,
+    ) -> None:
         self.filters, self.image_shape, self.feature_names = filters, image_shape, feature_names
         self.components = np.arange(len(filters)) if components is None else components
 
     @classmethod
-    def from_estimator(cls, estimator, *, images=None, image_shape=None, feature_names=None, components=None, **plot):
+    def from_estimator(
+        cls,
+        estimator: Autoencoder,
+        *,
+        images: bool | None = None,
+        image_shape: tuple[int, int] | None = None,
+        feature_names: Iterable[str] | None = None,
+        components: ArrayLike | None = None,
+        **plot: Any,
+    ) -> Self:
         """Show the filters of a fitted estimator.
 
         Parameters
@@ -133,7 +170,7 @@ class FilterDisplay:
         names = None if images else _names(estimator, feature_names, n_features)
         return cls(filters, image_shape=shape, feature_names=names, components=components).plot(**plot)
 
-    def plot(self, ax=None, *, n_columns=None, cmap="gray"):
+    def plot(self, ax: AxesLike | None = None, *, n_columns: int | None = None, cmap: str = "gray") -> Self:
         """Draw.
 
         Parameters
@@ -149,17 +186,19 @@ class FilterDisplay:
         -------
         display : FilterDisplay
         """
-        return self._plot_bars(ax, n_columns) if self.image_shape is None else self._plot_images(ax, n_columns, cmap)
+        if self.image_shape is None:
+            return self._plot_bars(ax, n_columns)
+        return self._plot_images(ax, self.image_shape, n_columns, cmap)
 
-    def _plot_images(self, ax, n_columns, cmap):
+    def _plot_images(self, ax: AxesLike | None, image_shape: tuple[int, int], n_columns: int | None, cmap: str) -> Self:
         n_columns = n_columns or int(np.ceil(np.sqrt(len(self.filters))))
         self.figure_, (self.ax_,) = _axes(ax, size=(6, 6))
         largest = np.abs(self.filters).max(axis=1, keepdims=True)
-        tiles = _mosaic(self.filters / np.where(largest > 0, largest, 1), self.image_shape, n_columns)
+        tiles = _mosaic(self.filters / np.where(largest > 0, largest, 1), image_shape, n_columns)
         _show(self.ax_, tiles, cmap=cmap, vmin=-1, vmax=1)
         return self
 
-    def _plot_bars(self, ax, n_columns):
+    def _plot_bars(self, ax: AxesLike | None, n_columns: int | None) -> Self:
         n, n_features = self.filters.shape
         n_columns = min(n, n_columns or 4)
         n_rows = -(-n // n_columns)
@@ -199,16 +238,16 @@ class TrainingDisplay:
     figure_ : Figure
     """
 
-    def __init__(self, history, rho):
+    def __init__(self, history: Mapping[str, Float64Array], rho: float) -> None:
         self.history, self.rho = history, rho
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator: Autoencoder, *, ax: AxesLike | None = None) -> Self:
         """Show how a fitted estimator was trained; ``ax`` may hold two axes."""
         check_is_fitted(estimator)
         return cls(estimator.history_, estimator.rho).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: AxesLike | None = None) -> Self:
         """Draw; ``ax`` may hold two axes, for the losses and the mean activation."""
         self.figure_, self.ax_ = _axes(ax, 1, 2, (9, 3.5))
         losses, activation = self.ax_
@@ -250,11 +289,19 @@ class ReconstructionDisplay:
     figure_ : Figure
     """
 
-    def __init__(self, X, reconstruction, *, image_shape):
+    def __init__(self, X: FloatArray, reconstruction: FloatArray, *, image_shape: tuple[int, int]) -> None:
         self.X, self.reconstruction, self.image_shape = X, reconstruction, image_shape
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, image_shape=None, ax=None, cmap="gray"):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        *,
+        image_shape: tuple[int, int] | None = None,
+        ax: AxesLike | None = None,
+        cmap: str = "gray",
+    ) -> Self:
         """Show rows of X beside what is left of them.
 
         Parameters
@@ -273,11 +320,11 @@ class ReconstructionDisplay:
         display : ReconstructionDisplay
         """
         reconstruction = estimator.inverse_transform(estimator.transform(X))
-        X = check_array(X, dtype=np.float64)
-        shape = _image_shape(X.shape[1], image_shape)
-        return cls(X, np.asarray(reconstruction, dtype=np.float64), image_shape=shape).plot(ax, cmap=cmap)
+        rows = check_array(X, dtype=np.float64)
+        shape = _image_shape(rows.shape[1], image_shape)
+        return cls(rows, np.asarray(reconstruction, dtype=np.float64), image_shape=shape).plot(ax, cmap=cmap)
 
-    def plot(self, ax=None, *, cmap="gray"):
+    def plot(self, ax: AxesLike | None = None, *, cmap: str = "gray") -> Self:
         """Draw; ``ax`` may hold three axes."""
         n = len(self.X)
         self.figure_, self.ax_ = _axes(ax, 3, 1, (max(4.0, 0.8 * n), 3.2))
@@ -311,15 +358,17 @@ class ActivationDisplay:
     figure_ : Figure
     """
 
-    def __init__(self, codes, rho):
+    def __init__(self, codes: FloatArray, rho: float) -> None:
         self.codes, self.rho = codes, rho
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, ax=None):
+    def from_estimator(
+        cls, estimator: SparseAutoencoderTransformer, X: MatrixLike, *, ax: AxesLike | None = None
+    ) -> Self:
         """Show the codes of X, array-like of shape (n_samples, n_features)."""
         return cls(np.asarray(estimator.transform(X)), estimator.rho).plot(ax)
 
-    def plot(self, ax=None, *, bins=50):
+    def plot(self, ax: AxesLike | None = None, *, bins: int = 50) -> Self:
         """Draw; ``ax`` may hold two axes."""
         self.figure_, self.ax_ = _axes(ax, 1, 2, (9, 3.5))
         activations, means = self.ax_
@@ -353,12 +402,30 @@ class AnomalyDisplay:
     figure_ : Figure
     """
 
-    def __init__(self, scores, threshold, contributions, row, feature_names, y=None):
+    def __init__(
+        self,
+        scores: Float64Array,
+        threshold: float,
+        contributions: Float64Array,
+        row: int,
+        feature_names: Sequence[str],
+        y: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.scores, self.threshold, self.contributions = scores, threshold, contributions
         self.row, self.feature_names, self.y = row, feature_names, y
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, row=None, feature_names=None, ax=None, n_features=10):
+    def from_estimator(
+        cls,
+        estimator: SparseAutoencoderOutlierDetector,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        row: int | None = None,
+        feature_names: Iterable[str] | None = None,
+        ax: AxesLike | None = None,
+        n_features: int = 10,
+    ) -> Self:
         """Show the scores of X and explain one of its rows.
 
         Parameters
@@ -381,25 +448,24 @@ class AnomalyDisplay:
         """
         scores = -estimator.score_samples(X)
         row = int(np.argmax(scores)) if row is None else row
-        one = X.iloc[[row]] if hasattr(X, "iloc") else np.asarray(X)[[row]]
-        contributions = estimator.score_contributions(one)[0]
+        contributions = estimator.score_contributions(_safe_indexing(X, [row]))[0]
         names = _names(estimator, feature_names, len(contributions))
         if y is not None:
             check_consistent_length(X, y)
             y = is_anomaly(y)
         return cls(scores, -estimator.offset_, contributions, row, names, y).plot(ax, n_features=n_features)
 
-    def plot(self, ax=None, *, n_features=10, bins=40):
+    def plot(self, ax: AxesLike | None = None, *, n_features: int = 10, bins: int = 40) -> Self:
         """Draw; ``ax`` may hold two axes."""
         self.figure_, self.ax_ = _axes(ax, 1, 2, (10, 4))
         self._plot_scores(self.ax_[0], bins)
         self._plot_contributions(self.ax_[1], n_features)
         return self
 
-    def _plot_scores(self, axis, bins):
+    def _plot_scores(self, axis: Axes, bins: int) -> None:
         positive = self.scores[self.scores > 0]
         low, high = (positive.min(), positive.max()) if len(positive) else (0.5, 2.0)
-        edges = np.geomspace(low, max(high, low * 1.001), bins)
+        edges = np.geomspace(low, max(high, low * 1.001), bins).tolist()
         clipped = np.maximum(self.scores, low)
         if self.y is None:
             axis.hist(clipped, bins=edges, color=BLUE)
@@ -411,7 +477,7 @@ class AnomalyDisplay:
         axis.set(xscale="log", xlabel="anomaly score", ylabel="number of rows")
         axis.legend(frameon=False, fontsize="small")
 
-    def _plot_contributions(self, axis, n_features):
+    def _plot_contributions(self, axis: Axes, n_features: int) -> None:
         order = np.argsort(-np.abs(self.contributions))
         shown, rest = order[:n_features], order[n_features:]
         labels, values = [self.feature_names[k] for k in shown], list(self.contributions[shown])

@@ -1,10 +1,19 @@
 """SparseAutoencoderTransformer: learned sparse features as a scikit-learn transformer."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from numpy.typing import ArrayLike
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseSparseAutoencoder, check_weights
+from ._types import FloatArray, MatrixLike, _fit_context
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 
 class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSparseAutoencoder):
@@ -161,6 +170,15 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     smaller ``rho``. On few features in [0, 1], whose variance is small against the penalties, units keep the wanted
     mean but vary little around it, and a `HiddenUnitWarning` says so: standardise such data.
 
+    What the values of ``rho`` and ``beta`` do on MNIST (200 units, 10000 images) shows ``benchmarks/sparsity.py``: without
+    the sparsity term a linear classifier on the code gets 91.2 to 91.6 %, with ``rho`` from 0.05 to 0.1 and ``beta`` from
+    0.3 to 6 it stays within a point of the best, 95.4 %. With Adam, batches of 100, ``rho=0.1``, ``beta=3`` and 256 units
+    it gets 96.8 % behind a code trained with ``output_activation="sigmoid"``, 94.8 % with "identity", which does not ask
+    for data in [0, 1] and so is the default (``benchmarks/mnist_probe.py``). A running mean of the activations in place
+    of that of the batch lets units stray further from ``rho`` and was left out; ``adam_start`` earned its place on
+    natural images, where 50 epochs and 200 iterations take a seventh of the time of 400 iterations and give
+    82 instead of 64 % edge filters (``benchmarks/natural_images.py``).
+
     float32 and float64 are kept throughout; other data become float64. Losses and mean activations are summed in
     float64 in both cases.
 
@@ -189,8 +207,10 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     (1797,)
     """
 
+    n_components: int
+
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train on X.
 
         An exception leaves the estimator as it was before. An interrupt (Ctrl-C) does, too, unless ``warm_start`` is
@@ -222,7 +242,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         return self._fit(X, y, sample_weight)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train on a chunk of rows: one epoch of Adam over it, whatever ``solver`` is, from where the last call ended.
 
         Weights, moments, step count and the state of the random numbers go on, also through pickling and after `fit`
@@ -253,7 +273,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         return self._partial_fit(X, sample_weight)
 
-    def transform(self, X):
+    def transform(self, X: MatrixLike) -> FloatArray:
         """Encode: h = f(W x + b) for every row.
 
         Parameters
@@ -267,7 +287,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         return self._encode(self._check_rows(X))
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: ArrayLike) -> FloatArray:
         """Decode: g(W' h + b') for every code.
 
         Parameters
@@ -282,7 +302,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         return self._decode(self._check_codes(X))
 
-    def reconstruction_error(self, X, per_feature=False):
+    def reconstruction_error(self, X: MatrixLike, per_feature: bool = False) -> FloatArray:
         r"""Squared error of the reconstruction, :math:`\lVert x - \hat x \rVert^2`, for every row.
 
         Its mean over the training rows is the first term of L.
@@ -300,7 +320,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         return self._squared_error(self._check_rows(X), per_feature)
 
-    def score_samples(self, X):
+    def score_samples(self, X: MatrixLike) -> FloatArray:
         """Negative reconstruction error of every row: the higher, the more normal.
 
         Parameters
@@ -313,7 +333,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         return -self.reconstruction_error(X)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
         """Mean of `score_samples`, so that a search without a scorer looks for the best reconstruction.
 
         Parameters
@@ -332,16 +352,16 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         return float(np.average(scores, weights=None if sample_weight is None else check_weights(sample_weight, X, 1)))
 
     @property
-    def components_(self):
+    def components_(self) -> FloatArray:
         """Encoder weights, ndarray of shape (n_components, n_features)."""
         check_is_fitted(self)
         return self.encoder_coef_
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return len(self.encoder_coef_)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

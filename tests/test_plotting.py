@@ -3,7 +3,9 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import polars as pl
 import pytest
+from scipy import sparse
 from sklearn.datasets import load_digits, load_wine
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -160,3 +162,12 @@ def test_anomalies_of_arrays_and_of_rows_all_alike():
     X = np.ones((20, 4))
     detector = SparseAutoencoderOutlierDetector(scoring="squared_error", random_state=0).fit(X)
     assert list(draws(AnomalyDisplay.from_estimator(detector, X)).feature_names) == ["x0", "x1", "x2", "x3"]
+
+
+def test_anomalies_of_rows_of_any_kind(detector, wine):
+    expected = AnomalyDisplay.from_estimator(detector, wine.data).contributions
+    names = list(wine.data.columns)
+    for X in (sparse.csr_array(wine.data.to_numpy()), pl.DataFrame(wine.data.to_numpy(), schema=names)):
+        fitted = SparseAutoencoderOutlierDetector(max_iter=20, random_state=0).fit(X)
+        found = AnomalyDisplay.from_estimator(fitted, X).contributions
+        np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -1,0 +1,42 @@
+"""Types of arguments and results, and decorators of scikit-learn, which has no types: they give what they decorate."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import sparray, spmatrix
+
+__all__ = [
+    "Activation",
+    "Float64Array",
+    "FloatArray",
+    "MatrixLike",
+    "OutputActivation",
+    "Solver",
+    "_fit_context",
+    "validate_params",
+]
+
+# Rows as a user gives them.
+MatrixLike: TypeAlias = ArrayLike | sparray | spmatrix
+
+# float32 or float64, whichever the data are.
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+Float64Array: TypeAlias = NDArray[np.float64]
+
+Activation: TypeAlias = Literal["sigmoid", "relu"]
+OutputActivation: TypeAlias = Literal["identity", "sigmoid", "relu"]
+Solver: TypeAlias = Literal["lbfgs", "adam"]
+
+if TYPE_CHECKING:
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
+    def _fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Function], Function]: ...
+
+    def validate_params(
+        parameter_constraints: dict[str, list[Any]], *, prefer_skip_nested_validation: bool
+    ) -> Callable[[Function], Function]: ...
+else:
+    from sklearn.base import _fit_context
+    from sklearn.utils._param_validation import validate_params
