@@ -170,14 +170,14 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     smaller ``rho``. On few features in [0, 1], whose variance is small against the penalties, units keep the wanted
     mean but vary little around it, and a `HiddenUnitWarning` says so: standardise such data.
 
-    What the values of ``rho`` and ``beta`` do on MNIST (200 units, 10000 images) shows ``benchmarks/sparsity.py``: without
-    the sparsity term a linear classifier on the code gets 91.2 to 91.6 %, with ``rho`` from 0.05 to 0.1 and ``beta`` from
-    0.3 to 6 it stays within a point of the best, 95.4 %. With Adam, batches of 100, ``rho=0.1``, ``beta=3`` and 256 units
-    it gets 96.8 % behind a code trained with ``output_activation="sigmoid"``, 94.8 % with "identity", which does not ask
-    for data in [0, 1] and so is the default (``benchmarks/mnist_probe.py``). A running mean of the activations in place
-    of that of the batch lets units stray further from ``rho`` and was left out; ``adam_start`` earned its place on
-    natural images, where 50 epochs and 200 iterations take a seventh of the time of 400 iterations and give
-    82 instead of 64 % edge filters (``benchmarks/natural_images.py``).
+    What ``rho`` and ``beta`` do on MNIST (200 units, 10000 images) shows ``benchmarks/sparsity.py``: without the
+    sparsity term a linear classifier on the code gets 91.2 to 91.6 %; with ``rho`` from 0.05 to 0.1 and ``beta`` from
+    0.3 to 6 it stays within a point of the best, 95.4 %. With Adam, batches of 100, ``rho=0.1``, ``beta=3`` and 256
+    units it gets 96.8 % behind a code trained with ``output_activation="sigmoid"`` and 94.8 % with "identity", which
+    does not ask for data in [0, 1] and so is the default (``benchmarks/mnist_probe.py``). A running mean of the
+    activations in place of that of the batch lets units stray further from ``rho`` and was left out. ``adam_start``
+    earned its place on natural images: 50 epochs and 200 iterations take a seventh of the time of 400 iterations and
+    give 82 instead of 64 % edge filters (``benchmarks/natural_images.py``).
 
     float32 and float64 are kept throughout; other data become float64. Losses and mean activations are summed in
     float64 in both cases.

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skl_sae import SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning"
@@ -151,3 +151,10 @@ def test_anomalies_score_lower():
         held_out[:1], per_feature=True
     )
     assert change.argmax() == 36
+
+
+@pytest.mark.parametrize("estimator", [SparseAutoencoderTransformer(3), SparseAutoencoderOutlierDetector()])
+def test_representations_say_what_was_set_and_where_to_read_more(estimator):
+    name = type(estimator).__name__
+    assert repr(estimator) == (f"{name}(n_components=3)" if estimator.n_components == 3 else f"{name}()")
+    assert f"/api/generated/skl_sae.{name}.html" in estimator._repr_html_()
