@@ -269,7 +269,8 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         mean, variance = moments(X, weights)
         if warm:
             theta = self._fitted_parameters(arch, X.dtype)
-            theta = theta if training.theta is None else training.theta.astype(X.dtype)
+            if training.theta is not None and training.theta.shape == theta.shape:  # the last ones, not the best
+                theta = training.theta.astype(X.dtype)
         else:
             functions = kernels.ACTIVATIONS[self.activation], kernels.OUTPUTS[self.output_activation]
             theta = initial_parameters(arch, mean, X.dtype, *functions, self.rho, training.rng)
@@ -392,15 +393,13 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
                 f"output_activation={self._functions[1]!r}, but they are now {self.activation!r} and "
                 f"{self.output_activation!r}. Set warm_start=False to start anew."
             )
-        parts = [self.encoder_coef_, self.decoder_coef_.T, self.encoder_intercept_, self.decoder_intercept_]
-        if arch.tied:
-            if not np.array_equal(parts[0], parts[1]):
-                raise ValueError(
-                    "warm_start=True with tied_weights=True needs an earlier fit with tied weights. Set "
-                    "warm_start=False to start anew."
-                )
-            del parts[1]
-        return np.concatenate([part.ravel() for part in parts]).astype(dtype)
+        W, b, V, c = self._parameters(dtype)
+        if arch.tied and not np.array_equal(W, V):
+            raise ValueError(
+                "warm_start=True with tied_weights=True needs an earlier fit with tied weights. Set warm_start=False to "
+                "start anew."
+            )
+        return np.concatenate([part.ravel() for part in ((W, b, c) if arch.tied else (W, V, b, c))])
 
     def _finish(self, theta, objective, monitor):
         """Set the fitted attributes, but for the shares of units that carry no information."""
@@ -484,6 +483,8 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
                 f"knows layouts up to {STATE}). Upgrade skl_sae to load it."
             )
         super().__setstate__(state)
+        if hasattr(self, "encoder_coef_"):
+            self._parameters(self.encoder_coef_.dtype)
 
     # -- using the fit -----------------------------------------------------------------------------
 
@@ -493,8 +494,16 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         return X if isinstance(X, SparseRows) else frozen(X)
 
     def _parameters(self, dtype):
-        """W, b, V, c as the kernels take them."""
+        """W, b, V, c as the kernels take them, which trust their shapes."""
         parts = self.encoder_coef_, self.encoder_intercept_, self.decoder_coef_.T, self.decoder_intercept_
+        shapes = [part.shape for part in parts]
+        (*_, m), (*_, d) = shapes[1], shapes[3]
+        if shapes != [(m, d), (m,), (m, d), (d,)] or d != self.n_features_in_ or m == 0:
+            raise ValueError(
+                f"The fitted weights of this {type(self).__name__} do not fit together: encoder_coef_ {shapes[0]}, "
+                f"encoder_intercept_ {shapes[1]}, decoder_coef_ {self.decoder_coef_.shape}, decoder_intercept_ "
+                f" {shapes[3]}, n_features_in_ {self.n_features_in_}."
+            )
         return [frozen(part.astype(dtype, copy=False)) for part in parts]
 
     def _encode(self, X):

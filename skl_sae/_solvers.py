@@ -35,7 +35,7 @@ class Training:
     def begin(self, theta):
         """Go on from theta; Adam starts anew if its moments belong to other parameters."""
         self.theta = theta
-        if self.first is None or self.first.size != theta.size:
+        if any(moment is None or moment.shape != theta.shape for moment in (self.first, self.second)):
             self.first, self.second, self.n_steps = None, None, 0
 
     def adam_state(self, learning_rate):

@@ -358,3 +358,24 @@ def test_models_that_were_saved_before_there_was_a_stamp_load_right(name, method
     model = pickle.loads((Path(__file__).parent / "data" / f"{name}_layout_0.pkl").read_bytes())
     np.testing.assert_allclose(getattr(model, method)(load_iris().data[:2]), expected, rtol=1e-9)
     model.set_params(max_iter=5, warm_start=True).fit(load_iris().data)
+
+
+@pytest.mark.parametrize("name", ["encoder_coef_", "encoder_intercept_", "decoder_coef_", "decoder_intercept_"])
+def test_weights_that_do_not_fit_together_are_refused(digits, name):
+    """The kernels trust the shapes; a file may come from anywhere."""
+    sae = short(warm_start=True).fit(digits)
+    setattr(sae, name, getattr(sae, name)[:3])
+    with pytest.raises(ValueError, match="do not fit together"):
+        sae.transform(digits)
+    with pytest.raises(ValueError, match=r"do not fit together|n_components"):
+        sae.fit(digits)
+    saved = pickle.dumps(sae)
+    with pytest.raises(ValueError, match="do not fit together"):
+        pickle.loads(saved)
+
+
+def test_moments_that_do_not_fit_start_anew(digits):
+    sae = short().partial_fit(digits)
+    sae._training.second = np.zeros(1)
+    sae.partial_fit(digits)
+    assert sae._training.second.shape == sae._training.first.shape == (8 * 64 * 2 + 8 + 64,)
