@@ -396,8 +396,8 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         W, b, V, c = self._parameters(dtype)
         if arch.tied and not np.array_equal(W, V):
             raise ValueError(
-                "warm_start=True with tied_weights=True needs an earlier fit with tied weights. Set warm_start=False to "
-                "start anew."
+                "warm_start=True with tied_weights=True needs an earlier fit with tied weights. Set warm_start=False "
+                "to start anew."
             )
         return np.concatenate([part.ravel() for part in ((W, b, c) if arch.tied else (W, V, b, c))])
 
@@ -502,7 +502,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 f"The fitted weights of this {type(self).__name__} do not fit together: encoder_coef_ {shapes[0]}, "
                 f"encoder_intercept_ {shapes[1]}, decoder_coef_ {self.decoder_coef_.shape}, decoder_intercept_ "
-                f" {shapes[3]}, n_features_in_ {self.n_features_in_}."
+                f"{shapes[3]}, n_features_in_ {self.n_features_in_}."
             )
         return [frozen(part.astype(dtype, copy=False)) for part in parts]
 
