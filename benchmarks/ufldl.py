@@ -8,7 +8,7 @@
   for training, the other for testing.
 - stacked: 200 units, and 200 units on their standardised codes, one after the other as steps of a Pipeline; softmax
   regression on the second codes; all 60000 training and 10000 test images. The second layer has an identity output,
-  rho = 0.3, beta = 1 and alpha = 1e-2.
+  rho = 0.3, beta = 0.1 and alpha = 1e-2.
 
 Settings of UFLDL otherwise: sigmoid code and output, rho = 0.1, lambda = 3e-3, beta = 3, in our units alpha = 3e-3 and
 beta = 6, float32, L-BFGS after 30 epochs of Adam where there are more than 10000 images. --beta changes the beta of the
@@ -110,7 +110,7 @@ def stacked(report, data, options):
     rows = []
     for seed in options.seeds:
         first = long_autoencoder(seed, options, beta=options.beta)
-        second = long_autoencoder(seed, options, rho=0.3, beta=1.0, alpha=1e-2, output_activation="identity")
+        second = long_autoencoder(seed, options, rho=0.3, beta=0.1, alpha=1e-2, output_activation="identity")
         layers = make_pipeline(first, StandardScaler(), second)
         _, seconds = timed(layers.fit, X)
         for name, encoder in {"one layer": layers[:1], "two layers": layers}.items():

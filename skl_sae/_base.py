@@ -46,14 +46,15 @@ LEARNED = 0.05
 def check_weights(sample_weight, X, least):
     """Weights of the rows in float64, not negative, of which at least so many are positive."""
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if total > 1e100:
+        raise ValueError("The sum of sample_weight is above 1e100, where products with it overflow. Scale the weights.")
+    weights = np.where(weights < total * np.finfo(float).tiny, 0, weights)  # shares that vanish in the sum
     if np.count_nonzero(weights) < least:
         raise ValueError(
             f"sample_weight is positive for {np.count_nonzero(weights)} samples; at least {least} are required."
         )
-    with np.errstate(over="ignore"):
-        total = weights.sum()
-    if not np.isfinite(total):
-        raise ValueError("The sum of sample_weight overflows. Scale the weights.")
     return weights
 
 
@@ -163,18 +164,18 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
     def _fit(self, X, y, sample_weight):
         """Fit to X; on any exception every fitted attribute is what it was before."""
         warm = self.warm_start and hasattr(self, "encoder_coef_")
-        tasks = FitTasks(self, self._count_iterations())
+        tasks = FitTasks(self, self._count_iterations(warm))
         with self._all_or_nothing():
             self._check_parameters()
             X = self._check_data(X, ensure_min_samples=2, reset=not warm)
             tasks.begin(X, y, sample_weight)
             rows, weights = as_rows(X), check_weights(sample_weight, X, 2)
             problems = self._learn(rows, weights, warm, check_random_state(self.random_state), tasks)
+        tasks.end()
         for message, category in problems:
             if not issubclass(category, Warning):
                 raise category(message)
             warnings.warn(message, category, stacklevel=4)
-        tasks.end()
         return self
 
     @contextlib.contextmanager
@@ -183,12 +184,13 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         try:
             yield
         except BaseException:
-            vars(self).clear()
             vars(self).update(before)
+            for name in vars(self).keys() - before.keys():
+                delattr(self, name)
             raise
 
-    def _count_iterations(self):
-        return self.max_iter + (self.adam_start if self.solver == "lbfgs" else 0)
+    def _count_iterations(self, warm):
+        return self.max_iter + (self.adam_start if self.solver == "lbfgs" and not warm else 0)
 
     def _check_data(self, X, **settings):
         return validate_data(self, X, accept_sparse="csr", dtype=DTYPES, order="C", **settings)
@@ -201,7 +203,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         X, weights = _counted(X, weights)
         return self._check_range(X) + self._train(X, weights, warm, rng, tasks)
 
-    def _check_parameters(self):
+    def _check_parameters(self, chunk=False):
         """Combinations that `_parameter_constraints` cannot express."""
         highest = kernels.ACTIVATIONS[self.activation].high
         if not 0 < self.rho < highest:
@@ -209,7 +211,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
                 f"The 'rho' parameter of {type(self).__name__} must be a float in the range (0.0, {highest}) with "
                 f"activation={self.activation!r}: it is a mean activation. Got {self.rho!r} instead."
             )
-        if self.noise and self.solver != "adam":
+        if self.noise and self.solver != "adam" and not chunk:
             raise ValueError(
                 f"noise={self.noise} needs solver='adam': solver={self.solver!r} compares losses between evaluations, "
                 "which fresh noise would make meaningless. Set noise=0 or solver='adam'."
@@ -244,13 +246,13 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         tasks.begin_iteration()
         objective, result = self._solve(X, weights, arch, reg, training, warm, monitor)
         kept = result.theta if monitor.best_theta is None else monitor.best_theta
-        training.theta = None if kept is result.theta else result.theta
+        if kept is not result.theta:
+            training.forget_moments()
         self._keep_training(training)
         if result.interrupted:
-            self._set_weights(kept, arch)
-            self._set_history(monitor)
+            self._keep_interrupted(kept, arch, monitor, warm)
             return [("The fit was interrupted; the weights after its last iteration are kept.", KeyboardInterrupt)]
-        self._finish(kept, objective, monitor)
+        self._finish(kept, objective, monitor, warm)
         problem = monitor.rise() or result.problem
         return self._judge_training(problem, objective, variance) + self._judge_units(objective)
 
@@ -262,15 +264,13 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         """Only for those who go on: it is as large as the weights, twice."""
         vars(self).pop("_training", None)
         if self.warm_start:
-            self._training = training
+            self._training = training.kept()
 
     def _begin_training(self, training, X, weights, arch, warm):
         """Set the parameters to begin with; return the variance of the rows."""
         mean, variance = moments(X, weights)
         if warm:
             theta = self._fitted_parameters(arch, X.dtype)
-            if training.theta is not None and training.theta.shape == theta.shape:  # the last ones, not the best
-                theta = training.theta.astype(X.dtype)
         else:
             functions = kernels.ACTIVATIONS[self.activation], kernels.OUTPUTS[self.output_activation]
             theta = initial_parameters(arch, mean, X.dtype, *functions, self.rho, training.rng)
@@ -281,18 +281,17 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         """An epoch of Adam on a chunk of rows, from where the last one ended; no rows are held out."""
         warm = hasattr(self, "encoder_coef_")
         with self._all_or_nothing():
-            self._check_parameters()
+            self._check_parameters(chunk=True)
             X = self._check_data(X, reset=not warm)
             X, weights = _counted(as_rows(X), check_weights(sample_weight, X, 1))
             problems = self._check_range(X)
             arch, rng = self._architecture(X.shape[1]), check_random_state(self.random_state)
             training = self._earlier_training(rng) if warm else Training(rng)
             self._begin_training(training, X, weights, arch, warm)
-            monitor = Monitor(tol=0, n_iter_no_change=1, rows=self._earlier_rows(False) if warm else ())
+            monitor = Monitor(tol=0, n_iter_no_change=1)
             objective, result = self._adam(X, weights, arch, self._regularization(), training, monitor, 1)
-            training.theta = None
-            self._training = training
-            self._finish(result.theta, objective, monitor)
+            self._training = training.kept()
+            self._finish(result.theta, objective, monitor, warm)
             self._judge_units(objective)
         for message, category in problems:
             warnings.warn(message, category, stacklevel=4)
@@ -310,17 +309,9 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             n_iter_no_change=self.n_iter_no_change,
             verbose=self.verbose,
             validation=validation,
-            rows=self._earlier_rows(validation is not None) if warm else (),
+            n_earlier=self.n_iter_ if warm else 0,
             on_iteration=on_iteration,
         )
-
-    def _earlier_rows(self, validated):
-        """The history of earlier fits as rows, if they were watched in the same way."""
-        if ("validation_loss" in self.history_) != validated:
-            return ()
-        return [
-            dict(zip(self.history_, map(float, row), strict=True)) for row in zip(*self.history_.values(), strict=True)
-        ]
 
     def _architecture(self, n_features):
         return kernels.Architecture(
@@ -362,7 +353,9 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             if self.solver == "adam":
                 return self._adam(X, weights, arch, reg, training, monitor, self.max_iter)
             if self.adam_start and not warm:
-                training.theta = self._adam(X, weights, arch, reg, training, monitor, self.adam_start)[1].theta
+                objective, result = self._adam(X, weights, arch, reg, training, monitor, self.adam_start)
+                if monitor.stopped:
+                    return objective, result
                 monitor.restart()
             objective = full_batch_objective(X, weights, arch, reg)
             return objective, lbfgs(objective, training.theta, monitor, max_iter=self.max_iter)
@@ -378,34 +371,41 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             X, weights, arch, reg, batch_size=int(self.batch_size), noise=self.noise, rng=training.noise_rng
         )
         settings = dict(max_iter=epochs, learning_rate=self.learning_rate_init, shuffle=self.shuffle)
-        return objective, adam(objective, training, monitor, **settings)
+        return objective, adam(objective, training, monitor, resumable=self.warm_start, **settings)
 
     def _fitted_parameters(self, arch, dtype):
         """The fitted weights as one flat vector, to go on from."""
         if self.encoder_coef_.shape[0] != arch.n_components:
             raise ValueError(
-                f"warm_start=True goes on from {self.encoder_coef_.shape[0]} fitted components, but "
-                f"n_components={arch.n_components}. Set warm_start=False to start anew."
+                f"Training cannot go on from {self.encoder_coef_.shape[0]} fitted components with "
+                f"n_components={arch.n_components}. To start anew call fit with warm_start=False."
             )
         if self._functions != (self.activation, self.output_activation):
             raise ValueError(
-                f"warm_start=True goes on from activation={self._functions[0]!r}, "
-                f"output_activation={self._functions[1]!r}, but they are now {self.activation!r} and "
-                f"{self.output_activation!r}. Set warm_start=False to start anew."
+                f"Training cannot go on from activation={self._functions[0]!r}, "
+                f"output_activation={self._functions[1]!r} with {self.activation!r} and {self.output_activation!r}. To "
+                "start anew call fit with warm_start=False."
             )
         W, b, V, c = self._parameters(dtype)
         if arch.tied and not np.array_equal(W, V):
             raise ValueError(
-                "warm_start=True with tied_weights=True needs an earlier fit with tied weights. Set warm_start=False "
-                "to start anew."
+                "Training with tied_weights=True cannot go on from a fit without. To start anew call fit with "
+                "warm_start=False."
             )
         return np.concatenate([part.ravel() for part in ((W, b, c) if arch.tied else (W, V, b, c))])
 
-    def _finish(self, theta, objective, monitor):
+    def _keep_interrupted(self, theta, arch, monitor, warm):
+        """Weights and history; what has to be computed from all rows is left out."""
+        self._set_weights(theta, arch)
+        self._set_history(monitor, warm)
+        for name in ("mean_activation_", "dead_fraction_", "saturated_fraction_", "constant_fraction_"):
+            vars(self).pop(name, None)
+
+    def _finish(self, theta, objective, monitor, warm):
         """Set the fitted attributes, but for the shares of units that carry no information."""
         monitor.finish(theta, objective.evaluate(theta))
         self._set_weights(theta, objective.arch)
-        self._set_history(monitor)
+        self._set_history(monitor, warm)
         self.mean_activation_ = objective.mean.astype(theta.dtype)
 
     def _attributes(self, theta, arch):
@@ -422,10 +422,13 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
     def _set_weights(self, theta, arch):
         vars(self).update(self._attributes(theta, arch))
 
-    def _set_history(self, monitor):
-        self.history_ = {name: np.array([row[name] for row in monitor.rows]) for name in monitor.rows[-1]}
-        self.loss_ = float(self.history_["loss"][-1])
-        self.n_iter_ = len(monitor.rows)
+    def _set_history(self, monitor, warm):
+        """That of this fit behind that of earlier ones; without a validation loss where some fit had none."""
+        history = {name: np.array([row[name] for row in monitor.rows]) for name in monitor.rows[-1]}
+        if warm:
+            names = [name for name in history if name in self.history_]
+            history = {name: np.concatenate([self.history_[name], history[name]]) for name in names}
+        self.history_, self.loss_, self.n_iter_ = history, float(history["loss"][-1]), len(history["loss"])
 
     def _judge_training(self, problem, objective, variance):
         """What to say of training that did not converge, or that converged to nothing."""
@@ -476,7 +479,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
-        saved = state.pop("_skl_sae_state", STATE)
+        saved = state.pop("_skl_sae_state", 0)
         if saved > STATE:
             raise ValueError(
                 f"This {type(self).__name__} was saved by a newer version of skl_sae (layout {saved}; this version "

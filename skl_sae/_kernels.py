@@ -863,19 +863,6 @@ def add_statistics(H, w, mean, square, lowest, highest):
             highest[j] = max(highest[j], H[i, j])
 
 
-@_jit_sum
-def squared_error(X, Y, w):
-    """Weighted sum over the rows of ||x - y||²."""
-    total = 0.0
-    for i in range(X.shape[0]):
-        row = 0.0
-        for k in range(X.shape[1]):
-            error = np.float64(Y[i, k] - X[i, k])
-            row += error * error
-        total += w[i] * row
-    return total
-
-
 @_jit
 def moments(X, w, mean, variance):
     """Weighted mean of every feature into ``mean``, its weighted variance into ``variance``, both (d,)."""
@@ -926,7 +913,8 @@ def _batch_weights(w, order, out):
     for i in range(order.size):
         out[i] = w[order[i]]
         total += out[i]
-    out /= total
+    if total > 0:
+        out /= total
     return total
 
 

@@ -183,6 +183,11 @@ class Objective:
         return Evaluation.of(terms, self.mean, theta)
 
 
+def _positive(error):
+    """A sum of squares from terms that cancel may come out a little below zero; NaN stays NaN."""
+    return 0.0 if error < 0 else error
+
+
 def full_batch_objective(X, weights, arch, reg):
     """The objective over all rows that is fastest for such rows."""
     sparse = isinstance(X, SparseRows) and sparse_gram_wins(arch, X)
@@ -209,7 +214,8 @@ class FullBatchObjective(Objective):
         """L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
         parameters = kernels.unpack(theta, self.arch), self.arch, self.reg
         if self._gram:
-            terms = kernels.evaluate_gradient_gram(*parameters, self.X, self.weights, *self._centre, self._work)
+            error, *rest = kernels.evaluate_gradient_gram(*parameters, self.X, self.weights, *self._centre, self._work)
+            terms = (_positive(error), *rest)
         else:
             terms = self._sum_of_visits(parameters)
         gradient = self._work.gradient.flat
@@ -255,7 +261,7 @@ class SparseGramObjective(Objective):
         slope = np.empty_like(parameters.b)
         sparsity = kernels.sparsity_term(self.reg, self.mean, slope)
         reconstruction = self._add_gradient(parameters, WT, kept, slope)
-        terms = reconstruction, sparsity, kernels.weight_decay(parameters, self.arch, self.reg.alpha)
+        terms = _positive(reconstruction), sparsity, kernels.weight_decay(parameters, self.arch, self.reg.alpha)
         return Evaluation.of(terms, self.mean, self._gradient), self._gradient
 
     def _codes(self, X, WT, b):

@@ -70,9 +70,13 @@ class SparseRows:
 
     def standardised(self, mean, scale, limit):
         """Rows (x - mean) / scale, with values cut off at ``limit``."""
-        S, offset = self.S.copy(), np.clip((self.offset - mean) / scale, -limit, limit)
+        # A feature without zeros is centred where it stands: far from zero its offset would cancel.
+        full = np.bincount(self.S.indices, minlength=self.shape[1]) == len(self)
+        shift = self.offset - mean
+        S, offset = self.S.copy(), np.clip(np.where(full, 0, shift) / scale, -limit, limit)
         with np.errstate(over="ignore"):
-            S.data = np.clip(S.data / scale[S.indices], -limit, limit).astype(self.dtype)
+            data = (S.data + np.where(full, shift, 0)[S.indices]) / scale[S.indices]
+        S.data = np.clip(data, -limit, limit).astype(self.dtype)
         return SparseRows(S, offset.astype(self.dtype))
 
     def block(self):
@@ -89,6 +93,8 @@ def as_rows(X):
     if not S.has_canonical_format:
         S = S.copy()  # csr_array shares the arrays of X
         S.sum_duplicates()
+        if not np.isfinite(S.data).all():
+            raise ValueError("Entries of X that stand for the same element add up to infinity.")
     if S.indices.dtype != np.int32 and max(S.nnz, *S.shape) <= np.iinfo(np.int32).max:  # one type for the compiler
         S = csr_array((S.data, S.indices.astype(np.int32), S.indptr.astype(np.int32)), shape=S.shape)
     return SparseRows(S)
@@ -155,7 +161,8 @@ class SquareErrors:
 
     def __init__(self, X, V, c, kind):
         self._V, self._c, self._kind = V, c, kind
-        self.sparse = isinstance(X, SparseRows) and kind == kernels.IDENTITY
+        self.sparse = isinstance(X, SparseRows) and kind == kernels.IDENTITY and len(X) > len(V)
+        self.sparse = self.sparse and 4 * X.S.nnz < len(X) * len(c)
         if self.sparse:
             self._VT, V = np.ascontiguousarray(V.T, np.float64), V.astype(np.float64)
             self._gram, self._shift = V @ V.T, V @ c

@@ -1,5 +1,7 @@
 """The two solvers, and what watches them. They minimise an objective and know nothing of autoencoders."""
 
+import copy
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,7 +29,7 @@ class Training:
     rng: np.random.RandomState
     noise_rng: np.random.Generator | None = None
     split_seed: int | None = None  # of the rows held out
-    theta: np.ndarray | None = None  # parameters to go on from
+    theta: np.ndarray | None = None  # parameters, while a fit is under way
     first: np.ndarray | None = None  # Adam's moments
     second: np.ndarray | None = None
     n_steps: int = 0  # of Adam
@@ -36,7 +38,7 @@ class Training:
         """Go on from theta; Adam starts anew if its moments belong to other parameters."""
         self.theta = theta
         if any(moment is None or moment.shape != theta.shape for moment in (self.first, self.second)):
-            self.first, self.second, self.n_steps = None, None, 0
+            self.forget_moments()
 
     def adam_state(self, learning_rate):
         """Moments in the dtype of theta, at the start zero."""
@@ -44,6 +46,31 @@ class Training:
             self.first, self.second = np.zeros((2, self.theta.size), self.theta.dtype)
         self.first, self.second = (part.astype(self.theta.dtype, copy=False) for part in (self.first, self.second))
         return AdamState(self.first, self.second, float(learning_rate), 0.9, 0.999, 1e-8)
+
+    def forget_moments(self):
+        """For parameters that are not those of the last step."""
+        self.first, self.second, self.n_steps = None, None, 0
+
+    def kept(self):
+        """For a later fit: without the parameters, and with random numbers that nobody else draws."""
+        shared = self.rng is np.random.mtrand._rand
+        rng = np.random.RandomState(self.rng.randint(2**31)) if shared else copy.deepcopy(self.rng)
+        return dataclasses.replace(self, theta=None, rng=rng)
+
+    def checkpoint(self):
+        """A function that takes everything back to where it is now."""
+        arrays = [(array, array.copy()) for array in (self.theta, self.first, self.second)]
+        n_steps, state = self.n_steps, self.rng.get_state()
+        noise_state = self.noise_rng.bit_generator.state
+
+        def restore():
+            for array, values in arrays:
+                array[:] = values
+            self.n_steps = n_steps
+            self.rng.set_state(state)
+            self.noise_rng.bit_generator.state = noise_state
+
+        return restore
 
 
 class Monitor:
@@ -58,27 +85,27 @@ class Monitor:
         0: silent; 1: the first ten iterations, then every tenth, then every hundredth; 2 or more: all.
     validation : object with ``evaluate(theta)``, optional
         Judge by its loss instead of the training loss, and keep the parameters where it was lowest.
-    rows : list of dict
-        History of earlier fits, to go on from.
+    n_earlier : int
+        Number of iterations of earlier fits, which this one goes on from.
     on_iteration : callable, optional
         Called with theta after every iteration; a true result stops the training.
     """
 
-    def __init__(self, *, tol, n_iter_no_change, verbose=0, validation=None, rows=(), on_iteration=None):
+    def __init__(self, *, tol, n_iter_no_change, verbose=0, validation=None, n_earlier=0, on_iteration=None):
         self._tol, self._patience = tol, n_iter_no_change
         self._on_iteration = on_iteration
         self._verbose, self._validation = verbose, validation
         self._reference, self._stale = None, 0
         self._lowest = np.inf
         self.best_theta, self._best_iteration = None, None
-        self.rows = list(rows)
+        self.rows, self._n_earlier, self.stopped = [], n_earlier, False
         self.theta = None  # of the last iteration
 
     def start(self, theta):
         """Take note of the parameters to start from: with early stopping they may turn out to be the best."""
         if self._validation is not None:
             self._lowest = self._validation.evaluate(theta).loss
-            self.best_theta, self._best_iteration = theta.copy(), 0
+            self.best_theta, self._best_iteration = theta.copy(), self._n_earlier
 
     def restart(self):
         """Judge anew, for a solver whose losses cannot be compared with those so far; keep history and best weights."""
@@ -91,19 +118,20 @@ class Monitor:
         row = self.row(theta, evaluation)
         self.theta = theta
         self.rows.append(row)
-        if self._verbose > 1 or (self._verbose and _is_round(len(self.rows))):
-            _print_row(f"iteration {len(self.rows)}", row)
+        iteration = self._n_earlier + len(self.rows)
+        if self._verbose > 1 or (self._verbose and _is_round(iteration)):
+            _print_row(f"iteration {iteration}", row)
         judged = row["loss"] if self._validation is None else row["validation_loss"]
         if judged < self._lowest:
             self._lowest = judged
             if self._validation is not None:
-                self.best_theta, self._best_iteration = theta.copy(), len(self.rows)
+                self.best_theta, self._best_iteration = theta.copy(), iteration
         if self._reference is None or judged < self._reference - self._tol * abs(self._reference):
             self._reference, self._stale = judged, 0
         else:
             self._stale += 1
-        stopped = self._on_iteration is not None and self._on_iteration(theta)
-        return stopped or self._stale >= self._patience
+        self.stopped = self._on_iteration is not None and self._on_iteration(theta)
+        return self.stopped or self._stale >= self._patience
 
     def row(self, theta, evaluation):
         """A line of the history."""
@@ -125,7 +153,7 @@ class Monitor:
         self.rows = [*self.rows[:-1], row]
         if self._verbose:
             kept = f", weights of iteration {self._best_iteration}" if self._best_iteration is not None else ""
-            _print_row(f"fitted after {len(self.rows)} iterations{kept}", row)
+            _print_row(f"fitted after {self._n_earlier + len(self.rows)} iterations{kept}", row)
 
 
 def _print_row(title, row):
@@ -175,11 +203,11 @@ def lbfgs(objective, theta, monitor, *, max_iter):
     return Result(found.x.astype(dtype), problem)
 
 
-def adam(objective, training, monitor, *, max_iter, learning_rate, shuffle):
+def adam(objective, training, monitor, *, max_iter, learning_rate, shuffle, resumable):
     """Minimise with Adam [1]_ over mini-batches, ``max_iter`` epochs at the most.
 
     ``objective.adam_epoch(theta, state, t, order)`` updates theta and the state in place, and so does this function
-    with those of ``training``.
+    with those of ``training``. An interrupt leaves them, if ``resumable``, as they were after the last whole epoch.
 
     References
     ----------
@@ -189,10 +217,17 @@ def adam(objective, training, monitor, *, max_iter, learning_rate, shuffle):
     state = training.adam_state(learning_rate)
     order = np.arange(objective.n_rows)
     for _ in range(max_iter):
-        if shuffle:
-            order = training.rng.permutation(objective.n_rows)
-        evaluation = objective.adam_epoch(theta, state, training.n_steps, order)
-        training.n_steps += objective.n_batches
-        if monitor(theta, evaluation):
+        restore, done = training.checkpoint() if resumable else None, len(monitor.rows)
+        try:
+            if shuffle:
+                order = training.rng.permutation(objective.n_rows)
+            evaluation = objective.adam_epoch(theta, state, training.n_steps, order)
+            training.n_steps += objective.n_batches
+            stop = monitor(theta, evaluation)
+        except KeyboardInterrupt:
+            if restore is not None and len(monitor.rows) == done:  # in the middle of an epoch
+                restore()
+            raise
+        if stop:
             return Result(theta, None)
     return Result(theta, f"Adam reached max_iter={max_iter} epochs before the loss settled; increase max_iter or tol")

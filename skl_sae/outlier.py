@@ -146,7 +146,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     encoder_coef_, encoder_intercept_, decoder_coef_, decoder_intercept_ : ndarrays
         The weights, for scaled features; see `SparseAutoencoderTransformer`, like the next ones.
     mean_activation_, loss_, n_iter_, history_, dead_fraction_, saturated_fraction_, constant_fraction_
-        About the last training.
+        About the last training; with ``warm_start`` the history is that of all of them.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -281,7 +281,8 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
             Present for scikit-learn's conventions.
         sample_weight : array-like of shape (n_samples,), default=None
             For how many rows each row stands, in everything: scaling, training, support, scatter, threshold. One of
-            weight 0 stands for none. Default: one each.
+            weight 0 stands for none. So weights that sum to one describe a single row, from which no covariance can be
+            learned. Default: one each.
 
         Returns
         -------
@@ -296,8 +297,8 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         """
         return self._fit(X, y, sample_weight)
 
-    def _count_iterations(self) -> int:
-        return super()._count_iterations() * (2 if self.support_fraction < 1 else 1)
+    def _count_iterations(self, warm: bool) -> int:
+        return super()._count_iterations(warm) * (2 if self.support_fraction < 1 else 1)
 
     def _learn(
         self, X: Rows, weights: Float64Array, warm: bool, rng: np.random.RandomState, tasks: FitTasks
@@ -382,8 +383,9 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     def _scale(self, X: Rows) -> Rows:
         limit = LIMITS[X.dtype]
         if isinstance(X, SparseRows):
-            scaler = self._scaler
-            return X if scaler is None else X.standardised(scaler.mean_, scaler.scale_, limit)
+            if self._scaler is None:
+                return X.standardised(np.zeros(X.shape[1]), np.ones(X.shape[1]), limit)
+            return X.standardised(self._scaler.mean_, self._scaler.scale_, limit)
         if self._scaler is None:
             return np.clip(X, -limit, limit)
         with np.errstate(over="ignore"):  # cut off at once

@@ -92,7 +92,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of an earlier `fit` of the same architecture instead of new random ones.
         ``n_iter_`` and ``history_`` go on. Adam goes on as if it had not stopped, with its moments and random numbers:
-        two fits of 5 epochs are one of 10, bit by bit (but for ``early_stopping``, which judges each fit by itself).
+        two fits of 5 epochs are one of 10, bit by bit; after ``early_stopping``, which keeps the best weights, its
+        moments start anew.
         L-BFGS starts with an empty memory of the curvature, so two fits of 50 iterations end near one of 100, and
         without ``adam_start``.
     random_state : int, RandomState instance or None, default=None
@@ -214,7 +215,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         """Train on X.
 
         An exception leaves the estimator as it was before. An interrupt (Ctrl-C) does, too, unless ``warm_start`` is
-        set: then the weights after the last whole iteration are kept, and another `fit` goes on from there.
+        set: then weights and history after the last whole iteration are kept (with ``early_stopping`` the best
+        weights), but no ``mean_activation_`` and shares of units, and another `fit` goes on from there.
 
         Parameters
         ----------
@@ -249,8 +251,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         with ``warm_start=True``. The mean activation of the sparsity term is that of each mini-batch, as in `fit` with
         Adam: nothing of earlier chunks enters it, so chunks should be random samples of the data, of ``batch_size``
         rows or more. ``mean_activation_``, ``loss_``, the last entry of ``history_`` and the shares of dead and other
-        units describe the latest chunk; ``history_`` gets an entry a call. ``early_stopping`` has no effect, and
-        nothing is said of convergence.
+        units describe the latest chunk; ``history_`` gets an entry a call. ``early_stopping``, ``verbose`` and
+        callbacks have no effect, and nothing is said of convergence.
 
         Parameters
         ----------

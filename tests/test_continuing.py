@@ -68,7 +68,7 @@ def test_adam_leaves_out_rows_without_weight(digits):
     [
         (-np.ones(600), "[Nn]egative"),
         (np.eye(600)[0], "positive for 1 sample"),
-        (np.full(600, 1e308), "overflows"),
+        (np.full(600, 1e98), "overflow"),
         (np.ones(5), "inconsistent|shape"),
         (np.full(600, np.nan), "NaN"),
     ],
@@ -144,6 +144,32 @@ def test_held_out_rows_stay_held_out(digits, monkeypatch):
     assert sae.n_iter_ == len(sae.history_["validation_loss"])
 
 
+def test_a_fit_goes_on_from_the_fitted_weights_also_after_early_stopping(digits):
+    settings = dict(solver="adam", learning_rate_init=0.05, tied_weights=True)
+    sae = short(early_stopping=True, warm_start=True, max_iter=30, **settings).fit(digits[:40])
+    before = sae.encoder_coef_
+    sae.set_params(learning_rate_init=1e-12, tied_weights=False, max_iter=1).fit(digits[:40])
+    np.testing.assert_allclose(sae.encoder_coef_, before, atol=1e-9)
+    assert sae.history_["validation_loss"].size == sae.n_iter_
+
+
+def test_estimators_do_not_share_random_numbers(digits):
+    ours, other = (short(solver="adam", random_state=None, warm_start=True).fit(digits) for _ in range(2))
+    assert ours._training.rng.randint(10**9) != other._training.rng.randint(10**9)
+    shared = np.random.RandomState(0)
+    sae = short(solver="adam", random_state=shared, warm_start=True).fit(digits)
+    before = pickle.dumps(sae._training.rng.get_state())
+    shared.randint(10)
+    assert pickle.dumps(sae._training.rng.get_state()) == before
+
+
+def test_weights_of_any_size(digits):
+    weights = np.full(600, 1e-200)
+    weights[0] = 1e90
+    sae = short(solver="adam").fit(digits, sample_weight=weights / 1e-10 + 1e60)
+    assert np.isfinite(sae.score(digits, sample_weight=weights * 1e5))
+
+
 def test_chunks_are_epochs_of_adam(digits):
     parts = short()
     for _ in range(4):
@@ -188,17 +214,21 @@ def test_a_chunk_that_fails_changes_nothing(digits):
 # -- interrupts ------------------------------------------------------------------------------------
 
 
-def interrupt_after(monkeypatch, solver, calls):
-    """Raise KeyboardInterrupt in a later call of the objective, as Ctrl-C between two calls does."""
+def interrupt_after(monkeypatch, solver, calls, late=False):
+    """Raise KeyboardInterrupt in a later call of the objective, before its work or (``late``) after it."""
     owner, name = {"lbfgs": (FullBatchObjective, "evaluate_gradient"), "adam": (MiniBatchObjective, "adam_epoch")}[
         solver
     ]
     work, left = getattr(owner, name), iter(range(calls))
 
     def interrupted(*arguments):
-        if next(left, None) is None:
+        last = next(left, None) is None
+        if last and not late:
             raise KeyboardInterrupt
-        return work(*arguments)
+        result = work(*arguments)
+        if last:
+            raise KeyboardInterrupt
+        return result
 
     monkeypatch.setattr(owner, name, interrupted)
 
@@ -212,20 +242,26 @@ def test_an_interrupt_leaves_everything_as_it_was(digits, solver, monkeypatch):
     assert not hasattr(sae, "encoder_coef_")
 
 
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_with_a_warm_start_an_interrupt_loses_no_iteration(digits, solver, monkeypatch):
-    sae = short(solver=solver, warm_start=True, max_iter=10, tol=0)
+def test_with_a_warm_start_an_interrupt_loses_no_iteration(digits, solver, late, monkeypatch):
+    sae = short(solver=solver, warm_start=True, max_iter=10, tol=0, noise=0.1 * (solver == "adam"))
     with monkeypatch.context() as patch:
-        interrupt_after(patch, solver, 6)
+        interrupt_after(patch, solver, 6, late)
         with pytest.raises(KeyboardInterrupt, match="last iteration are kept"):
             sae.fit(digits)
     finished = sae.n_iter_
     assert 3 <= finished <= 6
-    whole = short(solver=solver, max_iter=finished, tol=0).fit(digits)
-    np.testing.assert_array_equal(sae.transform(digits), whole.transform(digits))
+    assert not hasattr(sae, "dead_fraction_")
+    settings = dict(solver=solver, tol=0, noise=sae.noise)
+    part, whole = (short(**settings, max_iter=max_iter).fit(digits) for max_iter in (finished, 10))
+    np.testing.assert_array_equal(sae.transform(digits), part.transform(digits))
     sae.set_params(max_iter=10 - finished).fit(digits)
     assert sae.n_iter_ == 10
-    assert sae.loss_ < whole.loss_
+    if solver == "adam":
+        np.testing.assert_array_equal(sae.encoder_coef_, whole.encoder_coef_)
+    else:
+        assert sae.loss_ < part.loss_
 
 
 def test_a_detector_is_interrupted_as_a_whole(digits, monkeypatch):
@@ -286,6 +322,12 @@ def test_a_callback_can_stop_the_fit(digits, solver):
         sae = short(solver=solver).set_callbacks(recorder).fit(digits)
     assert sae.n_iter_ == 4
     assert not any("max_iter" in str(warning.message) for warning in caught)
+
+
+@callbacks
+def test_a_callback_that_stops_adam_stops_the_fit_that_it_starts(digits):
+    sae = short(adam_start=5, tol=0).set_callbacks(Recorder(stop_after=2)).fit(digits)
+    assert sae.n_iter_ == 2
 
 
 @callbacks

@@ -231,6 +231,17 @@ def test_memory_is_that_of_blocks(parameters):
     assert peak < 0.15 * 4000 * 50_000 * 8
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_full_feature_far_from_zero_is_centred_as_an_array_is(dtype, rng):
+    X = np.where(rng.uniform(size=(300, 6)) < 0.3, rng.normal(size=(300, 6)), 0)
+    X[:, 2] = rng.normal(1e4, 1, size=300)
+    X = X.astype(dtype)
+    dense, ours = (SparseAutoencoderOutlierDetector(random_state=0, max_iter=20).fit(rows)
+                   for rows in (X, sparse.csr_array(X)))  # fmt: skip
+    rtol = 1e-6 if dtype == np.float64 else 1e-3
+    np.testing.assert_allclose(ours.score_samples(X), dense.score_samples(X), rtol=rtol)
+
+
 def test_bad_sparse_input_is_refused(text_like):
     _, S = text_like
     sae = SparseAutoencoderTransformer(3, max_iter=2)
@@ -238,6 +249,9 @@ def test_bad_sparse_input_is_refused(text_like):
     bad.data[0] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         sae.fit(bad)
+    twice = sparse.csr_array((np.full(2, 1e308), [0, 0], [0, 2, 2]), shape=(2, 3))
+    with pytest.raises(ValueError, match="add up to infinity"):
+        sae.fit(twice)
     with pytest.raises(ValueError, match="features"):
         sae.fit(S).transform(S[:, :5])
     with pytest.raises(TypeError, match=r"[Ss]parse"):

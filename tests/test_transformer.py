@@ -645,7 +645,7 @@ def test_a_failed_refit_leaves_what_the_earlier_fit_computes(digits):
     with pytest.raises(ValueError, match="NaN"):
         sae.set_params(activation="relu", output_activation="relu").fit(np.full((3, 2), np.nan))
     np.testing.assert_array_equal(sae.transform(digits), expected)
-    with pytest.raises(ValueError, match=r"activation='sigmoid'.*they are now 'relu'"):
+    with pytest.raises(ValueError, match=r"activation='sigmoid'.*with 'relu'"):
         sae.set_params(warm_start=True).fit(digits)
 
 
