@@ -106,7 +106,9 @@ def main():
     options.add_argument("--data", required=True, help="npz with whitened images (n, height, width)")
     options.add_argument("--iterations", type=int, default=200)
     options.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    options.add_argument("--activation", choices=["sigmoid", "relu"], default="sigmoid", help="of the code")
     options = options.parse_args()
+    SETTINGS["activation"] = options.activation
     warnings.simplefilter("ignore")
     report = Report(options)
     with np.load(options.data) as data:
