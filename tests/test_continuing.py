@@ -93,12 +93,12 @@ def test_weights_are_routed(digits):
     weights = np.linspace(0.1, 1, 600)
     with sklearn.config_context(enable_metadata_routing=True):
         sae = short().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        search = GridSearchCV(make_pipeline(StandardScaler().set_fit_request(sample_weight=False), sae),
-                              {"sparseautoencodertransformer__rho": [0.1]}, cv=2)  # fmt: skip
-        search.fit(digits, sample_weight=weights)
-        best = search.best_estimator_[-1]
-    expected = short().fit(search.best_estimator_[0].transform(digits), sample_weight=weights)
-    np.testing.assert_array_equal(best.encoder_coef_, expected.encoder_coef_)
+        search = GridSearchCV(sae, {"rho": [0.05]}, cv=2).fit(digits, sample_weight=weights)
+        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), sae)
+        pipeline.fit(digits, sample_weight=weights)
+    for found, rows in [(search.best_estimator_, digits), (pipeline[-1], pipeline[0].transform(digits))]:
+        expected = short(rho=found.rho).fit(rows, sample_weight=weights)
+        np.testing.assert_array_equal(found.encoder_coef_, expected.encoder_coef_)
 
 
 # -- going on --------------------------------------------------------------------------------------
