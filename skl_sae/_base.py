@@ -219,7 +219,9 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
     def _check_range(self, X):
         entry = kernels.OUTPUTS[self.output_activation]
-        lowest, highest = bounds(X)
+        if np.isinf([entry.low, entry.high]).all():
+            return []
+        lowest, highest = bounds(X) if isinstance(X, SparseRows) else (X, X)
         low, high = lowest.min(), highest.max()
         slack = 1e-6 * max(abs(low), abs(high))  # what a scaler leaves in the last digits
         if entry.low - slack <= low and high <= entry.high + slack:
