@@ -27,7 +27,7 @@ from skl_sae import _kernels as kernels
 from skl_sae._objective import FullBatchObjective, SparseGramObjective, initial_parameters
 from skl_sae._rows import as_rows, moments
 
-SETTINGS = dict(rho=0.05, beta=1.0, alpha=0.01, tol=1e-3, random_state=0)
+SETTINGS = dict(rho=0.05, beta=1.0, alpha=0.01, tol=0, n_iter_no_change=1000, random_state=0)
 NODES = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
 
 
