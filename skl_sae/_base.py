@@ -69,7 +69,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
     _doc_link_module = "skl_sae"  # for the link in the HTML representation
     _doc_link_template = "https://skl-sae.readthedocs.io/en/stable/api/generated/skl_sae.{estimator_name}.html"
-    _keeps_interrupted = True  # with a warm start; a fit that needs more than the training cannot
+    _weights_suffice = True  # to use the estimator: an interrupted fit can be kept, a callback can be given one
 
     # What a fit sets.
     encoder_coef_: FloatArray
@@ -301,7 +301,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
     def _monitor(self, arch, validation, warm, tasks):
         def on_iteration(theta):
-            stop = tasks.end_iteration(lambda: self._attributes(theta, arch))
+            stop = tasks.end_iteration((lambda: self._attributes(theta, arch)) if self._weights_suffice else None)
             if not stop:
                 tasks.begin_iteration()
             return stop
@@ -362,7 +362,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             objective = full_batch_objective(X, weights, arch, reg)
             return objective, lbfgs(objective, training.theta, monitor, max_iter=self.max_iter)
         except KeyboardInterrupt:
-            if not (self.warm_start and self._keeps_interrupted) or monitor.theta is None:
+            if not (self.warm_start and self._weights_suffice) or monitor.theta is None:
                 raise
             return objective, Result(monitor.theta, None, interrupted=True)
 

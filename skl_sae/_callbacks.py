@@ -46,7 +46,8 @@ class FitTasks:
     def end_iteration(self, attributes):
         """An iteration ends; True if a callback asks for the end of the training.
 
-        ``attributes`` is called, if a callback wants it, for the fitted attributes after this iteration.
+        ``attributes`` is called, if a callback wants it, for the fitted attributes after this iteration; None: there is
+        nothing that could be used.
         """
         if self._task is None:
             return False

@@ -191,7 +191,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     (1, 3)
     """
 
-    _keeps_interrupted = False  # weights without the scatter that belongs to them are of no use
+    _weights_suffice = False  # weights without the scatter that belongs to them are of no use
 
     # What a fit sets, beside what every fit sets.
     offset_: float

@@ -17,7 +17,7 @@ from test_transformer import assert_same_fit, short, weights_of
 from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
 from skl_sae import _base as base
 from skl_sae._objective import FullBatchObjective, MiniBatchObjective
-from skl_sae.metrics import population_sparsity_scorer
+from skl_sae.metrics import anomaly_roc_auc_scorer, population_sparsity_scorer
 
 SOLVERS = ["lbfgs", "adam"]
 
@@ -354,6 +354,16 @@ def test_callbacks_see_both_trainings_of_a_detector(digits):
     detector = SparseAutoencoderOutlierDetector(max_iter=5, tol=0).set_callbacks(recorder).fit(digits)
     assert recorder.begun.count(("SparseAutoencoderOutlierDetector", "iteration")) == 10
     assert detector.n_iter_ == 5
+
+
+@callbacks
+def test_a_detector_is_scored_when_it_is_done(digits):
+    from sklearn.callback import ScoringMonitor
+
+    monitor = ScoringMonitor(scoring={"auroc": anomaly_roc_auc_scorer})
+    detector = SparseAutoencoderOutlierDetector(max_iter=5, random_state=0).set_callbacks(monitor)
+    detector.fit(digits, np.arange(600) < 20)
+    assert len(monitor.get_logs().data) == 1
 
 
 @callbacks
