@@ -58,7 +58,7 @@ def check_weights(sample_weight, X, least):
     return weights
 
 
-def _counted(X, weights):
+def without_weightless(X, weights):
     """The rows of positive weight: a row that weighs nothing is as good as absent."""
     counted = weights > 0
     return (X, weights) if counted.all() else (X[counted], weights[counted])
@@ -200,7 +200,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
         A category that is no warning is an exception to raise, for all that has been learned.
         """
-        X, weights = _counted(X, weights)
+        X, weights = without_weightless(X, weights)
         return self._check_range(X) + self._train(X, weights, warm, rng, tasks)
 
     def _check_parameters(self, chunk=False):
@@ -285,7 +285,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         with self._all_or_nothing():
             self._check_parameters(chunk=True)
             X = self._check_data(X, reset=not warm)
-            X, weights = _counted(as_rows(X), check_weights(sample_weight, X, 1))
+            X, weights = without_weightless(as_rows(X), check_weights(sample_weight, X, 1))
             problems = self._check_range(X)
             arch, rng = self._architecture(X.shape[1]), check_random_state(self.random_state)
             training = self._earlier_training(rng) if warm else Training(rng)

@@ -696,14 +696,14 @@ def weight_decay(theta, arch, alpha):
     return alpha * _square_norm(_weights(theta)) * (2 if arch.tied else 1)
 
 
-@_jit_inline
-def _decay_slope(arch, alpha):
+@register_jitable
+def decay_slope(arch, alpha):
     """What a weight is multiplied by in the gradient of the weight decay; a tied weight stands there twice."""
     return alpha * (4 if arch.tied else 2)
 
 
 @_jit
-def _add_decay(weights, slope, gradient):
+def add_decay(weights, slope, gradient):
     factor = weights.dtype.type(slope)
     for i in range(weights.size):
         gradient[i] += factor * weights[i]
@@ -760,7 +760,7 @@ def evaluate_gradient(theta, arch, reg, whole, X, order, w, work, from_visit, vi
     )
     decay = 0.0
     if from_visit + visits >= 2 * count_batches(w.size, work.block):
-        _add_decay(_weights(theta), _decay_slope(arch, reg.alpha), work.gradient.flat)
+        add_decay(_weights(theta), decay_slope(arch, reg.alpha), work.gradient.flat)
         decay = weight_decay(theta, arch, reg.alpha)
     return reconstruction, sparsity, decay
 
@@ -847,7 +847,7 @@ def evaluate_gradient_gram(theta, arch, reg, X, w, centre, variance, work):
         for k in range(c.size):
             dW[j, k] += two * (work.product[j, k] + mean * c[k])
             dc[k] += two * mean * W[j, k]
-    _add_decay(_weights(theta), _decay_slope(arch, reg.alpha), work.gradient.flat)
+    add_decay(_weights(theta), decay_slope(arch, reg.alpha), work.gradient.flat)
     return reconstruction, sparsity, weight_decay(theta, arch, reg.alpha)
 
 
@@ -951,7 +951,7 @@ def adam_epoch(
     mean activation over the epoch so far, which adds up in ``epoch_mean``, and the weight decay at the end. A batch
     that is not finite ends the epoch.
     """
-    decay = _decay_slope(arch, reg.alpha)
+    decay = decay_slope(arch, reg.alpha)
     n_weights = theta.flat.size - theta.b.size - theta.c.size
     n_batches = count_batches(order.size, batch_weights.size)
     if first == 0:

@@ -11,10 +11,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from . import _kernels as kernels
-from ._rows import SparseRows, SquareErrors, encode, frozen, moments
+from ._rows import SparseRows, SquareErrors, encode, frozen, moments, sparse_blocks_of
 from .exceptions import DivergenceError
 
 # Multiply-adds that a call of compiled code does at the most, a fraction of a second: an interrupt waits for its end.
@@ -244,8 +243,7 @@ class SparseGramObjective(Objective):
         super().__init__(X, weights, arch, reg)
         self._centre, variance = moments(X, self.weights)
         self._variance = variance.sum()
-        # Blocks whose codes take as much memory as the weights: then the dense sums of a block cost no more than it.
-        self._blocks = list(gen_batches(len(X), max(kernels.BLOCK_ROWS, arch.n_features)))
+        self._blocks = list(sparse_blocks_of(X))
         self._kept = kept_sparse_codes(len(X), arch.n_components * X.dtype.itemsize, X)
         self._gradient = np.empty(kernels.count_weights(arch) + arch.n_components + arch.n_features, X.dtype)
 
@@ -293,8 +291,8 @@ class SparseGramObjective(Objective):
         gradient.V[:] = dV
         gradient.W[:] = sums[:, m:].T + (dV if self.arch.tied else 0)
         gradient.c[:] = 2 * (mean @ V + c - self._centre)
-        n_weights, decay = kernels.count_weights(self.arch), self.reg.alpha * (4 if self.arch.tied else 2)
-        gradient.flat[:n_weights] += V.dtype.type(decay) * theta[:n_weights]
+        n_weights = kernels.count_weights(self.arch)
+        kernels.add_decay(theta[:n_weights], kernels.decay_slope(self.arch, self.reg.alpha), gradient.flat)
         return reconstruction
 
 

@@ -136,6 +136,14 @@ def blocks_of(X):
     return gen_batches(len(X), kernels.block_rows(X.shape[1]))
 
 
+def sparse_blocks_of(X):
+    """Slices of sparse rows for work in which they stay sparse.
+
+    The codes of a block take as much memory as the weights: then the dense sums over a block cost no more than it.
+    """
+    return gen_batches(len(X), max(kernels.BLOCK_ROWS, X.shape[1]))
+
+
 def encode(X, W, b, kind, out):
     """Codes of rows of X into ``out`` (n, m)."""
     if isinstance(X, SparseRows):
@@ -169,7 +177,7 @@ class SquareErrors:
 
     def blocks(self, X):
         """Slices of rows to work on at a time."""
-        return gen_batches(len(X), max(kernels.BLOCK_ROWS, X.shape[1])) if self.sparse else blocks_of(X)
+        return sparse_blocks_of(X) if self.sparse else blocks_of(X)
 
     def __call__(self, X, H):
         """Errors (n,) of rows X with codes H, in float64 for sparse rows, else in the dtype of X."""

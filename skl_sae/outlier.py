@@ -12,7 +12,7 @@ from sklearn.base import OutlierMixin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._base import BaseSparseAutoencoder
+from ._base import BaseSparseAutoencoder, without_weightless
 from ._callbacks import FitTasks
 from ._rows import SparseRows, blocks_of, bounds, dense, frozen, moments
 from ._scatter import TIE, Scatter, concentrate, lowest, plain
@@ -305,8 +305,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     ) -> Problems:
         self._scoring = self.scoring
         counted = weights > 0
-        if not counted.all():
-            X, weights = X[counted], weights[counted]
+        X, weights = without_weightless(X, weights)
         support = np.ones(len(X), dtype=bool)
         problems, scores = self._learn_support(X, weights, support, warm, rng, tasks)
         if self.support_fraction < 1:

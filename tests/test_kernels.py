@@ -57,6 +57,15 @@ def assert_terms(evaluation, terms, rtol):
     np.testing.assert_allclose(evaluation[:4], terms, rtol=rtol)
 
 
+def assert_slopes(gradient, objective, theta, *, rel, absolute):
+    """Compare a gradient at theta with central differences of the objective, in float64."""
+    for i in range(theta.size):
+        step = np.zeros(theta.size)
+        step[i] = 1e-6
+        difference = objective.evaluate(theta + step).loss - objective.evaluate(theta - step).loss
+        assert difference / 2e-6 == pytest.approx(gradient[i], rel=rel, abs=absolute)
+
+
 # -- elementwise -----------------------------------------------------------------------------------
 
 
@@ -189,11 +198,7 @@ def test_gradient_agrees_with_finite_differences(activation, output, tied, layou
     objective = FullBatchObjective(random_rows(rng, 19, 7), np.ones(19), *settings(model))
     theta = model.theta
     gradient = objective.evaluate_gradient(theta)[1].copy()
-    for i in range(theta.size):
-        step = np.zeros_like(theta)
-        step[i] = 1e-6
-        difference = objective.evaluate(theta + step).loss - objective.evaluate(theta - step).loss
-        assert difference / 2e-6 == pytest.approx(gradient[i], rel=1e-6, abs=1e-7)
+    assert_slopes(gradient, objective, theta, rel=1e-6, absolute=1e-7)
 
 
 @pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
@@ -203,11 +208,7 @@ def test_gradient_of_float32_agrees_with_finite_differences_of_float64(activatio
     theta = model.theta.astype(np.float32)
     gradient = FullBatchObjective(X, np.ones(19), *settings(model)).evaluate_gradient(theta)[1]
     exact = Objective(X.astype(np.float64), np.ones(19), *settings(model))
-    for i in range(theta.size):
-        step = np.zeros(theta.size)
-        step[i] = 1e-6
-        difference = exact.evaluate(theta + step).loss - exact.evaluate(theta - step).loss
-        assert difference / 2e-6 == pytest.approx(gradient[i], rel=1e-4, abs=1e-5)
+    assert_slopes(gradient, exact, theta, rel=1e-4, absolute=1e-5)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -255,12 +256,8 @@ def test_gradient_of_the_gram_algebra_agrees_with_finite_differences(activation,
     X, theta = random_rows(rng, 19, 7, dtype), model.theta.astype(dtype)
     gradient = gram_objective(monkeypatch, X, np.ones(19), model).evaluate_gradient(theta)[1]
     exact = Objective(X.astype(np.float64), np.ones(19), *settings(model))
-    for i in range(theta.size):
-        step = np.zeros(theta.size)
-        step[i] = 1e-6
-        difference = exact.evaluate(theta + step).loss - exact.evaluate(theta - step).loss
-        rel, absolute = (1e-4, 2e-5) if dtype == np.float32 else (1e-6, 1e-7)
-        assert difference / 2e-6 == pytest.approx(gradient[i], rel=rel, abs=absolute)
+    rel, absolute = (1e-4, 2e-5) if dtype == np.float32 else (1e-6, 1e-7)
+    assert_slopes(gradient, exact, theta, rel=rel, absolute=absolute)
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 1e-4), (np.float64, 1e-11)])

@@ -7,7 +7,7 @@ import pytest
 import reference
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
-from test_kernels import DTYPES, MODELS, TOLERANCE, assert_terms, layout, random_model, settings  # noqa: F401
+from test_kernels import DTYPES, MODELS, TOLERANCE, assert_slopes, assert_terms, layout, random_model, settings  # noqa: F401
 
 from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, _objective, _rows
 from skl_sae import _kernels as kernels
@@ -111,11 +111,7 @@ def test_gradient_of_the_gram_algebra_agrees_with_finite_differences(activation,
     objective = SparseGramObjective(sparse_rows(rng, 19, 7), np.ones(19), *settings(model))
     theta = model.theta
     gradient = objective.evaluate_gradient(theta)[1].copy()
-    for i in range(theta.size):
-        step = np.zeros_like(theta)
-        step[i] = 1e-6
-        difference = objective.evaluate(theta + step).loss - objective.evaluate(theta - step).loss
-        assert difference / 2e-6 == pytest.approx(gradient[i], rel=1e-6, abs=1e-7)
+    assert_slopes(gradient, objective, theta, rel=1e-6, absolute=1e-7)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.2])
