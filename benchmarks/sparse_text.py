@@ -8,8 +8,8 @@ with the norm 1 of TF-IDF the variance of single features is small against the p
 
 - an evaluation of L and its gradient for the first rows: sparse, by the Gram algebra; sparse, in blocks made dense;
   dense;
-- a fit to all rows, whose array would not fit into memory: time and peak memory, of which SciPy's L-BFGS-B takes 25
-  float64 vectors of the length of the parameters;
+- a fit to all rows, whose array would not fit into memory: time and peak memory, of which L-BFGS takes 28
+  vectors of the length of the parameters;
 - the words with the largest weights of some units.
 """
 
@@ -95,7 +95,7 @@ def main():
         "dead units": sae.dead_fraction_,
     }
     if peak is not None:
-        row |= {"peak MB": peak, "of it L-BFGS-B MB": 25 * 8 * parameters / 1e6}
+        row |= {"peak MB": peak, "of it L-BFGS MB": 28 * X.dtype.itemsize * parameters / 1e6}
     report.add(f"Fit, {n} rows, {options.units} units, density {density:.2g}", [row])
     print("\nWords with the largest weights")
     for unit in sae.components_[:12]:

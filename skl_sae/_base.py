@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import warnings
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -249,7 +248,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         objective, result = self._solve(X, weights, arch, reg, training, warm, monitor)
         kept = result.theta if monitor.best_theta is None else monitor.best_theta
         if kept is not result.theta:
-            training.forget_moments()
+            training.forget()
         self._keep_training(training)
         if result.interrupted:
             self._keep_interrupted(kept, arch, monitor, warm)
@@ -260,7 +259,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
     def _earlier_training(self, rng):
         """What an earlier fit left to go on with."""
-        return copy.deepcopy(self._training) if hasattr(self, "_training") else Training(rng)
+        return self._training.copy() if hasattr(self, "_training") else Training(rng)
 
     def _keep_training(self, training):
         """Only for those who go on: it is as large as the weights, twice."""
@@ -360,7 +359,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
                     return objective, result
                 monitor.restart()
             objective = full_batch_objective(X, weights, arch, reg)
-            return objective, lbfgs(objective, training.theta, monitor, max_iter=self.max_iter)
+            return objective, lbfgs(objective, training, monitor, max_iter=self.max_iter)
         except KeyboardInterrupt:
             if not (self.warm_start and self._weights_suffice) or monitor.theta is None:
                 raise

@@ -877,6 +877,25 @@ def moments(X, w, mean, variance):
         mean[k] += X[0, k]
 
 
+# -- parameters as vectors -------------------------------------------------------------------------
+
+
+@_jit_sum
+def dot(left, right):
+    """Inner product of two vectors, summed in float64."""
+    total = 0.0
+    for i in range(left.size):
+        total += np.float64(left[i]) * np.float64(right[i])
+    return total
+
+
+@_jit
+def add_multiple(out, factor, vector):
+    """out += factor * vector, with a factor in float64."""
+    for i in range(out.size):
+        out[i] += factor * vector[i]
+
+
 # -- mini-batches ------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,9 @@ from .exceptions import DivergenceError
 # Multiply-adds that a call of compiled code does at the most, a fraction of a second: an interrupt waits for its end.
 WORK_PER_CALL = 2**31
 
+# Bytes of codes at the most that are kept between the two passes of an evaluation: X itself may be larger than memory.
+MOST_KEPT = 2**28
+
 # By how much a multiply-add of a sparse product takes longer than one of a dense product.
 SPARSE_COST = 30
 
@@ -26,10 +29,9 @@ SPARSE_COST = 30
 def kept_codes(n, row_size, X_size):
     """Of how many rows the codes (``row_size`` bytes each) are kept between the two passes of an evaluation.
 
-    Those of the others are computed twice, one product in five more, which bounds the memory: what SciPy's L-BFGS-B
-    takes for itself, 25 float64 vectors as long as the parameters, is much already.
+    Those of the others are computed twice, one product in five more, which bounds the memory.
     """
-    return min(n, max(6 * 2**20, X_size // 32) // row_size)
+    return min(n, max(6 * 2**20, min(X_size // 4, MOST_KEPT)) // row_size)
 
 
 def gram_wins(arch, n):

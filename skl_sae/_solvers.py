@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 
-from ._kernels import AdamState
+from ._kernels import AdamState, dot
+from ._lbfgs import Curvature, evaluate, search
 
 # A loss at the end that is so many times the lowest one was not settling: the steps are too large.
 RISE = 1.3
@@ -33,12 +33,17 @@ class Training:
     first: np.ndarray | None = None  # Adam's moments
     second: np.ndarray | None = None
     n_steps: int = 0  # of Adam
+    pairs: list | None = None  # of L-BFGS's `Curvature`; their arrays are never changed
 
     def begin(self, theta):
-        """Go on from theta; Adam starts anew if its moments belong to other parameters."""
+        """Go on from theta; the solvers start anew if what they remember belongs to other parameters."""
         self.theta = theta
         if any(moment is None or moment.shape != theta.shape for moment in (self.first, self.second)):
-            self.forget_moments()
+            self.first, self.second, self.n_steps = None, None, 0
+        if any(
+            part.shape != theta.shape or part.dtype != theta.dtype for *pair, _ in self.pairs or [] for part in pair
+        ):
+            self.pairs = None
 
     def adam_state(self, learning_rate):
         """Moments in the dtype of theta, at the start zero."""
@@ -47,15 +52,21 @@ class Training:
         self.first, self.second = (part.astype(self.theta.dtype, copy=False) for part in (self.first, self.second))
         return AdamState(self.first, self.second, float(learning_rate), 0.9, 0.999, 1e-8)
 
-    def forget_moments(self):
+    def forget(self):
         """For parameters that are not those of the last step."""
-        self.first, self.second, self.n_steps = None, None, 0
+        self.first, self.second, self.n_steps, self.pairs = None, None, 0, None
 
     def kept(self):
         """For a later fit: without the parameters, and with random numbers that nobody else draws."""
         shared = self.rng is np.random.mtrand._rand
         rng = np.random.RandomState(self.rng.randint(2**31)) if shared else copy.deepcopy(self.rng)
         return dataclasses.replace(self, theta=None, rng=rng)
+
+    def copy(self):
+        """For a fit that may fail."""
+        copied = copy.deepcopy(dataclasses.replace(self, pairs=None))
+        copied.pairs = self.pairs
+        return copied
 
     def checkpoint(self):
         """A function that takes everything back to where it is now."""
@@ -164,43 +175,39 @@ def _is_round(n):
     return n % 10 ** min(len(str(n)) - 1, 2) == 0
 
 
-def lbfgs(objective, theta, monitor, *, max_iter):
-    """Minimise with SciPy's L-BFGS-B.
+def lbfgs(objective, training, monitor, *, max_iter):
+    """Minimise with L-BFGS [1]_.
 
-    ``objective.evaluate_gradient(theta)`` gives an evaluation with a ``loss``, and the gradient. SciPy works in
-    float64; the objective sees parameters of theta's dtype.
+    ``objective.evaluate_gradient(theta)`` gives an evaluation with a ``loss``, and the gradient. What is known of the
+    curvature stays in ``training``, so that another call goes on as if this one had not ended.
+
+    References
+    ----------
+    .. [1] D. C. Liu and J. Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical
+       Programming 45, 1989.
     """
-    dtype, last, first_loss = theta.dtype, None, None
-
-    def loss_and_gradient(x):
-        nonlocal last, first_loss
-        with np.errstate(over="ignore"):  # beyond float32 the objective says so
-            parameters = x.astype(dtype, copy=False)
-        last, gradient = objective.evaluate_gradient(parameters)
-        first_loss = last.loss if first_loss is None else first_loss
-        return last.loss, gradient.astype(np.float64)
-
-    def callback(intermediate_result):
-        # An accepted point is the one evaluated last; if ever it is not, evaluate it again.
-        x = intermediate_result.x.astype(dtype)
-        evaluation = last if last.loss == intermediate_result.fun else objective.evaluate_gradient(x)[0]
-        if monitor(x, evaluation):
-            raise StopIteration
-
-    # The stopping rule is the monitor's. SciPy's own, with zero tolerances, apply only where no step lowers the loss.
-    options = {"maxiter": max_iter, "maxfun": np.iinfo(np.int32).max, "ftol": 0.0, "gtol": 0.0}
-    found = minimize(
-        loss_and_gradient, theta.astype(np.float64), method="L-BFGS-B", jac=True, callback=callback, options=options
-    )
-    iteration_limit, line_search_failed = 1, 2
-    if found.status == iteration_limit:
-        problem = f"L-BFGS-B reached max_iter={max_iter} before the loss settled; increase max_iter or tol"
-    elif found.status == line_search_failed and last.loss > np.finfo(dtype).eps * first_loss:
-        reason = found.message.strip().rstrip(":")
-        problem = f"L-BFGS-B found no step that lowers the loss ({reason}); increase tol or scale the data"
-    else:
-        problem = None
-    return Result(found.x.astype(dtype), problem)
+    curvature = Curvature(training.pairs or [])
+    point = evaluate(objective, training.theta)
+    eps, first_loss = np.finfo(point.theta.dtype).eps, point.loss
+    for _ in range(max_iter):
+        if not point.gradient.any():
+            return Result(point.theta, None)
+        direction = curvature.direction(point.gradient)
+        found = search(objective, point, direction)
+        if found is None and curvature.pairs:
+            if -dot(point.gradient, direction) <= 10 * eps * point.loss:  # nothing left to gain that could be seen
+                return Result(point.theta, None)
+            curvature.pairs = []
+            found = search(objective, point, curvature.direction(point.gradient))
+        if found is None:
+            problem = "L-BFGS found no step that lowers the loss; increase tol or scale the data"
+            return Result(point.theta, problem if point.loss > eps * first_loss else None)
+        curvature.add(point, found)
+        point, training.pairs = found, curvature.pairs
+        if monitor(point.theta, point.evaluation):
+            return Result(point.theta, None)
+    problem = f"L-BFGS reached max_iter={max_iter} before the loss settled; increase max_iter or tol"
+    return Result(point.theta, problem)
 
 
 def adam(objective, training, monitor, *, max_iter, learning_rate, shuffle, resumable):
@@ -214,6 +221,7 @@ def adam(objective, training, monitor, *, max_iter, learning_rate, shuffle, resu
     .. [1] D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
     """
     theta = training.theta = training.theta.copy()
+    training.pairs = None
     state = training.adam_state(learning_rate)
     order = np.arange(objective.n_rows)
     for _ in range(max_iter):

@@ -57,8 +57,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         Whether the decoder's weights are the transposed weights of the encoder. They still count twice in the weight
         decay.
     solver : {"lbfgs", "adam"}, default="lbfgs"
-        - "lbfgs": SciPy's L-BFGS-B [2]_ over all rows at once, with the exact gradient and without a learning rate. The
-          choice up to some ten thousand rows, and beyond with ``adam_start``.
+        - "lbfgs": L-BFGS [2]_ over all rows at once, with the exact gradient and without a learning rate. The choice
+          up to some ten thousand rows, and beyond with ``adam_start``.
         - "adam": Adam [3]_ over mini-batches, with the mean activation taken over each batch. The choice for more
           rows. On small data, with few batches an epoch, it moves little from epoch to epoch: raise
           ``learning_rate_init`` or lower ``tol`` there, or take "lbfgs".
@@ -91,11 +91,10 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         with the clean rows (a denoising autoencoder [4]_). 0 adds none. Needs ``solver="adam"``.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of an earlier `fit` of the same architecture instead of new random ones.
-        ``n_iter_`` and ``history_`` go on. Adam goes on as if it had not stopped, with its moments and random numbers:
-        two fits of 5 epochs are one of 10, bit by bit; after ``early_stopping``, which keeps the best weights, its
-        moments start anew.
-        L-BFGS starts with an empty memory of the curvature, so two fits of 50 iterations end near one of 100, and
-        without ``adam_start``.
+        ``n_iter_`` and ``history_`` go on, and so do the solvers, as if they had not stopped: two fits of 5 epochs or
+        iterations give the weights of one of 10, bit by bit. After ``early_stopping``, which keeps the best weights,
+        they start anew from these. What they remember is kept and saved with the estimator: Adam the moments, twice
+        as large as the weights, L-BFGS the curvature, up to 20 times. Another fit does not repeat ``adam_start``.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the held-out rows, the order of the rows and the noise. The same number gives the
         same weights, bit by bit, on the same machine with the same number of BLAS threads, which
@@ -186,8 +185,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     References
     ----------
     .. [1] A. Ng, "Sparse autoencoder", CS294A lecture notes, Stanford University, 2011.
-    .. [2] R. H. Byrd, P. Lu, J. Nocedal and C. Zhu, "A limited memory algorithm for bound constrained optimization",
-       SIAM Journal on Scientific Computing 16, 1995.
+    .. [2] D. C. Liu and J. Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical
+       Programming 45, 1989.
     .. [3] D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
     .. [4] P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features with
        denoising autoencoders", ICML 2008.

@@ -211,7 +211,13 @@ def test_a_parameter_grid_in_two_processes_compiles_once_and_copies_no_rows():
 
 SAVED = {
     "transformer": (transformer(), {TRANSFORMER}),
-    "warm start": (transformer(warm_start=True, solver="adam"), {TRANSFORMER, "skl_sae._solvers.Training"}),
+    **{
+        f"warm start, {solver}": (
+            transformer(warm_start=True, solver=solver),
+            {TRANSFORMER, "skl_sae._solvers.Training"},
+        )
+        for solver in ("adam", "lbfgs")
+    },
     "detector": (detector(), {DETECTOR, "skl_sae._scatter.Scatter"}),
     "squared error": (
         detector(scoring="squared_error", scaling=None, support_fraction=1),

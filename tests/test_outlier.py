@@ -299,14 +299,18 @@ def test_one_wild_value_does_not_hide_a_feature(rng):
 @pytest.mark.parametrize("row", [0, -1])
 @pytest.mark.parametrize("value", [1e4, 1e12, 1e20])
 def test_one_wild_value_does_not_widen_the_spread(rng, scoring, row, value):
-    X, rows = (np.hstack([Z, Z[:, :1] + 0.3 * rng.normal(size=(300, 1))]) for Z in rng.normal(size=(2, 300, 3)))
-    X[row, 1] = value
-    strange = rows[:50].copy()
-    strange[:, 1] += 8
-    sae = detector(scoring=scoring).fit(X)
-    scores = -sae.score_samples(np.vstack([strange, rows]))
-    assert roc_auc_score(np.arange(350) < 50, scores) > 0.95
-    assert np.mean(sae.predict(strange) == -1) > 0.95
+    areas, found = [], []
+    for _ in range(5):
+        X, rows = (np.hstack([Z, Z[:, :1] + 0.3 * rng.normal(size=(300, 1))]) for Z in rng.normal(size=(2, 300, 3)))
+        X[row, 1] = value
+        strange = rows[:50].copy()
+        strange[:, 1] += 8
+        sae = detector(scoring=scoring).fit(X)
+        scores = -sae.score_samples(np.vstack([strange, rows]))
+        areas.append(roc_auc_score(np.arange(350) < 50, scores))
+        found.append(np.mean(sae.predict(strange) == -1))
+    assert np.mean(areas) > 0.95
+    assert np.mean(found) > 0.95
 
 
 @pytest.mark.parametrize("scoring", SCORINGS)

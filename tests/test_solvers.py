@@ -4,9 +4,10 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
-from scipy.optimize import OptimizeResult
+from scipy.optimize import minimize, rosen, rosen_der
 
-from skl_sae._solvers import Monitor, lbfgs
+from skl_sae._lbfgs import DECREASE, MEMORY, SLOPE, Curvature, Point, evaluate, search
+from skl_sae._solvers import Monitor, Training, lbfgs
 
 Evaluation = namedtuple("Evaluation", "loss")
 
@@ -85,33 +86,148 @@ class Bowl:
         return Evaluation(float(np.sum((theta - 3) ** 2))), 2 * (theta - 3)
 
 
+class Valley:
+    """Rosenbrock's function, curved and badly scaled; above a constant, rounding hides the bottom."""
+
+    def __init__(self, height=0.0):
+        self.height = height
+
+    def evaluate_gradient(self, theta):
+        return Evaluation(self.height + float(rosen(theta))), rosen_der(theta)
+
+
+def training(theta):
+    return Training(np.random.RandomState(0), theta=np.array(theta))
+
+
+def never(theta, evaluation):
+    return False
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_lbfgs_tells_the_monitor_of_the_accepted_points(dtype):
     seen = []
-
-    def monitor(theta, evaluation):
-        seen.append((theta, evaluation))
-        return False
-
-    found = lbfgs(Bowl(), np.zeros(4, dtype), monitor, max_iter=50)
+    found = lbfgs(Bowl(), training(np.zeros(4, dtype)), lambda *point: seen.append(point), max_iter=50)
     assert found.problem is None
     assert found.theta.dtype == dtype
     np.testing.assert_allclose(found.theta, 3, rtol=1e-6)
     for theta, evaluation in seen:
-        assert evaluation.loss == pytest.approx(Bowl().evaluate_gradient(theta)[0].loss)
+        assert evaluation.loss == Bowl().evaluate_gradient(theta)[0].loss
 
 
-def test_lbfgs_evaluates_again_where_the_accepted_point_was_not_the_last(monkeypatch):
-    """SciPy evaluates the accepted point last today; the history must not depend on it."""
-    accepted, other = np.full(2, 1.0), np.full(2, 5.5)
+class ArrivedError(Exception):
+    """The loss is as good as zero."""
 
-    def minimise(function, x, callback, **kwargs):
-        loss, _ = function(accepted)
-        function(other)
-        callback(OptimizeResult(x=accepted, fun=loss))
-        return OptimizeResult(x=accepted, status=0, message="")
 
-    monkeypatch.setattr("skl_sae._solvers.minimize", minimise)
+class Counted(Valley):
+    """How many evaluations does it take to the bottom?"""
+
+    evaluations = 0
+
+    def evaluate_gradient(self, theta):
+        self.evaluations += 1
+        evaluation, gradient = super().evaluate_gradient(theta)
+        if evaluation.loss < 1e-12:
+            raise ArrivedError
+        return evaluation, gradient
+
+    def loss_and_gradient(self, theta):
+        evaluation, gradient = self.evaluate_gradient(theta)
+        return evaluation.loss, gradient
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_lbfgs_needs_hardly_more_evaluations_than_scipy(n, rng):
+    ours, peer = [], []
+    for start in rng.normal(scale=3, size=(30, n)):
+        valley = Counted()
+        with pytest.raises(ArrivedError):
+            lbfgs(valley, training(start), never, max_iter=5000)
+        ours.append(valley.evaluations)
+        valley = Counted()
+        with pytest.raises(ArrivedError):
+            minimize(valley.loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"ftol": 0, "gtol": 0})
+        peer.append(valley.evaluations)
+    assert sum(ours) < 1.2 * sum(peer)
+
+
+def test_losses_of_lbfgs_fall():
     losses = []
-    lbfgs(Bowl(), np.zeros(2), lambda theta, evaluation: losses.append(evaluation.loss), max_iter=1)
-    assert losses == [8.0]
+    lbfgs(Valley(), training(np.linspace(-2, 2, 40)), lambda _, found: losses.append(found.loss), max_iter=200)
+    assert (np.diff(losses) < 0).all()
+
+
+def test_the_curvature_is_that_of_the_formula_for_matrices(rng):
+    """H <- (1 - r s y') H (1 - r y s') + r s s' with r = 1 / s'y, from a multiple of the identity."""
+    curvature, pairs, n = Curvature(), [], 12
+    A = rng.normal(size=(n, n))
+    for _ in range(MEMORY + 3):
+        ends = [Point(theta, None, A.T @ A @ theta, 0.0, 0.0) for theta in rng.normal(size=(2, n))]
+        curvature.add(*ends)
+        pairs.append((ends[1].theta - ends[0].theta, ends[1].gradient - ends[0].gradient))
+    s, y = pairs[-1]
+    H = np.eye(n) * (s @ y) / (y @ y)
+    for s, y in pairs[-MEMORY:]:
+        part = np.eye(n) - np.outer(s, y) / (s @ y)
+        H = part @ H @ part.T + np.outer(s, s) / (s @ y)
+    gradient = rng.normal(size=n)
+    np.testing.assert_allclose(curvature.direction(gradient), -H @ gradient, rtol=1e-8)
+
+
+def test_what_is_not_convex_is_not_remembered():
+    curvature, one = Curvature(), np.ones(2)
+    curvature.add(Point(0 * one, None, one, 0.0, 0.0), Point(one, None, -one, 0.0, 0.0))
+    assert curvature.pairs == []
+    np.testing.assert_allclose(curvature.direction(3 * one), -one / np.sqrt(2))
+    np.testing.assert_allclose(curvature.direction(1e-310 * one), -one / np.sqrt(2))
+
+
+@pytest.mark.parametrize("length", [1e-6, 1e-3, 0.1, 1.0, 10.0, 1e3])
+@pytest.mark.parametrize("curve", [np.polynomial.Polynomial([0, -1, 2, 0, 1]), np.polynomial.Polynomial([3, -1, 0.3])])
+def test_a_line_search_meets_wolfes_conditions(curve, length):
+    class Line:
+        def evaluate_gradient(self, theta):
+            return Evaluation(float(curve(theta[0]))), curve.deriv()(theta)
+
+    start = evaluate(Line(), np.zeros(1))
+    found = search(Line(), start, np.array([length]))
+    slope = -length
+    assert found.loss <= start.loss + DECREASE * found.t * slope
+    assert abs(found.gradient[0] * length) <= SLOPE * abs(slope)
+    assert found.theta == pytest.approx(found.t * length)
+    assert search(Line(), start, np.array([-length])) is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lbfgs_goes_on_as_if_it_had_not_stopped(dtype):
+    start = np.linspace(-2, 2, 30).astype(dtype)
+    whole, parts = training(start), training(start)
+    expected = lbfgs(Valley(), whole, never, max_iter=60).theta
+    for iterations in (1, 7, 30, 22):
+        parts.begin(lbfgs(Valley(), parts, never, max_iter=iterations).theta.copy())
+    np.testing.assert_array_equal(parts.theta, expected)
+
+
+def test_lbfgs_forgets_the_curvature_of_other_parameters():
+    state = training(np.ones(4) * 5)
+    lbfgs(Valley(), state, never, max_iter=3)
+    state.begin(np.ones(4, np.float32))
+    assert state.pairs is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lbfgs_ends_where_rounding_hides_the_bottom(dtype):
+    found = lbfgs(Valley(height=1e3), training(np.zeros(5, dtype)), never, max_iter=5000)
+    assert found.problem is None
+    assert rosen(found.theta) < 1e3 * 10 * np.finfo(dtype).eps
+
+
+def test_lbfgs_tells_why_it_did_not_converge():
+    assert "max_iter=2" in lbfgs(Valley(), training(np.zeros(5)), never, max_iter=2).problem
+
+    class Wrong(Bowl):
+        def evaluate_gradient(self, theta):
+            evaluation, gradient = super().evaluate_gradient(theta)
+            return evaluation, -gradient
+
+    assert "no step" in lbfgs(Wrong(), training(np.zeros(5)), never, max_iter=2).problem
