@@ -1,0 +1,111 @@
+"""Fit to a memory-mapped array that is larger than the memory that the process may use.
+
+    python benchmarks/out_of_core.py                      # 250000 x 1000 in float32: 1 GB on disk
+    python benchmarks/out_of_core.py --rows 2000000       # 8 GB: larger than the memory of many a machine
+
+Each figure is from a process of its own. One reads X into memory; the other may take, beyond what it has after
+everything is compiled and run on a few rows, a quarter of X (RLIMIT_DATA of Linux, which counts all that a process
+allocates but not what it maps from files), so that a copy of X fails, which it tries first. The file has been read
+before, so it is in the system's cache as far as the memory reaches. Times are of fits of a few iterations or epochs,
+the ratio is that of the mapped to the in-memory fit, and the losses have to be equal.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from _harness import Report, parser
+
+from skl_sae import SparseAutoencoderTransformer
+
+SETTINGS = dict(n_components=64, batch_size=256, tol=0, random_state=0)
+ITERATIONS = {"lbfgs": 5, "adam": 2}
+
+
+def write(path, rows, features):
+    """Rows that depend on 20 hidden variables, written block by block."""
+    rng = np.random.default_rng(0)
+    X = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(rows, features))
+    mixing = rng.normal(size=(20, features)).astype(np.float32)
+    for start in range(0, rows, 4096):
+        block = X[start : start + 4096]
+        block[:] = rng.normal(size=(len(block), 20)) @ mixing + rng.normal(size=block.shape)
+    X.flush()
+
+
+def allocated():
+    """Bytes that count towards RLIMIT_DATA."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in status if line.startswith("VmData")).split()[1])
+
+
+def child(path, solver, mapped):
+    """Print seconds, loss and the bytes that were allowed."""
+    warnings.simplefilter("ignore")
+    X = np.load(path, mmap_mode="r")
+    few = np.array(X[:2048])
+    allowed = X.nbytes // 4
+    sae = SparseAutoencoderTransformer(solver=solver, max_iter=ITERATIONS[solver], **SETTINGS)
+    sae.fit(few).score(few)
+    if mapped:
+        resource.setrlimit(resource.RLIMIT_DATA, (allocated() + allowed,) * 2)
+        try:
+            np.array(X)
+        except MemoryError:
+            pass
+        else:
+            raise SystemExit("the limit does not bind")
+    else:
+        X = np.array(X)
+    start = time.perf_counter()
+    sae.fit(X)
+    seconds = time.perf_counter() - start
+    print(json.dumps({"seconds": seconds, "loss": sae.loss_, "score": sae.score(X)}))
+
+
+def run(path, solver, mapped):
+    command = [sys.executable, __file__, "--child", str(path), solver, "mapped" if mapped else "in memory"]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def main():
+    options = parser(__doc__, rounds=3)
+    options.add_argument("--rows", type=int, default=250000)
+    options.add_argument("--features", type=int, default=1000)
+    options.add_argument("--folder", help="where to write the file; default: the folder for temporary files")
+    options.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    options = options.parse_args()
+    if options.child:
+        path, solver, kind = options.child
+        child(path, solver, kind == "mapped")
+        return
+    report = Report(options)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        path = Path(folder) / "X.npy"
+        write(path, options.rows, options.features)
+        size = path.stat().st_size / 1e6
+        rows = []
+        for solver in ITERATIONS:
+            pairs = [(run(path, solver, True), run(path, solver, False)) for _ in range(options.rounds)]
+            if any(mapped["loss"] != loaded["loss"] for mapped, loaded in pairs):
+                raise SystemExit(f"the fits differ: {pairs}")
+            seconds = [[part["seconds"] for part in pair] for pair in pairs]
+            ratios = [mapped / loaded for mapped, loaded in seconds]
+            row = {"name": solver, "mapped s": statistics.median(mapped for mapped, _ in seconds)}
+            row |= {"in memory s": statistics.median(loaded for _, loaded in seconds)}
+            row |= {"ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
+            rows.append(row)
+        report.add(f"X of {size:.4g} MB, {size / 4:.4g} MB allowed", rows)
+    report.close()
+
+
+if __name__ == "__main__":
+    main()
