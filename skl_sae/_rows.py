@@ -90,6 +90,7 @@ def as_rows(X):
     if not issparse(X):
         return X
     S = csr_array(X)
+    S.check_format(full_check=True)  # compiled code trusts the indices
     if not S.has_canonical_format:
         S = S.copy()  # csr_array shares the arrays of X
         S.sum_duplicates()

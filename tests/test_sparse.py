@@ -254,6 +254,17 @@ def test_bad_sparse_input_is_refused(text_like):
         sae.inverse_transform(sparse.csr_array(sae.transform(S)))
 
 
+@pytest.mark.parametrize(("indices", "indptr"), [([0, 10**9], [0, 2]), ([0, -1], [0, 2]), ([0, 1], [0, 5, 2])])
+def test_indices_that_point_nowhere_are_refused(indices, indptr, text_like):
+    """SciPy does not look at them until it is asked to, and compiled code would read and write somewhere else."""
+    _, S = text_like
+    sae = SparseAutoencoderTransformer(3, max_iter=2).fit(S)
+    bad = sparse.csr_array((len(indptr) - 1, S.shape[1]))
+    bad.data, bad.indices, bad.indptr = np.ones(2), np.array(indices), np.array(indptr)
+    with pytest.raises(ValueError, match=r"indices|indptr|index pointer"):
+        sae.transform(bad)
+
+
 def test_reference_is_the_model(rng):
     """What the sparse paths are compared with is compared itself: the reference against a fit."""
     S = sparse.random_array((50, 20), density=0.2, rng=rng, format="csr")
