@@ -77,7 +77,7 @@ class VariantFiles:
         try:
             part.write_bytes(_digest(content) + content)
             os.replace(part, path)
-        except OSError as error:
+        except BaseException as error:  # an interrupt, too, leaves no part behind
             with contextlib.suppress(OSError):
                 part.unlink()
             if not (isinstance(error, PermissionError) and path.exists()):  # Windows: another process reads it

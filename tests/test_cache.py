@@ -20,6 +20,7 @@ from scipy.special import expit
 
 import skl_sae
 from skl_sae import SparseAutoencoderTransformer
+from skl_sae._cache import VariantFiles
 
 PACKAGE = Path(skl_sae.__file__).parent
 LIMIT = 240  # seconds: a process that waits for ever fails the test
@@ -183,6 +184,16 @@ def test_a_process_that_is_killed_while_it_writes_leaves_nothing_stale(model, pa
     np.testing.assert_allclose(
         run("encode", model, cache, package=package)["result"], 1 - model[1]["encode"], rtol=1e-9
     )
+
+
+def test_an_interrupt_leaves_no_part_of_a_file(tmp_path, monkeypatch):
+    def interrupt(*paths):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        VariantFiles(tmp_path, VariantFiles.save, "name").save(("signature",), b"code")
+    assert not list(tmp_path.iterdir())
 
 
 # -- nowhere to write ------------------------------------------------------------------------------
