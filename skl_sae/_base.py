@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import warnings
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import _kernels as kernels
-from ._callbacks import CallbackSupportMixin, FitTasks
+from ._callbacks import DURING_FIT, CallbackSupportMixin, FitTasks
 from ._objective import MiniBatchObjective, Objective, full_batch_objective, initial_parameters
 from ._rows import SparseRows, SquareErrors, as_rows, blocks_of, bounds, encode, frozen, merged, moments
 from ._solvers import Monitor, Result, Training, adam, lbfgs
@@ -37,6 +38,9 @@ CONSTANT_SPAN = 0.01
 
 # Where half of the units have a standard deviation below this part of their mean, no unit is ever clearly on or off.
 VARIATION = 0.25
+
+# What a fit that was interrupted, and kept, leaves to say.
+INTERRUPTED = "The fit was interrupted; the weights after its last iteration are kept.", KeyboardInterrupt
 
 # A fit that explains less than this part of what noise would allow has not learned anything.
 LEARNED = 0.05
@@ -167,14 +171,22 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         with self._all_or_nothing():
             self._check_parameters()
             X = self._check_data(X, ensure_min_samples=2, reset=not warm)
+            if not warm:
+                vars(self).pop("encoder_coef_", None)  # a copy for a callback is not of two fits
             tasks.begin(X, y, sample_weight)
             rows, weights = as_rows(X), check_weights(sample_weight, X, 2)
             problems = self._learn(rows, weights, warm, check_random_state(self.random_state), tasks)
-        tasks.end()
-        for message, category in problems:
-            if not issubclass(category, Warning):
-                raise category(message)
-            warnings.warn(message, category, stacklevel=4)
+            try:
+                tasks.end()
+            except KeyboardInterrupt:
+                if not self._can_keep_interrupted():
+                    raise
+                problems = [INTERRUPTED]
+            for message, category in problems:
+                if issubclass(category, Warning):  # which may have been made an error
+                    warnings.warn(message, category, stacklevel=4)
+        if INTERRUPTED in problems:
+            raise KeyboardInterrupt(INTERRUPTED[0])
         return self
 
     @contextlib.contextmanager
@@ -242,18 +254,18 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         if self.solver == "lbfgs" and not self.adam_start:
             X, weights = merged(X, weights)
         variance = self._begin_training(training, X, weights, arch, warm)
-        monitor = self._monitor(arch, validation, warm, tasks)
+        monitor = self._monitor(arch, validation, training, warm, tasks)
         monitor.start(training.theta)
         tasks.begin_iteration()
         objective, result = self._solve(X, weights, arch, reg, training, warm, monitor)
-        kept = result.theta if monitor.best_theta is None else monitor.best_theta
-        if kept is not result.theta:
+        if monitor.best_theta is not None:
+            result = result._replace(theta=monitor.best_theta)
             training.forget()
         self._keep_training(training)
         if result.interrupted:
-            self._keep_interrupted(kept, arch, monitor, warm)
-            return [("The fit was interrupted; the weights after its last iteration are kept.", KeyboardInterrupt)]
-        self._finish(kept, objective, monitor, warm)
+            self._keep_interrupted(result.theta, arch, monitor, warm)
+            return [INTERRUPTED]
+        self._finish(result.theta, objective, monitor, warm)
         problem = monitor.rise() or result.problem
         return self._judge_training(problem, objective, variance) + self._judge_units(objective)
 
@@ -291,6 +303,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             self._begin_training(training, X, weights, arch, warm)
             monitor = Monitor(tol=0, n_iter_no_change=1)
             objective, result = self._adam(X, weights, arch, self._regularization(), training, monitor, 1)
+            monitor.finish(result.theta, objective.evaluate(result.theta))
             self._training = training.kept()
             self._finish(result.theta, objective, monitor, warm)
             self._judge_units(objective)
@@ -298,14 +311,21 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             warnings.warn(message, category, stacklevel=4)
         return self
 
-    def _monitor(self, arch, validation, warm, tasks):
+    def _monitor(self, arch, validation, training, warm, tasks):
+        def attributes_so_far():
+            """What a callback's copy needs to be used, and to be saved as a fit that can go on."""
+            so_far = self._attributes(monitor.theta, arch) | self._history(monitor, warm)
+            if self.warm_start:
+                so_far["_training"] = dataclasses.replace(training, theta=None).copy()
+            return so_far
+
         def on_iteration(theta):
-            stop = tasks.end_iteration((lambda: self._attributes(theta, arch)) if self._weights_suffice else None)
+            stop = tasks.end_iteration(attributes_so_far if self._weights_suffice else None)
             if not stop:
                 tasks.begin_iteration()
             return stop
 
-        return Monitor(
+        monitor = Monitor(
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             verbose=self.verbose,
@@ -313,6 +333,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             n_earlier=self.n_iter_ if warm else 0,
             on_iteration=on_iteration,
         )
+        return monitor
 
     def _architecture(self, n_features):
         return kernels.Architecture(
@@ -348,22 +369,30 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         return [part for chosen in rows for part in (X[chosen], weights[chosen])]
 
     def _solve(self, X, weights, arch, reg, training, warm, monitor):
-        """Train; an interrupt ends the training with the last iteration if a later fit can go on from there."""
-        objective = None
+        """Train and evaluate; an interrupt ends it with the last iteration if a later fit can go on from there."""
         try:
-            if self.solver == "adam":
-                return self._adam(X, weights, arch, reg, training, monitor, self.max_iter)
-            if self.adam_start and not warm:
-                objective, result = self._adam(X, weights, arch, reg, training, monitor, self.adam_start)
-                if monitor.stopped:
-                    return objective, result
-                monitor.restart()
-            objective = full_batch_objective(X, weights, arch, reg)
-            return objective, lbfgs(objective, training, monitor, max_iter=self.max_iter)
+            objective, result = self._minimise(X, weights, arch, reg, training, warm, monitor)
+            theta = result.theta if monitor.best_theta is None else monitor.best_theta
+            monitor.finish(theta, objective.evaluate(theta))
+            return objective, result
         except KeyboardInterrupt:
-            if not (self.warm_start and self._weights_suffice) or monitor.theta is None:
+            if not self._can_keep_interrupted() or not monitor.rows:
                 raise
-            return objective, Result(monitor.theta, None, interrupted=True)
+            return None, Result(monitor.theta, None, interrupted=True)
+
+    def _can_keep_interrupted(self):
+        return self.warm_start and self._weights_suffice
+
+    def _minimise(self, X, weights, arch, reg, training, warm, monitor):
+        if self.solver == "adam":
+            return self._adam(X, weights, arch, reg, training, monitor, self.max_iter)
+        if self.adam_start and not warm:
+            objective, result = self._adam(X, weights, arch, reg, training, monitor, self.adam_start)
+            if monitor.stopped:
+                return objective, result
+            monitor.restart()
+        objective = full_batch_objective(X, weights, arch, reg)
+        return objective, lbfgs(objective, training, monitor, max_iter=self.max_iter)
 
     def _adam(self, X, weights, arch, reg, training, monitor, epochs):
         if training.noise_rng is None:
@@ -397,16 +426,13 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
     def _keep_interrupted(self, theta, arch, monitor, warm):
         """Weights and history; what has to be computed from all rows is left out."""
-        self._set_weights(theta, arch)
-        self._set_history(monitor, warm)
+        vars(self).update(self._attributes(theta, arch) | self._history(monitor, warm))
         for name in ("mean_activation_", "dead_fraction_", "saturated_fraction_", "constant_fraction_"):
             vars(self).pop(name, None)
 
     def _finish(self, theta, objective, monitor, warm):
         """Set the fitted attributes, but for the shares of units that carry no information."""
-        monitor.finish(theta, objective.evaluate(theta))
-        self._set_weights(theta, objective.arch)
-        self._set_history(monitor, warm)
+        vars(self).update(self._attributes(theta, objective.arch) | self._history(monitor, warm))
         self.mean_activation_ = objective.mean.astype(theta.dtype)
 
     def _attributes(self, theta, arch):
@@ -420,16 +446,13 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             "_functions": (self.activation, self.output_activation),  # the code needs those of the fit, not later ones
         }
 
-    def _set_weights(self, theta, arch):
-        vars(self).update(self._attributes(theta, arch))
-
-    def _set_history(self, monitor, warm):
+    def _history(self, monitor, warm):
         """That of this fit behind that of earlier ones; without a validation loss where some fit had none."""
         history = {name: np.array([row[name] for row in monitor.rows]) for name in monitor.rows[-1]}
         if warm:
             names = [name for name in history if name in self.history_]
             history = {name: np.concatenate([self.history_[name], history[name]]) for name in names}
-        self.history_, self.loss_, self.n_iter_ = history, float(history["loss"][-1]), len(history["loss"])
+        return {"history_": history, "loss_": float(history["loss"][-1]), "n_iter_": len(history["loss"])}
 
     def _judge_training(self, problem, objective, variance):
         """What to say of training that did not converge, or that converged to nothing."""
@@ -476,7 +499,8 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
     # -- saving ------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_skl_sae_state": STATE}
+        state = {**super().__getstate__(), "_skl_sae_state": STATE}
+        return {name: value for name, value in state.items() if name not in DURING_FIT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)

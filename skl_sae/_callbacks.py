@@ -1,6 +1,9 @@
 """A fit and its iterations as tasks for scikit-learn's callbacks, which came with scikit-learn 1.9."""
 
-__all__ = ["CallbackSupportMixin", "FitTasks"]
+__all__ = ["DURING_FIT", "CallbackSupportMixin", "FitTasks"]
+
+# Attributes that scikit-learn sets while a fit is under way: no part of a copy that a callback saves.
+DURING_FIT = "_callback_fit_ctx", "_skl_callbacks_to_teardown"
 
 try:
     from sklearn.callback import CallbackSupportMixin

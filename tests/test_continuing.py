@@ -9,6 +9,7 @@ import pytest
 import sklearn
 from scipy import sparse
 from sklearn.datasets import load_digits, load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,7 +17,7 @@ from test_transformer import assert_same_fit, short, weights_of
 
 from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
 from skl_sae import _base as base
-from skl_sae._objective import FullBatchObjective, MiniBatchObjective
+from skl_sae._objective import FullBatchObjective, MiniBatchObjective, Objective
 from skl_sae.metrics import anomaly_roc_auc_scorer, population_sparsity_scorer
 
 SOLVERS = ["lbfgs", "adam"]
@@ -272,6 +273,31 @@ def test_with_a_warm_start_an_interrupt_loses_no_iteration(digits, solver, late,
     np.testing.assert_array_equal(sae.encoder_coef_, whole.encoder_coef_)
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_with_a_warm_start_an_interrupt_of_the_last_evaluation_loses_nothing(digits, solver, monkeypatch):
+    sae = short(solver=solver, warm_start=True, max_iter=10, tol=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Objective, "evaluate", interrupt)
+        with pytest.raises(KeyboardInterrupt, match="last iteration are kept"):
+            sae.fit(digits)
+    whole = short(solver=solver, max_iter=10, tol=0).fit(digits)
+    assert sae.n_iter_ == len(sae.history_["loss"]) == 10
+    np.testing.assert_array_equal(sae.transform(digits), whole.transform(digits))
+
+
+def interrupt(*arguments, **settings):
+    raise KeyboardInterrupt
+
+
+def test_a_warning_that_was_made_an_error_leaves_everything_as_it_was(digits):
+    sae = short().fit(digits)
+    before = sae.encoder_coef_
+    warnings.simplefilter("error")  # pytest undoes it
+    with pytest.raises(ConvergenceWarning):
+        sae.set_params(random_state=1).fit(digits)
+    assert sae.encoder_coef_ is before
+
+
 def test_a_detector_is_interrupted_as_a_whole(digits, monkeypatch):
     detector = SparseAutoencoderOutlierDetector(warm_start=True)
     interrupt_after(monkeypatch, "lbfgs", 5)
@@ -354,6 +380,61 @@ def test_callbacks_reach_through_searches_and_pipelines(digits):
     search = GridSearchCV(pipeline, grid, cv=2, refit=False)
     search.set_callbacks(recorder).fit(digits)
     assert recorder.begun.count(("SparseAutoencoderTransformer", "iteration")) == 2 * 2 * 3
+
+
+class Keeper(Recorder):
+    """A callback that saves the model of every iteration, and may fail or be interrupted when the fit ends."""
+
+    def __init__(self, error=None):
+        super().__init__()
+        self.error, self.saved = error, []
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        if context.task_name == "fit" and self.error is not None:
+            raise self.error
+        if fitted_estimator is not None:
+            self.saved.append(pickle.dumps(fitted_estimator.set_callbacks()))
+
+
+@callbacks
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_what_a_callback_saves_goes_on_without_it(digits, solver):
+    keeper = Keeper()
+    whole = short(solver=solver, max_iter=8, tol=0, warm_start=True).set_callbacks(keeper).fit(digits)
+    assert not any(b"Keeper" in saved for saved in keeper.saved)
+    part = pickle.loads(keeper.saved[2])
+    assert part.n_iter_ == len(part.history_["loss"]) == 3
+    part.set_params(max_iter=5).fit(digits)
+    assert part.n_iter_ == 8
+    if solver == "adam":
+        np.testing.assert_array_equal(part.encoder_coef_, whole.encoder_coef_)
+    else:
+        assert part.loss_ < whole.history_["loss"][2]
+
+
+@callbacks
+@pytest.mark.parametrize("estimator", [short(), SparseAutoencoderOutlierDetector(max_iter=5)])
+def test_callbacks_of_a_second_fit_to_other_features(digits, estimator):
+    estimator.set_callbacks(Keeper()).fit(digits).fit(digits[:, :5])
+    assert estimator.n_features_in_ == 5
+
+
+@callbacks
+def test_a_callback_that_fails_when_the_fit_ends_leaves_everything_as_it_was(digits):
+    sae = short().fit(digits)
+    before = sae.encoder_coef_
+    with pytest.raises(OSError, match="full"):
+        sae.set_params(random_state=1).set_callbacks(Keeper(OSError("full"))).fit(digits)
+    assert sae.encoder_coef_ is before
+
+
+@callbacks
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_an_interrupt_of_a_callback_when_the_fit_ends(digits, warm_start):
+    sae = short(warm_start=warm_start).set_callbacks(Keeper(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        sae.fit(digits)
+    assert hasattr(sae, "encoder_coef_") == warm_start
 
 
 @callbacks
