@@ -512,7 +512,20 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             )
         super().__setstate__(state)
         if hasattr(self, "encoder_coef_"):
-            self._parameters(self.encoder_coef_.dtype)
+            self._check_state()
+
+    def _check_state(self):
+        """Refuse fitted attributes that no fit leaves: what uses them trusts them, a file may be anybody's."""
+        for part in self._parameters(self.encoder_coef_.dtype):
+            self._check_numbers("weights", part, part.shape)
+
+    def _check_numbers(self, name, numbers, shape):
+        numbers = np.asarray(numbers)
+        if numbers.dtype.kind != "f" or numbers.shape != shape or not np.isfinite(numbers).all():
+            raise ValueError(
+                f"The fitted {name} of this {type(self).__name__} must be finite floating-point numbers of shape "
+                f"{shape}; got {numbers.dtype} of shape {numbers.shape}."
+            )
 
     # -- using the fit -----------------------------------------------------------------------------
 
@@ -525,6 +538,11 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         """W, b, V, c as the kernels take them, which trust their shapes."""
         parts = self.encoder_coef_, self.encoder_intercept_, self.decoder_coef_.T, self.decoder_intercept_
         shapes = [part.shape for part in parts]
+        if any(part.dtype.kind != "f" for part in parts):
+            raise ValueError(
+                f"The fitted weights of this {type(self).__name__} must be floating-point numbers; got "
+                f"{', '.join(str(part.dtype) for part in parts)}."
+            )
         (*_, m), (*_, d) = shapes[1], shapes[3]
         if shapes != [(m, d), (m,), (m, d), (d,)] or d != self.n_features_in_ or m == 0:
             raise ValueError(

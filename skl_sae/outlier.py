@@ -377,6 +377,23 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         outliers = scores[scores > highest_inlier * (1 + TIE)]
         return float(-(highest_inlier + outliers.min()) / 2 if outliers.size else -highest_inlier)
 
+    # -- saving ------------------------------------------------------------------------------------
+
+    def _check_state(self) -> None:
+        super()._check_state()
+        d, full = self.n_features_in_, self._scoring == "mahalanobis"
+        p = d + len(self.encoder_coef_) if full else d
+        self._check_numbers("location", self._scatter.location, (p,))
+        self._check_numbers("precision", self._scatter.precision, (p, p) if full else (p,))
+        self._check_numbers("mean row", self._centre, (d,))
+        self._check_numbers("offset_", self.offset_, ())
+        if self._scaler is not None:
+            if type(self._scaler) is not StandardScaler:
+                raise ValueError(f"The scaler must be a StandardScaler, got {type(self._scaler).__name__}.")
+            self._check_numbers("means of the scaler", self._scaler.mean_, (d,))
+            scale = self._scaler.scale_
+            self._check_numbers("positive scale of the scaler", np.where(scale > 0, scale, np.nan), (d,))
+
     # -- using the fit -----------------------------------------------------------------------------
 
     def _scale(self, X: Rows) -> Rows:

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from test_transformer import assert_same_fit, short, weights_of
 
 from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
@@ -519,6 +519,43 @@ def test_pairs_that_do_not_fit_start_anew(digits):
     sae = short(warm_start=True).fit(digits)
     sae._training.pairs = [(np.zeros(3), np.zeros(3), 1.0)]
     assert sae.fit(digits)._training.pairs[0][0].shape == (8 * 64 * 2 + 8 + 64,)
+
+
+@pytest.mark.parametrize("name", ["encoder_coef_", "encoder_intercept_", "decoder_coef_", "decoder_intercept_"])
+@pytest.mark.parametrize("change", [complex, object, int, str, lambda part: part * np.nan])
+def test_weights_that_no_fit_leaves_are_refused(digits, name, change):
+    sae = short().fit(digits)
+    part = getattr(sae, name)
+    setattr(sae, name, part.astype(change) if isinstance(change, type) else change(part))
+    with pytest.raises(ValueError, match="floating-point"):
+        pickle.loads(pickle.dumps(sae))
+
+
+def replaced(**parts):
+    return lambda detector: setattr(detector, "_scatter", detector._scatter._replace(**parts))
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        lambda detector: setattr(detector, "offset_", np.nan),
+        lambda detector: setattr(detector, "_centre", np.zeros(1)),
+        lambda detector: setattr(detector, "_scaler", MinMaxScaler().fit(load_iris().data)),
+        lambda detector: setattr(detector._scaler, "mean_", np.zeros(1)),
+        lambda detector: setattr(detector._scaler, "scale_", np.zeros(4)),
+        replaced(location=np.zeros(1)),
+        replaced(location=np.full(7, np.nan)),
+        replaced(precision=np.zeros(7)),
+        replaced(precision=np.full((7, 7), np.inf)),
+    ],
+)
+def test_a_scatter_or_a_scaler_that_no_fit_leaves_is_refused(tamper):
+    """NumPy would broadcast the wrong shapes, and of a score that is NaN `predict` would say that all is well."""
+    detector = SparseAutoencoderOutlierDetector(3, max_iter=5, random_state=0).fit(load_iris().data)
+    pickle.loads(pickle.dumps(detector))
+    tamper(detector)
+    with pytest.raises(ValueError, match="must be"):
+        pickle.loads(pickle.dumps(detector))
 
 
 def test_moments_that_do_not_fit_start_anew(digits):
