@@ -67,6 +67,16 @@ def without_weightless(X, weights):
     return (X, weights) if counted.all() else (X[counted], weights[counted])
 
 
+def finite(values, what):
+    """``values``, which are refused where they overflow: a result of infinity or NaN would go on unnoticed."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isfinite(values.sum()) and not np.isfinite(values).all():
+            raise ValueError(
+                f"X is so large that {what} overflow {values.dtype}. Scale it as the rows were that trained the model."
+            )
+    return values
+
+
 class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
     """Fitting, encoding and decoding; subclasses say what the result is used for."""
 
@@ -457,7 +467,8 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
     def _judge_training(self, problem, objective, variance):
         """What to say of training that did not converge, or that converged to nothing."""
         problems = [] if problem is None else [problem + "."]
-        explained = 1 - self.history_["reconstruction"][-1] / variance if variance > 0 else 1.0
+        with np.errstate(over="ignore"):
+            explained = 1 - self.history_["reconstruction"][-1] / variance if variance > 0 else 1.0
         # Of data without structure, m components can explain the part m / d.
         if explained < LEARNED * min(1, objective.arch.n_components / objective.arch.n_features):
             problems.append(
@@ -556,13 +567,13 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         W, b, *_ = self._parameters(X.dtype)
         H = np.empty((len(X), len(W)), X.dtype)
         encode(X, W, b, kernels.ACTIVATIONS[self._functions[0]].kind, H)
-        return H
+        return finite(H, "the codes")
 
     def _decode(self, H):
         *_, V, c = self._parameters(H.dtype)
         X = np.empty((len(H), V.shape[1]), H.dtype)
         kernels.decode(frozen(H), V, c, kernels.OUTPUTS[self._functions[1]].kind, X)
-        return X
+        return finite(X, "the reconstructions")
 
     def _squared_error(self, X, per_feature):
         W, b, V, c = self._parameters(X.dtype)
@@ -573,8 +584,9 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             rows = X[block]
             H = np.empty((len(rows), len(W)), X.dtype)
             encode(rows, W, b, activation, H)
-            errors[block] = np.square(row_errors.differences(rows, H)) if per_feature else row_errors(rows, H)
-        return errors
+            with np.errstate(over="ignore", invalid="ignore"):
+                errors[block] = np.square(row_errors.differences(rows, H)) if per_feature else row_errors(rows, H)
+        return finite(errors, "the squared errors")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -512,6 +512,22 @@ def test_bad_x_after_fit(digits):
     assert sae.transform(digits[:1]).shape == (1, 8)
 
 
+@quiet
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_results_that_overflow_are_refused(digits, dtype):
+    X, highest = digits.astype(dtype), np.finfo(dtype).max
+    sae = short(activation="relu").fit(X)
+    row = np.where(sae.encoder_coef_[:1] > 0, highest, 0).astype(dtype)
+    for method in [sae.transform, sae.reconstruction_error, sae.score_samples, sae.score]:
+        with pytest.raises(ValueError, match=f"overflow {np.dtype(dtype)}. Scale"):
+            method(row)
+    with pytest.raises(ValueError, match="squared errors overflow"):
+        sae.reconstruction_error(2 * np.sqrt(highest) * np.ones((2, 64), dtype), per_feature=True)
+    sae.decoder_coef_ = np.full_like(sae.decoder_coef_, 2)
+    with pytest.raises(ValueError, match="reconstructions overflow"):
+        sae.inverse_transform(np.full((1, 8), highest, dtype))
+
+
 @pytest.mark.parametrize("method", ["transform", "inverse_transform", "reconstruction_error", "score_samples", "score"])
 def test_not_fitted(method):
     with pytest.raises(NotFittedError):
