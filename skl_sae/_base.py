@@ -214,7 +214,9 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         return self.max_iter + (self.adam_start if self.solver == "lbfgs" and not warm else 0)
 
     def _check_data(self, X, **settings):
-        return validate_data(self, X, accept_sparse="csr", dtype=DTYPES, order="C", **settings)
+        X = validate_data(self, X, accept_sparse="csr", dtype=DTYPES, order="C", **settings)
+        # Of data frames and sparse matrices the byte order is left as it is.
+        return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
 
     def _learn(self, X, weights, warm, rng, tasks):
         """Set the fitted attributes; return what to warn of, pairs of a message and a category.

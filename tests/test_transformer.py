@@ -8,6 +8,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 import reference
 from sklearn.base import clone
@@ -526,6 +527,14 @@ def test_results_that_overflow_are_refused(digits, dtype):
     sae.decoder_coef_ = np.full_like(sae.decoder_coef_, 2)
     with pytest.raises(ValueError, match="reconstructions overflow"):
         sae.inverse_transform(np.full((1, 8), highest, dtype))
+
+
+@quiet
+def test_byte_order_of_a_data_frame_does_not_matter(digits):
+    swapped = pd.DataFrame(digits.astype(">f4"))
+    sae = short().fit(swapped)
+    assert sae.encoder_coef_.dtype.isnative
+    np.testing.assert_array_equal(sae.transform(swapped), sae.transform(digits.astype(np.float32)), strict=True)
 
 
 @pytest.mark.parametrize("method", ["transform", "inverse_transform", "reconstruction_error", "score_samples", "score"])
