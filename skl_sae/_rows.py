@@ -111,7 +111,8 @@ def moments(X, weights):
     weights = weights / np.sum(weights)
     if isinstance(X, SparseRows):
         mean, variance = mean_variance_axis(X.S.astype(np.float64), axis=0, weights=weights)
-        return mean + X.offset, variance
+        deviation, rounding = np.sqrt(np.maximum(variance, 0)), len(X) * np.finfo(np.float64).eps * np.abs(mean)
+        return mean + X.offset, np.where(deviation > rounding, variance, 0)
     mean, variance = np.empty((2, X.shape[1]))
     kernels.moments(frozen(X), frozen(weights), mean, variance)
     return mean, variance

@@ -38,6 +38,8 @@ Problems: TypeAlias = list[tuple[str, type[BaseException]]]
 def _standard_scaler(X: Rows, weights: Float64Array) -> StandardScaler:
     """Fitted to rows of X, dense or sparse, of which each stands for so many."""
     scaler = StandardScaler(with_mean=not isinstance(X, SparseRows))
+    weights = weights / weights.max()
+    weights /= weights.mean()  # it takes them in the dtype of X, and judges by their sum what is constant
     with np.errstate(over="ignore", invalid="ignore"):
         scaler.fit(X.S if isinstance(X, SparseRows) else X, sample_weight=weights)
     if not np.isfinite(scaler.scale_).all():
@@ -45,6 +47,7 @@ def _standard_scaler(X: Rows, weights: Float64Array) -> StandardScaler:
             f"The variance of feature {int(np.argmin(np.isfinite(scaler.scale_)))} of X overflows float64. Scale X "
             "first."
         )
+    scaler.scale_ = np.maximum(scaler.scale_, np.finfo(X.dtype).tiny)  # smaller ones may be 0 in that dtype
     return scaler.set_params(with_mean=True)
 
 

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.special import expit
 from sklearn.covariance import oas
 from sklearn.datasets import load_breast_cancer
@@ -326,12 +327,32 @@ def test_a_feature_that_is_constant_in_the_bulk_counts_in_any_unit(rng, scoring)
     np.testing.assert_allclose(ranks, ranks[0], atol=0.02)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("scoring", SCORINGS)
 @pytest.mark.parametrize("scale", [1e-140, 1e-155, 1e-170])
 def test_tiny_values_without_scaling_are_finite(rng, scoring, scale):
     X = rng.normal(size=(200, 4)) * scale
     assert np.isfinite(detector(scaling=None, scoring=scoring).fit(X).score_samples(X)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_denormal_values_are_finite(rng, dtype):
+    X = (rng.integers(-9, 10, size=(50, 4)) * np.finfo(dtype).smallest_subnormal).astype(dtype)
+    assert np.isfinite(detector(max_iter=5).fit(X).score_samples(X)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("size", [5e-324, 1e-300, 1e97])
+def test_the_size_of_weights_does_not_matter_to_scaling(correlated, dtype, size):
+    X, settings = correlated.astype(dtype), dict(scoring="squared_error", max_iter=5)
+    scores = detector(**settings).fit(X, sample_weight=np.full(400, size)).score_samples(X)
+    np.testing.assert_allclose(scores, detector(**settings).fit(X).score_samples(X), rtol=1e-3)
+
+
+def test_constant_features_of_sparse_rows(rng):
+    X = np.where([True, True, False, False], rng.normal(size=4), rng.normal(size=(30, 4)))
+    weights = np.arange(30) % 3 / 7
+    ours, dense = (detector(max_iter=5).fit(rows, sample_weight=weights) for rows in (sparse.csr_array(X), X))
+    np.testing.assert_allclose(ours.score_samples(X), dense.score_samples(X), rtol=1e-6)
 
 
 def test_variance_that_overflows_is_refused(rng):
