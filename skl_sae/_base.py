@@ -39,6 +39,9 @@ CONSTANT_SPAN = 0.01
 # Where half of the units have a standard deviation below this part of their mean, no unit is ever clearly on or off.
 VARIATION = 0.25
 
+# Where half of the units have a mean activation above so many times rho, the sparsity term has lost.
+STRAY = 3
+
 # What a fit that was interrupted, and kept, leaves to say.
 INTERRUPTED = "The fit was interrupted; the weights after its last iteration are kept.", KeyboardInterrupt
 
@@ -338,7 +341,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             return stop
 
         monitor = Monitor(
-            tol=self.tol,
+            tol=float(self.tol),
             n_iter_no_change=self.n_iter_no_change,
             verbose=self.verbose,
             validation=validation,
@@ -491,6 +494,8 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             float(np.mean(units)) for units in (dead, saturated, constant)
         )
         variation = np.median(objective.deviation / np.maximum(objective.mean, np.finfo(float).tiny))
+        activity = float(np.median(objective.mean))
+        advice = "Standardise X, lower beta or alpha, change rho, train longer, or use fewer components."
         if constant.all():
             problem = "The codes have collapsed: every hidden unit has the same activation for all training rows."
         elif (dead | saturated | constant).any():
@@ -504,9 +509,14 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
                 f"The code is not sparse: most units vary by less than {variation:.0%} around their mean activation, "
                 "as they do when the variance of X is small against the penalties."
             )
+        elif self.beta > 0 and activity > STRAY * self.rho:
+            problem = (
+                f"The code is not sparse: with rho={self.rho:.3g} half of the units exceed {activity:.3g} on average, "
+                "as they do when the variance of X is large against the sparsity term."
+            )
+            advice = "Standardise X, raise beta, or train longer."
         else:
             return []
-        advice = "Standardise X, lower beta or alpha, change rho, train longer, or use fewer components."
         return [(f"{problem} {advice}", HiddenUnitWarning)]
 
     # -- saving ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ class DivergenceError(ValueError):
 
 
 class HiddenUnitWarning(UserWarning):
-    """Hidden units carry no information (dead, saturated, constant on the training rows), or most hardly vary."""
+    """Hidden units carry no information (dead, saturated, constant on the training rows), or the code is not sparse."""
 
 
 class DataRangeWarning(UserWarning):

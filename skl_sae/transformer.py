@@ -142,7 +142,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     Warns
     -----
     HiddenUnitWarning
-        After a fit that leaves dead, saturated or constant units, or a code in which most units hardly vary.
+        After a fit that leaves dead, saturated or constant units, or a code in which most units hardly vary or have a
+        mean activation far above ``rho``.
     DataRangeWarning
         When X leaves the range of ``output_activation``.
     ConvergenceWarning
