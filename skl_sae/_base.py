@@ -327,15 +327,15 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         return self
 
     def _monitor(self, arch, validation, training, warm, tasks):
-        def attributes_so_far():
-            """What a callback's copy needs to be used, and to be saved as a fit that can go on."""
-            so_far = self._attributes(monitor.theta, arch) | self._history(monitor, warm)
-            if self.warm_start:
-                so_far["_training"] = dataclasses.replace(training, theta=None).copy()
-            return so_far
-
         def on_iteration(theta):
-            stop = tasks.end_iteration(attributes_so_far if self._weights_suffice else None)
+            def attributes():
+                """What a callback's copy needs to be used, and to be saved as a fit that can go on."""
+                so_far = self._attributes(theta, arch) | self._history(rows, warm)
+                if self.warm_start:
+                    so_far["_training"] = dataclasses.replace(training, theta=None).copy()
+                return so_far
+
+            stop = tasks.end_iteration(attributes if self._weights_suffice else None)
             if not stop:
                 tasks.begin_iteration()
             return stop
@@ -348,6 +348,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             n_earlier=self.n_iter_ if warm else 0,
             on_iteration=on_iteration,
         )
+        rows = monitor.rows  # with the monitor itself, the two would wait for the garbage collector
         return monitor
 
     def _architecture(self, n_features):
@@ -441,13 +442,13 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
     def _keep_interrupted(self, theta, arch, monitor, warm):
         """Weights and history; what has to be computed from all rows is left out."""
-        vars(self).update(self._attributes(theta, arch) | self._history(monitor, warm))
+        vars(self).update(self._attributes(theta, arch) | self._history(monitor.rows, warm))
         for name in ("mean_activation_", "dead_fraction_", "saturated_fraction_", "constant_fraction_"):
             vars(self).pop(name, None)
 
     def _finish(self, theta, objective, monitor, warm):
         """Set the fitted attributes, but for the shares of units that carry no information."""
-        vars(self).update(self._attributes(theta, objective.arch) | self._history(monitor, warm))
+        vars(self).update(self._attributes(theta, objective.arch) | self._history(monitor.rows, warm))
         self.mean_activation_ = objective.mean.astype(theta.dtype)
 
     def _attributes(self, theta, arch):
@@ -461,9 +462,9 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             "_functions": (self.activation, self.output_activation),  # the code needs those of the fit, not later ones
         }
 
-    def _history(self, monitor, warm):
+    def _history(self, rows, warm):
         """That of this fit behind that of earlier ones; without a validation loss where some fit had none."""
-        history = {name: np.array([row[name] for row in monitor.rows]) for name in monitor.rows[-1]}
+        history = {name: np.array([row[name] for row in rows]) for name in rows[-1]}
         if warm:
             names = [name for name in history if name in self.history_]
             history = {name: np.concatenate([self.history_[name], history[name]]) for name in names}
