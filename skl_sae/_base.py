@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
+import functools
 import warnings
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,12 +17,25 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _kernels as kernels
 from ._callbacks import DURING_FIT, CallbackSupportMixin, FitTasks
 from ._objective import MiniBatchObjective, Objective, full_batch_objective, initial_parameters
-from ._rows import SparseRows, SquareErrors, as_rows, blocks_of, bounds, encode, frozen, merged, moments
+from ._rows import (
+    SparseRows,
+    SquareErrors,
+    as_rows,
+    blocks_of,
+    bounds,
+    check_weights,
+    encode,
+    frozen,
+    is_dask,
+    merged,
+    moments,
+    without_weightless,
+)
 from ._solvers import Monitor, Result, Training, adam, lbfgs
 from ._types import Activation, Float64Array, FloatArray, OutputActivation, Solver
 from .exceptions import DataRangeWarning, HiddenUnitWarning
@@ -49,25 +64,8 @@ INTERRUPTED = "The fit was interrupted; the weights after its last iteration are
 LEARNED = 0.05
 
 
-def check_weights(sample_weight, X, least):
-    """Weights of the rows in float64, not negative, of which at least so many are positive."""
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    with np.errstate(over="ignore"):
-        total = weights.sum()
-    if total > 1e100:
-        raise ValueError("The sum of sample_weight is above 1e100, where products with it overflow. Scale the weights.")
-    weights = np.where(weights < total * np.finfo(float).tiny, 0, weights)  # shares that vanish in the sum
-    if np.count_nonzero(weights) < least:
-        raise ValueError(
-            f"sample_weight is positive for {np.count_nonzero(weights)} samples; at least {least} are required."
-        )
-    return weights
-
-
-def without_weightless(X, weights):
-    """The rows of positive weight: a row that weighs nothing is as good as absent."""
-    counted = weights > 0
-    return (X, weights) if counted.all() else (X[counted], weights[counted])
+def _call_method(estimator, name, settings, X):
+    return getattr(estimator, name)(X, **settings)
 
 
 def finite(values, what):
@@ -183,11 +181,14 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         tasks = FitTasks(self, self._count_iterations(warm))
         with self._all_or_nothing():
             self._check_parameters()
+            if is_dask(X):
+                self._check_parameters_for_dask()
             X = self._check_data(X, ensure_min_samples=2, reset=not warm)
             if not warm:
                 vars(self).pop("encoder_coef_", None)  # a copy for a callback is not of two fits
             tasks.begin(X, y, sample_weight)
-            rows, weights = as_rows(X), check_weights(sample_weight, X, 2)
+            rows = as_rows(X)
+            weights = check_weights(sample_weight, rows, 2)
             problems = self._learn(rows, weights, warm, check_random_state(self.random_state), tasks)
             try:
                 tasks.end()
@@ -217,6 +218,11 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         return self.max_iter + (self.adam_start if self.solver == "lbfgs" and not warm else 0)
 
     def _check_data(self, X, **settings):
+        if is_dask(X):  # its blocks are validated where they are
+            from ._dask import check_dask
+
+            check_dask(X)
+            return validate_data(self, X, skip_check_array=True, reset=settings["reset"])
         X = validate_data(self, X, accept_sparse="csr", dtype=DTYPES, order="C", **settings)
         # Of data frames and sparse matrices the byte order is left as it is.
         return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
@@ -243,11 +249,25 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
                 "which fresh noise would make meaningless. Set noise=0 or solver='adam'."
             )
 
+    def _check_parameters_for_dask(self):
+        """What needs the rows one by one, or in an order of its own, is refused."""
+        refused = {
+            "solver='adam'": self.solver == "adam",
+            "adam_start": self.adam_start,
+            "early_stopping": self.early_stopping,
+        }
+        for name, wanted in refused.items():
+            if wanted:
+                raise ValueError(
+                    f"{name} does not go with a dask array, which is fitted by solver='lbfgs' over all rows, without "
+                    "rows held out. For Adam over the chunks of a dask array use dask_ml.wrappers.Incremental."
+                )
+
     def _check_range(self, X):
         entry = kernels.OUTPUTS[self.output_activation]
         if np.isinf([entry.low, entry.high]).all():
             return []
-        lowest, highest = bounds(X) if isinstance(X, SparseRows) else (X, X)
+        lowest, highest = (X, X) if isinstance(X, np.ndarray) else bounds(X)
         low, high = lowest.min(), highest.max()
         slack = 1e-6 * max(abs(low), abs(high))  # what a scaler leaves in the last digits
         if entry.low - slack <= low and high <= entry.high + slack:
@@ -310,8 +330,13 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         warm = hasattr(self, "encoder_coef_")
         with self._all_or_nothing():
             self._check_parameters(chunk=True)
-            X = self._check_data(X, reset=not warm)
-            X, weights = without_weightless(as_rows(X), check_weights(sample_weight, X, 1))
+            if is_dask(X):
+                raise ValueError(
+                    "partial_fit takes rows in memory. For the chunks of a dask array, one after the other, use "
+                    "dask_ml.wrappers.Incremental; for all of them at once, fit."
+                )
+            rows = as_rows(self._check_data(X, reset=not warm))
+            X, weights = without_weightless(rows, check_weights(sample_weight, rows, 1))
             problems = self._check_range(X)
             arch, rng = self._architecture(X.shape[1]), check_random_state(self.random_state)
             training = self._earlier_training(rng) if warm else Training(rng)
@@ -553,10 +578,29 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
     # -- using the fit -----------------------------------------------------------------------------
 
+    def _check_lazy(self, X):
+        """Of a dask array what can be told without its values."""
+        check_is_fitted(self)
+        return self._check_data(X, reset=False)
+
     def _check_rows(self, X):
         check_is_fitted(self)
         X = as_rows(self._check_data(X, reset=False))
         return X if isinstance(X, SparseRows) else frozen(X)
+
+    def _lazily(self, method, X, width=None, dtype=None, **settings):
+        """What a method makes of a dask array: another one, (n,) or (n, width), of which nothing is computed yet."""
+        from ._dask import float_dtype, map_lazily
+
+        dtype = float_dtype(X) if dtype is None else dtype
+        return map_lazily(functools.partial(_call_method, self._light(), method, settings), X, width, dtype)
+
+    def _light(self):
+        """A copy that does for rows what this estimator does, for other processes."""
+        light = copy.copy(self)
+        for name in ("_training", "_skl_callbacks", "_sklearn_output_config", "feature_names_in_", "history_"):
+            vars(light).pop(name, None)
+        return light
 
     def _parameters(self, dtype):
         """W, b, V, c as the kernels take them, which trust their shapes."""
@@ -608,7 +652,12 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
     def _check_codes(self, H):
         check_is_fitted(self)
-        H = check_array(H, dtype=DTYPES, order="C", input_name="X")
+        if is_dask(H):
+            from ._dask import check_dask
+
+            check_dask(H)
+        else:
+            H = check_array(H, dtype=DTYPES, order="C", input_name="X")
         if H.shape[1] != len(self.encoder_coef_):
             raise ValueError(
                 f"X has {H.shape[1]} features, but {type(self).__name__}.inverse_transform is expecting codes of "

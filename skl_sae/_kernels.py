@@ -727,7 +727,8 @@ def _both_passes(theta, arch, reg, whole, X, order, w, noise, rng, work, from_vi
         stop = min(start + block, n)
         kept, weights = stop * m <= work.code.size, w[start:stop]
         H = _shape(work.code[start * m : stop * m] if kept else work.spare, stop - start, m, by_rows, by_features)
-        target = _load(whole, X, order, start, stop, not first and n_blocks == 1, work, by_rows, by_features)
+        again = n_blocks == 1 and visit > from_visit
+        target = _load(whole, X, order, start, stop, again, work, by_rows, by_features)
         inputs = _corrupt(target, start * arch.n_features, noise, rng, not first, work)
         if visit == n_blocks:
             sparsity = sparsity_term(reg, work.mean, work.slope)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import _kernels as kernels
-from ._rows import SparseRows, SquareErrors, encode, frozen, moments, sparse_blocks_of
+from ._rows import SparseRows, SquareErrors, encode, frozen, is_local, moments, sparse_blocks_of
 from .exceptions import DivergenceError
 
 # Multiply-adds that a call of compiled code does at the most, a fraction of a second: an interrupt waits for its end.
@@ -168,29 +168,37 @@ class Objective:
 
     def evaluate(self, theta):
         """L at theta; leaves mean, deviation and range of every unit's activation."""
+        reconstruction, self.mean[:], self._square[:], self.lowest[:], self.highest[:] = self.statistics(theta)
+        sparsity = kernels.sparsity_term(self.reg, self.mean, np.empty_like(self.lowest))
+        parameters = kernels.unpack(theta, self.arch)
+        terms = reconstruction, sparsity, kernels.weight_decay(parameters, self.arch, self.reg.alpha)
+        return Evaluation.of(terms, self.mean, theta)
+
+    def statistics(self, theta):
+        """Reconstruction error; mean, mean square, lowest and highest activation (m,) of every unit."""
         arch = self.arch
-        parameters = kernels.unpack(theta, arch)
-        _, W, V, b, c = map(frozen, parameters)
-        self.mean[:], self._square[:], self.lowest[:], self.highest[:] = 0, 0, np.inf, -np.inf
+        _, W, V, b, c = map(frozen, kernels.unpack(theta, arch))
+        mean, square = np.zeros((2, len(b)))
+        lowest, highest = np.full((2, len(b)), np.array([[np.inf], [-np.inf]]), theta.dtype)
         reconstruction, errors = 0.0, SquareErrors(self.X, V, c, arch.output)
         for block in errors.blocks(self.X):
             X, weights = self.X[block], self.weights[block]
             H = np.empty((len(X), len(b)), theta.dtype)
             encode(X, W, b, arch.activation, H)
-            kernels.add_statistics(H, weights, self.mean, self._square, self.lowest, self.highest)
+            kernels.add_statistics(H, weights, mean, square, lowest, highest)
             reconstruction += float(weights @ errors(X, H))
-        sparsity = kernels.sparsity_term(self.reg, self.mean, np.empty_like(self.lowest))
-        terms = reconstruction, sparsity, kernels.weight_decay(parameters, arch, self.reg.alpha)
-        return Evaluation.of(terms, self.mean, theta)
+        return reconstruction, mean, square, lowest, highest
 
 
-def _positive(error):
+def positive(error):
     """A sum of squares from terms that cancel may come out a little below zero; NaN stays NaN."""
     return 0.0 if error < 0 else error
 
 
 def full_batch_objective(X, weights, arch, reg):
     """The objective over all rows that is fastest for such rows."""
+    if not is_local(X):
+        return X.objective(weights, arch, reg)
     sparse = isinstance(X, SparseRows) and sparse_gram_wins(arch, X)
     return (SparseGramObjective if sparse else FullBatchObjective)(X, weights, arch, reg)
 
@@ -205,6 +213,7 @@ class FullBatchObjective(Objective):
         X_size = X.shape[0] * X.shape[1] * X.dtype.itemsize
         self._work = self._workspace(kept=kept_codes(len(X), row_size, 0 if sparse else X_size))
         self._rows = (None, X.block(), np.arange(len(X))) if sparse else (self.X, self.X, None)
+        self._n_blocks = kernels.count_batches(len(X), self._work.block)
         self._visits = max(1, WORK_PER_CALL // (3 * self._work.block * arch.n_features * arch.n_components))
         self._gram = not sparse and gram_wins(arch, len(X))
         if self._gram:
@@ -213,19 +222,32 @@ class FullBatchObjective(Objective):
 
     def evaluate_gradient(self, theta):
         """L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
-        parameters = kernels.unpack(theta, self.arch), self.arch, self.reg
         if self._gram:
+            parameters = kernels.unpack(theta, self.arch), self.arch, self.reg
             error, *rest = kernels.evaluate_gradient_gram(*parameters, self.X, self.weights, *self._centre, self._work)
-            terms = (_positive(error), *rest)
+            terms = (positive(error), *rest)
         else:
-            terms = self._sum_of_visits(parameters)
+            terms = self._visit(theta, self._work, 0, 2 * self._n_blocks)
         gradient = self._work.gradient.flat
         return Evaluation.of(terms, self.mean, gradient), gradient
 
-    def _sum_of_visits(self, parameters):
-        terms, arguments = (0.0, 0.0, 0.0), (*parameters, *self._rows, self.weights, self._work)
-        for visit in range(0, 2 * kernels.count_batches(len(self.X), self._work.block), self._visits):
-            part = kernels.evaluate_gradient(*arguments, visit, self._visits, *self._layout)
+    def mean_activation(self, theta):
+        """Mean activation (m,) of every unit: the first pass of an evaluation alone."""
+        self._visit(theta, self._work, 0, self._n_blocks)
+        return self.mean
+
+    def gradient_given(self, theta, mean):
+        """The terms of L and its gradient where ``mean`` is the mean activation: the second pass alone."""
+        self.mean[:] = mean
+        work = self._work._replace(code=self._work.code[:0])  # no codes are left from a first pass
+        return self._visit(theta, work, self._n_blocks, 2 * self._n_blocks), work.gradient.flat
+
+    def _visit(self, theta, work, first, last):
+        """Go over the blocks, twice in all; the terms that these visits add."""
+        terms = 0.0, 0.0, 0.0
+        arguments = kernels.unpack(theta, self.arch), self.arch, self.reg, *self._rows, self.weights, work
+        for visit in range(first, last, self._visits):
+            part = kernels.evaluate_gradient(*arguments, visit, min(self._visits, last - visit), *self._layout)
             terms = tuple(map(sum, zip(terms, part, strict=True)))
         return terms
 
@@ -246,40 +268,53 @@ class SparseGramObjective(Objective):
         self._centre, variance = moments(X, self.weights)
         self._variance = variance.sum()
         self._blocks = list(sparse_blocks_of(X))
-        self._kept = kept_sparse_codes(len(X), arch.n_components * X.dtype.itemsize, X)
+        self._kept, self._kept_codes = kept_sparse_codes(len(X), arch.n_components * X.dtype.itemsize, X), {}
         self._gradient = np.empty(kernels.count_weights(arch) + arch.n_components + arch.n_features, X.dtype)
 
     def evaluate_gradient(self, theta):
         """L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
+        (error, *rest), gradient = self.gradient_given(theta, self.mean_activation(theta))
+        return Evaluation.of((positive(error), *rest), self.mean, gradient), gradient
+
+    def mean_activation(self, theta):
+        """Mean activation (m,) of every unit: the first pass of an evaluation, which keeps codes for the second."""
         parameters = kernels.unpack(theta, self.arch)
-        WT, kept, self.mean[:] = parameters.W.T.copy(), {}, 0
+        WT, self.mean[:] = parameters.W.T.copy(), 0
         for block in self._blocks:
             H = self._codes(self.X[block], WT, parameters.b)
             self.mean += self.weights[block] @ H
             if block.stop <= self._kept:
-                kept[block.start] = H
+                self._kept_codes[block.start] = H
+        return self.mean
+
+    def gradient_given(self, theta, mean):
+        """The terms of L and its gradient where ``mean`` is the mean activation: the second pass."""
+        parameters = kernels.unpack(theta, self.arch)
         slope = np.empty_like(parameters.b)
-        sparsity = kernels.sparsity_term(self.reg, self.mean, slope)
-        reconstruction = self._add_gradient(parameters, WT, kept, slope)
-        terms = _positive(reconstruction), sparsity, kernels.weight_decay(parameters, self.arch, self.reg.alpha)
-        return Evaluation.of(terms, self.mean, self._gradient), self._gradient
+        sparsity = kernels.sparsity_term(self.reg, mean, slope)
+        reconstruction = self._add_gradient(parameters, slope)
+        decay = kernels.weight_decay(parameters, self.arch, self.reg.alpha)
+        return (reconstruction, sparsity, decay), self._gradient
 
     def _codes(self, X, WT, b):
         H = X.dot(WT)
         kernels.biased(H, frozen(b), self.arch.activation, H)
         return H
 
-    def _add_gradient(self, parameters, WT, kept, slope):
+    def _add_gradient(self, parameters, slope):
         """The reconstruction error; the gradient of all terms goes into ``_gradient``."""
-        theta, _, V, b, c = parameters
-        VT, gram, shift, m = V.T.copy(), V @ V.T, V @ c, len(b)
+        theta, W, V, b, c = parameters
+        WT, VT, gram, shift, m = W.T.copy(), V.T.copy(), V @ V.T, V @ c, len(b)
         gradient = kernels.unpack(self._gradient, self.arch)
         reconstruction = self._variance + np.square(self._centre - c).sum()
         sums, second = np.zeros((len(c), 2 * m), V.dtype), np.zeros((m, m), V.dtype)  # of x (w h, delta)', of w h h'
+        own_mean = np.zeros(m)  # that of these rows, even if ``slope`` comes from those of all
         gradient.b[:] = 0
         for block in self._blocks:
             X, w = self.X[block], self.weights[block]
-            H = kept.pop(block.start) if block.start in kept else self._codes(X, WT, b)
+            H = self._kept_codes.pop(block.start, None)
+            H = self._codes(X, WT, b) if H is None else H
+            own_mean += w @ H
             product, part = H @ gram, shift - X.dot(VT)
             reconstruction += float(w @ np.einsum("ij,ij->i", H, product + 2 * part, dtype=np.float64))
             weighted = w.astype(H.dtype)[:, None] * H
@@ -288,7 +323,7 @@ class SparseGramObjective(Objective):
             gradient.b[:] += delta.sum(axis=0)
             second += H.T @ weighted
             sums += X.transposed_dot(np.hstack([weighted, delta]))
-        mean = self.mean.astype(V.dtype)
+        mean = own_mean.astype(V.dtype)
         dV = 2 * (second @ V + np.outer(mean, c) - sums[:, :m].T)
         gradient.V[:] = dV
         gradient.W[:] = sums[:, m:].T + (dV if self.arch.tied else 0)

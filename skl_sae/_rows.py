@@ -1,13 +1,17 @@
 """Rows of data, dense or sparse, as the objective and the estimators see them.
 
 Dense rows are arrays. Sparse ones are `SparseRows`, which stay sparse where a product can use it and become dense block
-by block elsewhere.
+by block elsewhere. Rows of a dask array are `DaskRows` (in `_dask.py`), which stay where dask has them.
 """
+
+import functools
+import operator
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
 from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.validation import _check_sample_weight
 
 from . import _kernels as kernels
 
@@ -59,6 +63,12 @@ class SparseRows:
         """X' B for an array (n, m)."""
         return self.S.T @ B + np.outer(self.offset, B.sum(axis=0))
 
+    def moments(self, weights):
+        """Mean and variance of every feature, (d,) each, with weights that sum to one."""
+        mean, variance = mean_variance_axis(self.S.astype(np.float64), axis=0, weights=weights)
+        deviation, rounding = np.sqrt(np.maximum(variance, 0)), len(self) * np.finfo(np.float64).eps * np.abs(mean)
+        return mean + self.offset, np.where(deviation > rounding, variance, 0)
+
     def square_distances(self, centre):
         """||x - centre||² of every row (n,), in float64."""
         S, centre = self.S.astype(np.float64), centre.astype(np.float64) - self.offset
@@ -85,8 +95,20 @@ class SparseRows:
         return kernels.SparseBlock(*map(frozen, (S.data, S.indices, S.indptr, self.offset)))
 
 
+def is_dask(X):
+    """Whether X is a collection of dask, without an import of dask."""
+    return hasattr(X, "__dask_graph__") and X.__dask_graph__() is not None
+
+
 def as_rows(X):
-    """A validated array as it is; a validated sparse matrix as SparseRows, copied only to make it canonical."""
+    """A validated array as it is; a validated sparse matrix as SparseRows, copied only to make it canonical.
+
+    The blocks of a dask array are validated here, where they are, and become DaskRows.
+    """
+    if is_dask(X):
+        from ._dask import DaskRows
+
+        return DaskRows.from_array(X)
     if not issparse(X):
         return X
     S = csr_array(X)
@@ -101,21 +123,75 @@ def as_rows(X):
     return SparseRows(S)
 
 
+def is_local(X):
+    """Whether rows are in the memory of this process."""
+    return isinstance(X, np.ndarray | SparseRows)
+
+
+def check_weights(sample_weight, X, least):
+    """Weights of the rows in float64, not negative, of which at least so many are positive.
+
+    Those of DaskRows stay with the rows.
+    """
+    if not is_local(X):
+        return X.check_weights(sample_weight, least)
+    rows = np.broadcast_to(np.float64(0), len(X))
+    weights = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    weights = np.where(weights < total * np.finfo(float).tiny, 0, weights)  # shares that vanish in the sum
+    check_total_weight(total, np.count_nonzero(weights), least)
+    return weights
+
+
+def check_total_weight(total, n_positive, least):
+    """Refuse weights whose sum is too large, or of which too few are positive."""
+    if total > 1e100:
+        raise ValueError("The sum of sample_weight is above 1e100, where products with it overflow. Scale the weights.")
+    if n_positive < least:
+        raise ValueError(f"sample_weight is positive for {n_positive} samples; at least {least} are required.")
+
+
+def without_weightless(X, weights):
+    """The rows of positive weight: a row that weighs nothing is as good as absent."""
+    if not isinstance(weights, np.ndarray):
+        return X.without_weightless(weights)
+    counted = weights > 0
+    return (X, weights) if counted.all() else (X[counted], weights[counted])
+
+
 def bounds(X):
     """Lowest and highest value of every feature, (d,) each."""
-    return X.bounds() if isinstance(X, SparseRows) else (X.min(axis=0), X.max(axis=0))
+    return (X.min(axis=0), X.max(axis=0)) if isinstance(X, np.ndarray) else X.bounds()
 
 
 def moments(X, weights):
     """Weighted mean and variance of every feature, float64 (d,) each; the weights have any sum."""
+    if not is_local(X):
+        return X.moments(weights)
     weights = weights / np.sum(weights)
     if isinstance(X, SparseRows):
-        mean, variance = mean_variance_axis(X.S.astype(np.float64), axis=0, weights=weights)
-        deviation, rounding = np.sqrt(np.maximum(variance, 0)), len(X) * np.finfo(np.float64).eps * np.abs(mean)
-        return mean + X.offset, np.where(deviation > rounding, variance, 0)
+        return X.moments(weights)
     mean, variance = np.empty((2, X.shape[1]))
     kernels.moments(frozen(X), frozen(weights), mean, variance)
     return mean, variance
+
+
+def map_blocks(X, function, *vectors):
+    """``function(rows, *parts)`` of every block of rows and its parts of vectors (n,), in the order of the blocks.
+
+    The rows of DaskRows are worked on where they are, and there ``function`` is pickled.
+    """
+    if not is_local(X):
+        return X.map(function, *vectors)
+    return (function(X[block], *(vector[block] for vector in vectors)) for block in blocks_of(X))
+
+
+def sum_blocks(X, function, *vectors):
+    """The sum over the blocks of what `map_blocks` gives."""
+    if not is_local(X):
+        return X.sum(function, *vectors)
+    return functools.reduce(operator.add, map_blocks(X, function, *vectors))
 
 
 def merged(X, weights):
@@ -124,7 +200,7 @@ def merged(X, weights):
     For sums over rows it is the same data: fewer rows, where some are equal, and sums that do not depend on the order
     of the rows to the last bit. Only where a copy as an array is small: larger data are returned as they are.
     """
-    if X.shape[0] * X.shape[1] > SMALL_COPY:
+    if not is_local(X) or X.shape[0] * X.shape[1] > SMALL_COPY:
         return X, weights
     X = np.ascontiguousarray(dense(X))
     rows = X.view(np.dtype((np.void, X.itemsize * X.shape[1]))).ravel()

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import BaseSparseAutoencoder, check_weights
+from ._base import BaseSparseAutoencoder
+from ._rows import as_rows, check_weights, is_dask, moments, without_weightless
 from ._types import FloatArray, MatrixLike, _fit_context
 
 if TYPE_CHECKING:
@@ -287,7 +289,17 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         H : ndarray of shape (n_samples, n_components)
             Activations of the hidden units, in the dtype of X.
         """
+        if is_dask(X):
+            self._check_container()
+            return self._lazily("transform", self._check_lazy(X), len(self.encoder_coef_))
         return self._encode(self._check_rows(X))
+
+    def _check_container(self) -> None:
+        """Refuse to make a frame of a lazy array, as scikit-learn refuses it for sparse results."""
+        if _get_output_config("transform", self)["dense"] != "default":
+            raise ValueError(
+                "transform of a dask array gives a dask array, not a frame. Use set_output(transform='default')."
+            )
 
     def inverse_transform(self, X: ArrayLike) -> FloatArray:
         """Decode: g(W' h + b') for every code.
@@ -302,7 +314,10 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         X_original : ndarray of shape (n_samples, n_features)
             Reconstructions, in the dtype of the codes.
         """
-        return self._decode(self._check_codes(X))
+        codes = self._check_codes(X)
+        if is_dask(codes):
+            return self._lazily("inverse_transform", codes, self.n_features_in_)
+        return self._decode(codes)
 
     def reconstruction_error(self, X: MatrixLike, per_feature: bool = False) -> FloatArray:
         r"""Squared error of the reconstruction, :math:`\lVert x - \hat x \rVert^2`, for every row.
@@ -320,6 +335,9 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         error : ndarray of shape (n_samples,) or, ``per_feature``, (n_samples, n_features)
             In squared units of X, in the dtype of X.
         """
+        if is_dask(X):
+            width = self.n_features_in_ if per_feature else None
+            return self._lazily("reconstruction_error", self._check_lazy(X), width, per_feature=per_feature)
         return self._squared_error(self._check_rows(X), per_feature)
 
     def score_samples(self, X: MatrixLike) -> FloatArray:
@@ -350,8 +368,9 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         -------
         score : float
         """
-        scores = self.score_samples(X).astype(np.float64)
-        return float(np.average(scores, weights=None if sample_weight is None else check_weights(sample_weight, X, 1)))
+        scores = as_rows(self.score_samples(X).astype(np.float64)[:, None])
+        mean, _ = moments(*without_weightless(scores, check_weights(sample_weight, scores, 1)))
+        return float(mean[0])
 
     @property
     def components_(self) -> FloatArray:
