@@ -31,6 +31,7 @@ from ._rows import (
     check_weights,
     encode,
     frozen,
+    in_use,
     is_dask,
     merged,
     moments,
@@ -187,9 +188,9 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             if not warm:
                 vars(self).pop("encoder_coef_", None)  # a copy for a callback is not of two fits
             tasks.begin(X, y, sample_weight)
-            rows = as_rows(X)
-            weights = check_weights(sample_weight, rows, 2)
-            problems = self._learn(rows, weights, warm, check_random_state(self.random_state), tasks)
+            with in_use(as_rows(X)) as rows:
+                weights = check_weights(sample_weight, rows, 2)
+                problems = self._learn(rows, weights, warm, check_random_state(self.random_state), tasks)
             try:
                 tasks.end()
             except KeyboardInterrupt:
@@ -578,20 +579,22 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
     # -- using the fit -----------------------------------------------------------------------------
 
-    def _check_lazy(self, X):
-        """Of a dask array what can be told without its values."""
-        check_is_fitted(self)
-        return self._check_data(X, reset=False)
-
     def _check_rows(self, X):
         check_is_fitted(self)
         X = as_rows(self._check_data(X, reset=False))
         return X if isinstance(X, SparseRows) else frozen(X)
 
-    def _lazily(self, method, X, width=None, dtype=None, **settings):
-        """What a method makes of a dask array: another one, (n,) or (n, width), of which nothing is computed yet."""
+    def _lazily(self, method, X, columns=None, dtype=None, **settings):
+        """What a method makes of a dask array: another one, of which nothing is computed yet.
+
+        ``columns`` says of what it has columns, "units" or "features"; without it has none.
+        """
         from ._dask import float_dtype, map_lazily
 
+        check_is_fitted(self)
+        if method != "inverse_transform":
+            self._check_data(X, reset=False)
+        width = {None: None, "units": len(self.encoder_coef_), "features": self.n_features_in_}[columns]
         dtype = float_dtype(X) if dtype is None else dtype
         return map_lazily(functools.partial(_call_method, self._light(), method, settings), X, width, dtype)
 

@@ -9,6 +9,7 @@ import functools
 import operator
 import sys
 import uuid
+from typing import NamedTuple
 
 import cloudpickle
 import dask.array as da
@@ -41,11 +42,13 @@ class Graph:
         self._tasks, self._name = {}, uuid.uuid4().hex
 
     def use(self, thing):
-        """The key of a delayed object, which becomes part of the graph; anything else as it is."""
-        if not isinstance(thing, Delayed):
-            return thing
-        self._tasks.update(thing.dask)
-        return thing.key
+        """The key of a delayed or sent object, which becomes part of the graph; anything else as it is."""
+        if isinstance(thing, Sent):
+            return self.call("sent", _unpacked, [self.use(part) for part in thing.parts])
+        if isinstance(thing, Delayed):
+            self._tasks.update(thing.dask)
+            return thing.key
+        return thing
 
     def call(self, name, function, *arguments):
         """The key of a call; arguments are keys, delayed objects, lists of keys, or small things."""
@@ -71,6 +74,15 @@ class Graph:
         return persisted(Delayed(key, self._tasks) for key in keys)
 
 
+def release(parts):
+    """Let go of what a cluster keeps for delayed objects, whoever still has the objects themselves."""
+    if "distributed" in sys.modules:
+        from distributed import futures_of
+
+        for future in futures_of(parts):
+            future.release()
+
+
 def persisted(parts):
     """Delayed objects that are computed, stay where they are, and are known to the scheduler.
 
@@ -86,18 +98,19 @@ def persisted(parts):
     return parts
 
 
+class Sent(NamedTuple):
+    """A pickled object of this process, on its way in parts."""
+
+    parts: list
+
+
 def sent(objects):
-    """Objects of this process as delayed ones; large ones go ahead in parts, each in a message of its own."""
-    packed = [cloudpickle.dumps(thing) for thing in objects]
-    if sum(map(len, packed)) <= PART:
-        return [delayed(thing, pure=False, traverse=False) for thing in objects]
-    return [delayed(_unpacked)(_parts(one)) for one in packed]
-
-
-def _parts(packed):
-    whole = np.frombuffer(packed, np.uint8)
-    parts = (delayed(whole[start : start + PART], pure=False) for start in range(0, len(whole), PART))
-    return [part for one in parts for part in persisted([one])]
+    """Objects of this process for a graph; large ones go ahead, each part in a message of its own."""
+    packed = [np.frombuffer(cloudpickle.dumps(thing), np.uint8) for thing in objects]
+    parts = [[one[start : start + PART] for start in range(0, len(one), PART)] for one in packed]
+    if sum(map(len, packed)) > PART:
+        parts = [[persisted([delayed(part, pure=False)])[0] for part in one] for one in parts]
+    return list(map(Sent, parts))
 
 
 def _unpacked(parts):
@@ -205,13 +218,6 @@ class DaskWeights:
         """All weights, in this process."""
         return np.concatenate(compute(*self.blocks)).astype(dtype or np.float64, copy=False)
 
-    def positive(self, masks):
-        """Without the blocks and the weights, told by masks, that are 0."""
-        some = np.flatnonzero(self.counts)
-        graph = Graph()
-        chosen = graph.each("rows", operator.getitem, [self.blocks[i] for i in some], [masks[i] for i in some])
-        return DaskWeights(graph.persist(chosen), self.sums[some], self.counts[some])
-
     @property
     def shares(self):
         """Part of each block in the weight of all rows."""
@@ -229,10 +235,12 @@ class DaskRows:
     n_features : int
     dtype : numpy.dtype
         float32 or float64.
+    kept : list
+        Of everything that is persisted for these rows and those made of them.
     """
 
-    def __init__(self, blocks, sizes, n_features, dtype):
-        self.blocks, self._sizes = blocks, list(map(int, sizes))
+    def __init__(self, blocks, sizes, n_features, dtype, kept):
+        self.blocks, self._sizes, self._kept = blocks, list(map(int, sizes)), kept
         self.shape, self.dtype = (sum(self._sizes), n_features), dtype
 
     @classmethod
@@ -250,8 +258,21 @@ class DaskRows:
         shapes = [(size, d) for size in sizes]
         blocks = graph.persist(graph.each("rows", functools.partial(_validated, dtype=dtype), chunks, shapes))
         graph = Graph()
-        graph.compute(*graph.each("size", len, blocks))  # raises what a block is refused for
-        return cls(blocks, sizes, d, dtype)
+        try:
+            graph.compute(*graph.each("size", len, blocks))  # raises what a block is refused for
+        except BaseException:
+            release(blocks)
+            raise
+        return cls(blocks, sizes, d, dtype, list(blocks))
+
+    def release(self):
+        """Nobody needs these rows, or what was made of them, any more."""
+        release(self._kept)
+
+    def _persist(self, graph, keys):
+        parts = graph.persist(keys)
+        self._kept += parts
+        return parts
 
     def __len__(self):
         return self.shape[0]
@@ -268,7 +289,7 @@ class DaskRows:
             for block, mask, count, size in zip(self.blocks, masks, counts, self._sizes, strict=True)
             if count
         ]
-        return DaskRows(graph.persist(chosen), filter(None, counts), self.shape[1], self.dtype)
+        return DaskRows(self._persist(graph, chosen), filter(None, counts), self.shape[1], self.dtype, self._kept)
 
     def _split(self, vector):
         return np.split(vector, np.cumsum(self._sizes)[:-1])
@@ -294,7 +315,7 @@ class DaskRows:
     def transformed(self, function):
         """Rows that ``function`` makes of these, one of each, in the same dtype and with as many features."""
         graph, keys = self._calls(function)
-        return DaskRows(graph.persist(keys), self._sizes, self.shape[1], self.dtype)
+        return DaskRows(self._persist(graph, keys), self._sizes, self.shape[1], self.dtype, self._kept)
 
     def check_weights(self, sample_weight, least):
         """As `check_weights` of `_rows`; weights of a dask array do not pass through this process."""
@@ -307,7 +328,7 @@ class DaskRows:
         else:
             parts = self._send(check_weights(sample_weight, np.broadcast_to(np.float64(0), self.shape), least))
         graph = Graph()
-        blocks = graph.persist(graph.each("weights", _weigh, self.blocks, parts))
+        blocks = self._persist(graph, graph.each("weights", _weigh, self.blocks, parts))
         graph = Graph()
         sums, counts = map(np.array, zip(*graph.compute(*graph.each("sum", _sum_and_count, blocks)), strict=True))
         weights = DaskWeights(blocks, sums, counts)
@@ -326,9 +347,12 @@ class DaskRows:
         """As `without_weightless` of `_rows`, for DaskWeights."""
         if weights.counts.tolist() == self._sizes:
             return self, weights
+        graph, some = Graph(), np.flatnonzero(weights.counts)
+        masks = self._persist(graph, graph.each("mask", _positive, weights.blocks))
         graph = Graph()
-        masks = graph.persist(graph.each("mask", _positive, weights.blocks))
-        return self._choose(masks, weights.counts.tolist()), weights.positive(masks)
+        chosen = [graph.call("weights", operator.getitem, weights.blocks[i], masks[i]) for i in some]
+        positive = DaskWeights(self._persist(graph, chosen), weights.sums[some], weights.counts[some])
+        return self._choose(masks, weights.counts.tolist()), positive
 
     def bounds(self):
         """As `bounds` of `_rows`."""

@@ -4,6 +4,7 @@ Dense rows are arrays. Sparse ones are `SparseRows`, which stay sparse where a p
 by block elsewhere. Rows of a dask array are `DaskRows` (in `_dask.py`), which stay where dask has them.
 """
 
+import contextlib
 import functools
 import operator
 
@@ -121,6 +122,16 @@ def as_rows(X):
     if S.indices.dtype != np.int32 and max(S.nnz, *S.shape) <= np.iinfo(np.int32).max:  # one type for the compiler
         S = csr_array((S.data, S.indices.astype(np.int32), S.indptr.astype(np.int32)), shape=S.shape)
     return SparseRows(S)
+
+
+@contextlib.contextmanager
+def in_use(X):
+    """Rows that are not needed any more at the end: a cluster lets go of them then."""
+    try:
+        yield X
+    finally:
+        if not is_local(X):
+            X.release()
 
 
 def is_local(X):

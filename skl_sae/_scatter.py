@@ -1,14 +1,16 @@
 """Robust location and scatter of the vectors by which rows are scored, and what a score is in terms of them.
 
-The vectors (residuals, codes) of many rows are never all in memory: ``blocks()`` yields them block by block, in the
-same order each time it is called.
+The vectors (residuals, codes) of many rows are never all in memory: ``vectors(rows)`` makes them for a block of rows at
+a time, where the rows are.
 """
 
-import itertools
+import functools
 from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
+
+from ._rows import map_blocks, sum_blocks
 
 MAX_STEPS = 5  # of concentration; the first few do nearly all of the work
 MIN_SHRINKAGE = 1e-3  # bounds the condition number of a precision matrix
@@ -39,7 +41,7 @@ def plain(size):
     return Scatter(np.zeros(size), np.ones(size))
 
 
-def concentrate(blocks, floor, weights, support_fraction, diagonal=False):
+def concentrate(X, vectors, floor, weights, support_fraction, diagonal=False):
     """Location and scatter of the part of the rows that lie closest together.
 
     Concentration steps [1]_: mean and covariance of the rows kept, starting from all rows, then keep the rows with the
@@ -49,8 +51,9 @@ def concentrate(blocks, floor, weights, support_fraction, diagonal=False):
 
     Parameters
     ----------
-    blocks : callable
-        Yields arrays of shape (rows, p).
+    X : rows
+    vectors : callable
+        Makes of a block of rows an array of shape (rows, p).
     floor : ndarray of shape (p,)
         Standard deviations below these count as these: the unit of an entry that is constant.
     weights : ndarray of shape (n,)
@@ -71,9 +74,9 @@ def concentrate(blocks, floor, weights, support_fraction, diagonal=False):
     """
     kept = np.ones(len(weights), dtype=bool)
     for _ in range(MAX_STEPS):
-        location, covariance = _moments(blocks, weights * kept, diagonal)
+        location, covariance = _moments(X, vectors, weights * kept, diagonal)
         scatter = Scatter(location, _precision(covariance, np.maximum(floor, LEAST_UNIT), weights[kept].sum()))
-        closest = lowest(np.concatenate([scatter.scores(U) for U in blocks()]), support_fraction, weights)
+        closest = lowest(scores_of(X, vectors, scatter), support_fraction, weights)
         if (closest == kept).all():
             break
         kept = closest
@@ -91,18 +94,30 @@ def lowest(scores, support_fraction, weights):
     return scores <= scores[order[min(max(1, last), len(order) - 1)]] * (1 + TIE)
 
 
-def _moments(blocks, weights, diagonal):
+def scores_of(X, vectors, scatter):
+    """Scores (n,) of all rows."""
+    return np.concatenate(list(map_blocks(X, functools.partial(_scores, vectors, scatter))))
+
+
+def _scores(vectors, scatter, rows):
+    return scatter.scores(vectors(rows))
+
+
+def _moments(X, vectors, weights, diagonal):
     """Weighted mean and covariance (its diagonal)."""
-    bounds = np.cumsum([0, *map(len, blocks())])
-    parts = [weights[start:stop, None] for start, stop in itertools.pairwise(bounds)]
     total = weights.sum()
-    mean = sum((U * w).sum(axis=0) for U, w in zip(blocks(), parts, strict=True)) / total
-    products = 0.0
-    for U, w in zip(blocks(), parts, strict=True):
-        rows = w[:, 0] > 0
-        V = U[rows] - mean
-        products = products + ((w[rows] * np.square(V)).sum(axis=0) if diagonal else (w[rows] * V).T @ V)
-    return mean, products / total
+    mean = sum_blocks(X, functools.partial(_weighted_sum, vectors), weights) / total
+    return mean, sum_blocks(X, functools.partial(_products, vectors, mean, diagonal), weights) / total
+
+
+def _weighted_sum(vectors, rows, w):
+    return (vectors(rows) * w[:, None]).sum(axis=0)
+
+
+def _products(vectors, mean, diagonal, rows, w):
+    counted = w > 0
+    V, w = vectors(rows)[counted] - mean, w[counted, None]
+    return (w * np.square(V)).sum(axis=0) if diagonal else (w * V).T @ V
 
 
 def _precision(covariance, floor, n):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, Literal, Self, TypeAlias
 
@@ -12,10 +11,10 @@ from sklearn.base import OutlierMixin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._base import BaseSparseAutoencoder, without_weightless
+from ._base import BaseSparseAutoencoder
 from ._callbacks import FitTasks
-from ._rows import SparseRows, blocks_of, bounds, dense, frozen, moments
-from ._scatter import TIE, Scatter, concentrate, lowest, plain
+from ._rows import SparseRows, bounds, dense, frozen, is_dask, is_local, map_blocks, moments, without_weightless
+from ._scatter import TIE, Scatter, concentrate, lowest, plain, scores_of
 from ._types import Activation, Float64Array, FloatArray, MatrixLike, OutputActivation, Solver, _fit_context
 
 # More units than this made no scores better and cost time.
@@ -36,12 +35,15 @@ Problems: TypeAlias = list[tuple[str, type[BaseException]]]
 
 
 def _standard_scaler(X: Rows, weights: Float64Array) -> StandardScaler:
-    """Fitted to rows of X, dense or sparse, of which each stands for so many."""
+    """Fitted to rows of X, dense, sparse or of dask, of which each stands for so many."""
     scaler = StandardScaler(with_mean=not isinstance(X, SparseRows))
     weights = weights / weights.max()
     weights /= weights.mean()  # it takes them in the dtype of X, and judges by their sum what is constant
     with np.errstate(over="ignore", invalid="ignore"):
-        scaler.fit(X.S if isinstance(X, SparseRows) else X, sample_weight=weights)
+        if is_local(X):
+            scaler.fit(X.S if isinstance(X, SparseRows) else X, sample_weight=weights)
+        else:
+            _set_moments(scaler, *X.moments(weights), weights.sum())
     if not np.isfinite(scaler.scale_).all():
         raise ValueError(
             f"The variance of feature {int(np.argmin(np.isfinite(scaler.scale_)))} of X overflows float64. Scale X "
@@ -49,6 +51,14 @@ def _standard_scaler(X: Rows, weights: Float64Array) -> StandardScaler:
         )
     scaler.scale_ = np.maximum(scaler.scale_, np.finfo(X.dtype).tiny)  # smaller ones may be 0 in that dtype
     return scaler.set_params(with_mean=True)
+
+
+def _set_moments(scaler: StandardScaler, mean: Float64Array, variance: Float64Array, n: float) -> None:
+    """What a fit sets, for rows of which these are the moments."""
+    eps = np.finfo(np.float64).eps
+    constant = variance <= n * eps * variance + np.square(n * mean * eps)  # what scikit-learn takes for rounding
+    scaler.mean_, scaler.var_, scaler.n_features_in_, scaler.n_samples_seen_ = mean, variance, len(mean), n
+    scaler.scale_ = np.where(constant, 1.0, np.sqrt(variance))
 
 
 class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
@@ -307,6 +317,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         self, X: Rows, weights: Float64Array, warm: bool, rng: np.random.RandomState, tasks: FitTasks
     ) -> Problems:
         self._scoring = self.scoring
+        weights = np.asarray(weights)
         counted = weights > 0
         X, weights = without_weightless(X, weights)
         support = np.ones(len(X), dtype=bool)
@@ -355,13 +366,10 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         if full:
             floor = np.concatenate([floor, np.full(self.n_components_, CONSTANT)])
 
-        def blocks() -> Iterator[Float64Array]:
-            return (vectors for *_, vectors in self._blocks(X))
-
-        if len(X) * len(floor) <= KEPT_NUMBERS:
-            kept = [np.concatenate(list(blocks()))]
-            return concentrate(lambda: kept, floor, weights, self.support_fraction, diagonal=not full)
-        return concentrate(blocks, floor, weights, self.support_fraction, diagonal=not full)
+        vectors = self._light()._vectors
+        if is_local(X) and len(X) * len(floor) <= KEPT_NUMBERS:
+            X, vectors = np.concatenate(list(map_blocks(X, vectors))), np.asarray
+        return concentrate(X, vectors, floor, weights, self.support_fraction, diagonal=not full)
 
     def _count_components(self, n_features: int) -> int:
         if self.n_components == "auto":
@@ -401,6 +409,8 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
     def _scale(self, X: Rows) -> Rows:
         limit = LIMITS[X.dtype]
+        if not is_local(X):
+            return X.transformed(self._light()._scale)
         if isinstance(X, SparseRows):
             if self._scaler is None:
                 return X.standardised(np.zeros(X.shape[1]), np.ones(X.shape[1]), limit)
@@ -410,17 +420,19 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         with np.errstate(over="ignore"):  # cut off at once
             return np.clip(self._scaler.transform(X), -limit, limit)
 
-    def _blocks(self, X: Rows) -> Iterator[tuple[FloatArray, FloatArray, Float64Array, Float64Array]]:
-        """Rows of X, block by block: scaled rows, codes, residuals, and the vectors that are scored, in float64."""
-        for block in blocks_of(X):
-            rows = frozen(self._scale(dense(X[block])))
-            H = self._encode(rows)
-            residual = rows.astype(np.float64) - self._decode(H)
-            yield rows, H, residual, np.hstack([residual, H]) if self._scoring == "mahalanobis" else residual
+    def _explain(self, X: Rows) -> tuple[FloatArray, Float64Array]:
+        """Of a block of rows: scaled rows, and the vectors that are scored, residuals first, in float64."""
+        rows = frozen(self._scale(dense(X)))
+        H = self._encode(rows)
+        residual = rows.astype(np.float64) - self._decode(H)
+        return rows, np.hstack([residual, H]) if self._scoring == "mahalanobis" else residual
+
+    def _vectors(self, X: Rows) -> Float64Array:
+        return self._explain(X)[1]
 
     def _score(self, X: Rows) -> Float64Array:
         """Anomaly scores, the higher the stranger, without checks."""
-        return np.concatenate([self._scatter.scores(vectors) for *_, vectors in self._blocks(X)])
+        return scores_of(X, self._light()._vectors, self._scatter)
 
     def score_samples(self, X: MatrixLike) -> Float64Array:
         """Opposite of the anomaly score of every row: the higher, the more normal.
@@ -434,6 +446,8 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         scores : ndarray of shape (n_samples,)
             At most 0, in float64.
         """
+        if is_dask(X):
+            return self._lazily("score_samples", X, None, np.float64)
         return -self._score(self._check_rows(X))
 
     def decision_function(self, X: MatrixLike) -> Float64Array:
@@ -477,8 +491,15 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         error : ndarray of shape (n_samples,) or, ``per_feature``, (n_samples, n_features)
             In squared scaled units (standard deviations with ``scaling="standard"``), in float64.
         """
-        errors = np.concatenate([np.square(residual) for *_, residual, _ in self._blocks(self._check_rows(X))])
-        return errors if per_feature else errors.sum(axis=1)
+        if is_dask(X):
+            columns = "features" if per_feature else None
+            return self._lazily("reconstruction_error", X, columns, np.float64, per_feature=per_feature)
+
+        def errors(rows: Rows) -> Float64Array:
+            squares = np.square(self._vectors(rows)[:, : self.n_features_in_])
+            return squares if per_feature else squares.sum(axis=1)
+
+        return np.concatenate(list(map_blocks(self._check_rows(X), errors)))
 
     def score_contributions(self, X: MatrixLike) -> Float64Array:
         r"""What each feature contributes to the anomaly score of every row.
@@ -503,13 +524,14 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         .. [1] S. Bach et al., "On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
            propagation", PLOS ONE 10, 2015.
         """
-        return np.concatenate([self._contributions(*block) for block in self._blocks(self._check_rows(X))])
+        if is_dask(X):
+            return self._lazily("score_contributions", X, "features", np.float64)
+        return np.concatenate(list(map_blocks(self._check_rows(X), self._contributions)))
 
-    def _contributions(
-        self, rows: FloatArray, H: FloatArray, residual: Float64Array, vectors: Float64Array
-    ) -> Float64Array:
-        terms = self._scatter.contributions(vectors)
-        d = residual.shape[1]
+    def _contributions(self, X: Rows) -> Float64Array:
+        """Those of a block of rows."""
+        rows, vectors = self._explain(X)
+        terms, d = self._scatter.contributions(vectors), rows.shape[1]
         if terms.shape[1] == d:
             return terms
         weights, deviation = np.abs(self.encoder_coef_).astype(np.float64), np.abs(rows - self._centre)

@@ -11,7 +11,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseSparseAutoencoder
-from ._rows import as_rows, check_weights, is_dask, moments, without_weightless
+from ._rows import as_rows, check_weights, in_use, is_dask, moments, without_weightless
 from ._types import FloatArray, MatrixLike, _fit_context
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         if is_dask(X):
             self._check_container()
-            return self._lazily("transform", self._check_lazy(X), len(self.encoder_coef_))
+            return self._lazily("transform", X, "units")
         return self._encode(self._check_rows(X))
 
     def _check_container(self) -> None:
@@ -316,7 +316,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         codes = self._check_codes(X)
         if is_dask(codes):
-            return self._lazily("inverse_transform", codes, self.n_features_in_)
+            return self._lazily("inverse_transform", codes, "features")
         return self._decode(codes)
 
     def reconstruction_error(self, X: MatrixLike, per_feature: bool = False) -> FloatArray:
@@ -336,8 +336,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
             In squared units of X, in the dtype of X.
         """
         if is_dask(X):
-            width = self.n_features_in_ if per_feature else None
-            return self._lazily("reconstruction_error", self._check_lazy(X), width, per_feature=per_feature)
+            columns = "features" if per_feature else None
+            return self._lazily("reconstruction_error", X, columns, per_feature=per_feature)
         return self._squared_error(self._check_rows(X), per_feature)
 
     def score_samples(self, X: MatrixLike) -> FloatArray:
@@ -368,8 +368,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         -------
         score : float
         """
-        scores = as_rows(self.score_samples(X).astype(np.float64)[:, None])
-        mean, _ = moments(*without_weightless(scores, check_weights(sample_weight, scores, 1)))
+        with in_use(as_rows(self.score_samples(X).astype(np.float64)[:, None])) as scores:
+            mean, _ = moments(*without_weightless(scores, check_weights(sample_weight, scores, 1)))
         return float(mean[0])
 
     @property

@@ -1,0 +1,528 @@
+"""Rows of dask arrays: on a cluster of processes, and on dask's threads where no cluster is needed to see it."""
+
+import faulthandler
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import joblib
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
+
+from skl_sae import DataRangeWarning, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import _kernels as kernels
+from skl_sae._objective import Objective, full_batch_objective
+from skl_sae._rows import as_rows, check_weights
+from skl_sae.exceptions import DivergenceError
+
+dask = pytest.importorskip("dask", reason="needs dask")
+da = pytest.importorskip("dask.array", reason="needs dask")
+distributed = pytest.importorskip("distributed", reason="needs distributed")
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
+]
+
+D = 64
+ROWS = 1200  # of a chunk, enough for a block of its own
+
+
+@pytest.fixture(autouse=True)
+def no_hang():
+    faulthandler.dump_traceback_later(300, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        distributed.LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """No client, even if a module-wide one lives."""
+    with dask.config.set(scheduler="threads"):
+        yield
+
+
+def make_chunk(seed, n=ROWS):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, 8)) @ np.random.default_rng(99).normal(size=(8, D)) + 0.3 * rng.normal(size=(n, D))
+
+
+def made_on_workers(n_chunks, n=ROWS):
+    """A dask array whose rows are made where they are needed, and the same rows here."""
+    chunks = [da.from_delayed(dask.delayed(make_chunk)(seed, n), (n, D), float) for seed in range(n_chunks)]
+    return da.concatenate(chunks), np.concatenate([make_chunk(seed, n) for seed in range(n_chunks)])
+
+
+def in_csr(X):
+    return X.map_blocks(sparse.csr_array, dtype=X.dtype, meta=sparse.csr_array((0, 0)))
+
+
+def rare(X):
+    return np.where(X > 6, X, 0)
+
+
+def transformer(n_components=12, **parameters):
+    settings = dict(max_iter=50, tol=0, n_iter_no_change=1000, random_state=0) | parameters
+    return SparseAutoencoderTransformer(n_components, **settings)
+
+
+def detector(**parameters):
+    return SparseAutoencoderOutlierDetector(8, **dict(max_iter=10, tol=0, random_state=0) | parameters)
+
+
+def assert_same_fit(actual, expected, tolerance=1e-6):
+    np.testing.assert_allclose(actual.loss_, expected.loss_, rtol=tolerance)
+    assert actual.n_iter_ == expected.n_iter_
+    for name in "encoder_coef_", "encoder_intercept_", "decoder_coef_", "decoder_intercept_", "mean_activation_":
+        found, wanted = getattr(actual, name), getattr(expected, name)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * max(1, abs(wanted).max()), err_msg=name)
+    for name in "dead_fraction_", "saturated_fraction_", "constant_fraction_":
+        assert getattr(actual, name) == getattr(expected, name)
+
+
+# -- objective -------------------------------------------------------------------------------------
+
+CASES = {
+    "loops": (D, 8, False, "identity", 1.0),
+    "BLAS": (D, 150, False, "sigmoid", 1.0),
+    "tied": (400, 30, True, "identity", 1.0),
+    "few sparse features": (D, 8, False, "identity", 0.1),
+    "sparse": (400, 30, False, "relu", 0.01),
+    "sparse Gram": (400, 30, False, "identity", 0.01),
+    "tied sparse Gram": (400, 30, True, "identity", 0.01),
+}
+
+
+@pytest.mark.parametrize("code", list(kernels.ACTIVATIONS))
+@pytest.mark.parametrize("case", list(CASES))
+def test_sums_over_blocks_are_the_objective(threads, rng, case, code):
+    d, m, tied, output, density = CASES[case]
+    X = rng.normal(size=(2000, d)) * (rng.random((2000, d)) < density)
+    chunks = da.from_array(X, chunks=((1100, 900), (d,)))
+    X, chunks = (sparse.csr_array(X), in_csr(chunks)) if density < 1 else (X, chunks)
+    weights = rng.integers(1, 4, 2000).astype(float)
+    activation, entry = kernels.ACTIVATIONS[code], kernels.OUTPUTS[output]
+    arch = kernels.Architecture(d, m, tied, activation.kind, entry.kind)
+    reg = kernels.Regularization(activation.code.divergence, 0.1, 3.0, 1e-3)
+    theta = 0.1 * rng.normal(size=kernels.count_weights(arch) + m + d)
+    rows = as_rows(chunks)
+    found = full_batch_objective(rows, check_weights(weights, rows, 2), arch, reg)
+    wanted = full_batch_objective(as_rows(X), weights, arch, reg)
+    (evaluation, gradient), (expected, expected_gradient) = (one.evaluate_gradient(theta) for one in (found, wanted))
+    np.testing.assert_allclose(evaluation, expected, rtol=1e-10)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-7, atol=1e-10)
+    wanted = Objective(as_rows(X), weights, arch, reg)
+    np.testing.assert_allclose(found.evaluate(theta), wanted.evaluate(theta), rtol=1e-10)
+    for name in "mean", "deviation", "lowest", "highest":
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=1e-7, err_msg=name)
+
+
+# -- fit on a cluster ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"tied_weights": True}, {"n_components": 150, "max_iter": 10}], ids=["untied", "tied", "BLAS"]
+)
+def test_a_cluster_fits_what_one_machine_fits(client, parameters):
+    chunks, X = made_on_workers(4)
+    assert_same_fit(transformer(**parameters).fit(chunks), transformer(**parameters).fit(X))
+
+
+def test_a_cluster_fits_sparse_blocks(client):
+    chunks, X = made_on_workers(4)
+    model = transformer(150, max_iter=50)
+    assert_same_fit(clone(model).fit(in_csr(chunks.map_blocks(rare))), clone(model).fit(sparse.csr_array(rare(X))))
+
+
+def test_weights_may_be_here_or_on_the_cluster(client, rng):
+    chunks, X = made_on_workers(4)
+    weights = rng.integers(0, 3, len(X)).astype(float)
+    weights[:ROWS] = 0  # a whole chunk
+    expected = transformer().fit(X, sample_weight=weights)
+    for given in weights, da.from_array(weights, chunks=1000):
+        fitted = transformer().fit(chunks, sample_weight=given)
+        assert_same_fit(fitted, expected)
+    assert fitted.score(chunks, sample_weight=weights) == pytest.approx(expected.score(X, sample_weight=weights))
+
+
+def test_float32_stays_float32(client):
+    chunks, X = made_on_workers(3)
+    fitted, expected = (transformer(max_iter=15).fit(rows.astype(np.float32)) for rows in (chunks, X))
+    assert_same_fit(fitted, expected, tolerance=1e-3)
+
+
+def kill_a_worker(client):
+    """The end of a process that holds blocks, as the end of its machine would be."""
+    address = max(client.has_what().items(), key=lambda item: len(item[1]))[0]
+    (pid,) = client.run(os.getpid, workers=[address]).values()
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+@pytest.mark.parametrize("model", [transformer(max_iter=12), detector(max_iter=6)], ids=["transformer", "detector"])
+def test_a_fit_survives_the_death_of_a_worker(client, monkeypatch, model):
+    from skl_sae import _dask
+
+    chunks, _ = made_on_workers(4)
+    expected = clone(model).fit(chunks)
+    evaluate, killed = _dask.DaskObjective.evaluate_gradient, []
+    counter = iter(range(1000))
+
+    def evaluate_and_kill(self, theta):
+        if next(counter) == 4:
+            killed.append(kill_a_worker(client))
+        return evaluate(self, theta)
+
+    monkeypatch.setattr(_dask.DaskObjective, "evaluate_gradient", evaluate_and_kill)
+    fitted = clone(model).fit(chunks)
+    assert killed
+    assert killed[0] not in client.run(os.getpid).values()
+    np.testing.assert_array_equal(fitted.encoder_coef_, expected.encoder_coef_)  # the sums run in a fixed order
+    assert fitted.loss_ == expected.loss_
+    client.wait_for_workers(3, timeout=60)
+
+
+def test_no_rows_pass_through_the_client(client, monkeypatch):
+    n_bytes = []
+
+    async def counting(frames, *arguments, **settings):
+        n_bytes.append(sum(map(distributed.utils.nbytes, frames)))
+        return await from_frames(frames, *arguments, **settings)
+
+    import distributed.comm.tcp
+
+    from_frames = distributed.comm.tcp.from_frames
+    n = 20 * ROWS
+    chunks, _ = made_on_workers(3, n)
+    weights = da.ones(3 * n, chunks=n)
+    monkeypatch.setattr(distributed.comm.tcp, "from_frames", counting)  # of this process: client and scheduler
+    model = transformer(4, max_iter=3).fit(chunks, sample_weight=weights)
+    model.score(chunks)
+    monkeypatch.undo()
+    assert sum(n_bytes) > 4 * model.encoder_coef_.nbytes  # it does count
+    assert sum(n_bytes) < 3 * n * 8 / 2  # half of what a single column takes
+
+
+def test_parameters_beyond_ten_megabytes_travel_without_a_warning(client):
+    chunks = da.random.default_rng(0).normal(size=(600, 1000), chunks=(300, 1000))
+    model = transformer(700, max_iter=2, n_iter_no_change=2).fit(chunks)  # 11 MB; warnings are errors here
+    assert model.n_iter_ == 2
+
+
+def tasks_left(client):
+    gc.collect()
+    deadline = time.monotonic() + 30
+    while (left := client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))) > 0:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return left
+
+
+def test_nothing_stays_on_the_cluster(client):
+    chunks, _ = made_on_workers(3)
+    transformer(max_iter=2).fit(chunks)
+    detector(max_iter=2).fit(chunks)
+    with pytest.raises(ValueError, match="NaN") as refused:
+        transformer().fit(da.where(chunks > 10, np.nan, chunks))
+    with pytest.raises(DivergenceError) as diverged:
+        transformer().fit(chunks.astype(np.float32) * np.float32(1e25))
+    assert tasks_left(client) == 0
+    assert refused.value is not diverged.value  # whose tracebacks are alive
+
+
+# -- what else a fit does --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("output", list(kernels.OUTPUTS))
+@pytest.mark.parametrize("code", list(kernels.ACTIVATIONS))
+def test_every_activation_and_output(threads, code, output):
+    chunks, X = made_on_workers(3)
+    model = transformer(max_iter=8, activation=code, output_activation=output)
+    low, high = X.min(), X.max()
+    assert_same_fit(clone(model).fit((chunks - low) / (high - low)), clone(model).fit((X - low) / (high - low)))
+
+
+LAYOUTS = {
+    "one": ((6000,), (D,)),
+    "uneven": ((3000, 1, 1999, 1000), (D,)),
+    "empty": ((0, 3000, 0, 3000, 0), (D,)),
+    "tiny": (600 * (10,), (D,)),
+    "several along features": ((4000, 2000), (30, 30, 4)),
+}
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+@pytest.mark.parametrize("in_rows", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+def test_chunks_make_no_difference(threads, layout, in_rows):
+    _, X = made_on_workers(5)
+    X = rare(X)
+    chunks = da.from_array(X, chunks=LAYOUTS[layout])
+    chunks = chunks if in_rows is np.asarray else in_csr(chunks)
+    fitted, expected = transformer(max_iter=10).fit(chunks), transformer(max_iter=10).fit(in_rows(X))
+    assert_same_fit(fitted, expected)
+    np.testing.assert_allclose(fitted.transform(chunks).compute(), expected.transform(in_rows(X)), atol=1e-6)
+
+
+def test_chunks_of_unknown_size(threads, rng):
+    chunks, X = made_on_workers(3)
+    chosen = X[:, 0] > 0
+    unknown = chunks[chunks[:, 0] > 0]
+    weights = rng.random(len(X))
+    fitted = transformer(max_iter=10).fit(unknown, sample_weight=da.from_array(weights)[chunks[:, 0] > 0])
+    assert np.isnan(unknown.shape[0])
+    assert_same_fit(fitted, transformer(max_iter=10).fit(X[chosen], sample_weight=weights[chosen]))
+    assert fitted.score(unknown) == pytest.approx(fitted.score(X[chosen]))
+
+
+def test_tiny_chunks_are_worked_on_together(threads):
+    from skl_sae._dask import DaskRows
+
+    X = np.ones((6000, D))
+    assert len(DaskRows.from_array(da.from_array(X, chunks=(10, D))).blocks) <= 6
+
+
+def test_integers_become_float64(threads):
+    X = da.random.default_rng(0).integers(0, 9, size=(500, 6), chunks=(250, 6))
+    model = transformer(3, max_iter=3).fit(X)
+    assert model.encoder_coef_.dtype == model.transform(X).dtype == model.transform(X).compute().dtype == np.float64
+
+
+def test_a_warm_start_goes_on(threads):
+    chunks, X = made_on_workers(3)
+    fitted, expected = (transformer(max_iter=5, warm_start=True) for _ in range(2))
+    for _ in range(2):
+        fitted.fit(chunks)
+        expected.fit(X)
+    assert fitted.n_iter_ == 10
+    assert_same_fit(fitted, expected)
+
+
+def test_callbacks_are_given_the_dask_array(threads):
+    pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
+    seen = []
+
+    class Recorder:
+        max_propagation_depth = 0
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context, *, X=None, **others):
+            seen.append(X)
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None, **others):
+            seen.append(fitted_estimator)
+
+    chunks, _ = made_on_workers(2)
+    transformer(max_iter=3).set_callbacks(Recorder()).fit(chunks)
+    assert seen[0] is chunks
+
+
+def test_warnings_are_those_of_one_machine(threads):
+    chunks, _ = made_on_workers(2)
+    with pytest.warns(DataRangeWarning):
+        transformer(max_iter=2, output_activation="relu").fit(chunks)
+    with pytest.warns(ConvergenceWarning, match="max_iter=2"):
+        transformer(max_iter=2).fit(chunks)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(solver="adam"), "Incremental"),
+        (dict(adam_start=3), "Incremental"),
+        (dict(early_stopping=True), "early_stopping"),
+    ],
+)
+@pytest.mark.parametrize("model", [transformer(), detector()], ids=["transformer", "detector"])
+def test_what_needs_rows_one_by_one_is_refused(threads, model, change, message):
+    chunks, _ = made_on_workers(2)
+    with pytest.raises(ValueError, match=message):
+        clone(model).set_params(**change).fit(chunks)
+
+
+def test_partial_fit_names_the_way_to_go(threads):
+    with pytest.raises(ValueError, match=r"dask_ml\.wrappers\.Incremental"):
+        transformer().partial_fit(made_on_workers(2)[0])
+
+
+def bad_rows(X):
+    return {
+        "NaN": (X.map_blocks(lambda block: np.where(block > 5, np.nan, block)), None, "contains NaN"),
+        "complex": (X.astype(complex), None, "Complex data"),
+        "one dimension": (X[:, 0], None, "Expected 2D array, got 1D"),
+        "no rows": (X[:0], None, "0 sample"),
+        "one row": (X[:1], None, "minimum of 2 is required"),
+        "shape that is not true": (X.map_blocks(lambda block: block[1:], chunks=X.chunks), None, "shape"),
+        "length of weights": (X, np.ones(5), "sample_weight.shape"),
+        "length of weights on the cluster": (X, da.ones(5), "sample_weight.shape"),
+        "negative weights": (X, -da.ones(len(X)), "Negative values"),
+        "no weight": (X, da.zeros(len(X)), "positive for 0 samples"),
+        "sum of weights": (X, da.full(len(X), 1e99), "above 1e100"),
+    }
+
+
+@pytest.mark.parametrize("model", [transformer(), detector()], ids=["transformer", "detector"])
+@pytest.mark.parametrize("problem", list(bad_rows(da.ones((2 * ROWS, D)))))
+def test_bad_rows_are_refused_as_elsewhere(threads, problem, model):
+    X, weights, message = bad_rows(made_on_workers(2)[0])[problem]
+    model = clone(model)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, sample_weight=weights)
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_other_collections_are_refused(threads):
+    with pytest.raises(TypeError, match="to_dask_array"):
+        transformer().fit(dask.delayed(np.ones)((4, 3)))
+
+
+# -- the detector ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scoring", ["mahalanobis", "standardized_error", "squared_error"])
+@pytest.mark.parametrize("in_rows", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+def test_the_detector_learns_the_same(threads, rng, scoring, in_rows):
+    _, X = made_on_workers(3)
+    X = rare(X) if in_rows is not np.asarray else X
+    X[:, 3] = 1  # constant
+    chunks = da.from_array(X, chunks=(ROWS, 40))
+    chunks = chunks if in_rows is np.asarray else in_csr(chunks)
+    weights = rng.integers(0, 3, len(X)).astype(float)
+    fitted = detector(scoring=scoring).fit(chunks, sample_weight=da.from_array(weights))
+    expected = detector(scoring=scoring).fit(in_rows(X), sample_weight=weights)
+    np.testing.assert_array_equal(fitted.support_, expected.support_)
+    np.testing.assert_allclose(fitted.offset_, expected.offset_, rtol=1e-6)
+    np.testing.assert_allclose(fitted.precision_, expected.precision_, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(fitted.score_samples(chunks).compute(), expected.score_samples(in_rows(X)), rtol=1e-6)
+
+
+def test_the_detector_learns_on_a_cluster(client):
+    chunks, X = made_on_workers(3)
+    fitted, expected = detector().fit(chunks), detector().fit(X)
+    np.testing.assert_array_equal(fitted.support_, expected.support_)
+    np.testing.assert_allclose(fitted.predict(chunks).compute(), expected.predict(X))
+
+
+# -- using a fit -----------------------------------------------------------------------------------
+
+METHODS = [
+    (transformer(), "transform", {}),
+    (transformer(), "score_samples", {}),
+    (transformer(), "reconstruction_error", {}),
+    (transformer(), "reconstruction_error", {"per_feature": True}),
+    (detector(), "score_samples", {}),
+    (detector(), "decision_function", {}),
+    (detector(), "predict", {}),
+    (detector(), "score_contributions", {}),
+    (detector(), "reconstruction_error", {}),
+    (detector(), "reconstruction_error", {"per_feature": True}),
+]
+
+
+def forbidden(block):
+    raise AssertionError("this was to be lazy")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("model", "method", "settings"), METHODS)
+def test_methods_are_lazy_and_agree(threads, model, method, settings, dtype):
+    X = made_on_workers(1)[1].astype(dtype)
+    fitted = clone(model).set_params(max_iter=3).fit(X)
+    chunks = da.from_array(X, chunks=((1000, 0, 200), (30, 34)))
+    lazy = getattr(fitted, method)(chunks.map_blocks(forbidden, dtype=dtype, meta=chunks._meta), **settings)
+    expected = getattr(fitted, method)(X, **settings)
+    assert (lazy.shape, lazy.dtype) == (expected.shape, expected.dtype)
+    assert lazy.chunks[0] == (1000, 0, 200)
+    for given in chunks, in_csr(chunks):
+        found = getattr(fitted, method)(given, **settings).compute()
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=2e-3 if dtype == "float32" else 1e-6, atol=1e-4)
+
+
+def test_codes_go_back_lazily(threads):
+    chunks, X = made_on_workers(2)
+    fitted = transformer(max_iter=3).fit(X)
+    back = fitted.inverse_transform(fitted.transform(chunks))
+    assert back.chunks == chunks.chunks
+    np.testing.assert_allclose(back.compute(), fitted.inverse_transform(fitted.transform(X)))
+    with pytest.raises(ValueError, match="expecting codes of 12 features"):
+        fitted.inverse_transform(chunks)
+
+
+def test_fit_transform_and_fit_predict_are_lazy(threads):
+    chunks, _ = made_on_workers(2)
+    assert transformer(max_iter=2).fit_transform(chunks).shape == (2 * ROWS, 12)
+    assert set(detector(max_iter=2).fit_predict(chunks).compute()) == {-1, 1}
+
+
+def test_bad_calls_are_refused_at_once(threads):
+    chunks, X = made_on_workers(2)
+    with pytest.raises(NotFittedError):
+        transformer().transform(chunks)
+    fitted = transformer(max_iter=2).fit(X)
+    with pytest.raises(ValueError, match="expecting 64 features"):
+        fitted.transform(chunks[:, :5])
+    with pytest.raises(ValueError, match="set_output"):
+        fitted.set_output(transform="pandas").transform(chunks)
+
+
+# -- other people's packages -----------------------------------------------------------------------
+
+
+def test_wrappers_of_dask_ml(client):
+    wrappers = pytest.importorskip("dask_ml.wrappers", reason="needs dask-ml")
+    chunks, X = made_on_workers(3)
+    wrapped = wrappers.ParallelPostFit(transformer(max_iter=3)).fit(chunks)
+    np.testing.assert_allclose(wrapped.transform(chunks).compute(), wrapped.estimator_.transform(X))
+    in_turn = wrappers.Incremental(transformer(), shuffle_blocks=False).fit(chunks)
+    expected = transformer()
+    for seed in range(3):
+        expected.partial_fit(make_chunk(seed))
+    np.testing.assert_allclose(in_turn.estimator_.encoder_coef_, expected.encoder_coef_)
+
+
+def test_a_search_runs_on_the_cluster(client):
+    X = make_chunk(0)[:200]
+    search = GridSearchCV(transformer(max_iter=5), {"rho": [0.05, 0.1], "beta": [0.1, 3]}, cv=2, error_score="raise")
+    expected = clone(search).fit(X)
+    with joblib.parallel_config(backend="dask"):
+        search.fit(X)
+    np.testing.assert_allclose(search.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"])
+
+
+WITHOUT_DASK = """
+import sys
+import numpy as np
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+X = np.random.default_rng(0).normal(size=(50, 4))
+for estimator in SparseAutoencoderTransformer(2, max_iter=2), SparseAutoencoderOutlierDetector(2, max_iter=2):
+    estimator.fit(X).score_samples(X)
+assert not any(name.split(".")[0] in ("dask", "distributed") for name in sys.modules)
+"""
+
+
+def test_rows_in_memory_import_no_dask():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", WITHOUT_DASK], check=True, timeout=300)
