@@ -911,7 +911,7 @@ class Chunks:
 
 @case("1000 fits, chunks, transforms, pickles of each kind: resident memory, Python's, threads", limit=3600)
 def leaks(part):
-    """Below 2 MB of resident memory and 100 kB of Python's in all: free lists fill, what grows without end is larger."""
+    """Below 2 MB of resident memory and 100 kB of Python in all: free lists fill, what grows without end is larger."""
     n, answers, most = round(1000 * part), [], Counter()
     for name, task in itertools.islice(tasks_that_may_leak(), 0, None, 1 if part == 1 else 3):
         repeat(task, max(20, n // 10))
