@@ -175,7 +175,7 @@ def _exp(x):
     """e^x without the overflow: x is limited to the range where the result is a normal number."""
     # This body runs only where compilation is switched off.
     low, high = (-87.0, 88.0) if isinstance(x, np.float32) else (-708.0, 709.0)
-    return np.exp(np.clip(x, low, high))
+    return np.exp(type(x)(min(max(x, low), high)))  # this way round NaN stays NaN
 
 
 @register_jitable
