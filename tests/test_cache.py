@@ -1,7 +1,8 @@
 """The disk cache of compiled kernels: never stale, and never the reason why a fit fails.
 
-Every test starts processes that share a cache folder of their own. Where it makes no difference they encode rows
-instead of fitting: that compiles in a third of the time, and goes through the same cache.
+Most tests start processes that share a cache folder of their own. Where it makes no difference they encode rows
+instead of fitting: that compiles in a third of the time, and goes through the same cache. The last ones compile
+nothing.
 """
 
 import itertools
@@ -19,7 +20,7 @@ import pytest
 from scipy.special import expit
 
 import skl_sae
-from skl_sae import SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderTransformer, _cache, _kernels
 from skl_sae._cache import VariantFiles
 
 PACKAGE = Path(skl_sae.__file__).parent
@@ -297,3 +298,83 @@ def test_two_dtypes_at_the_same_moment(model, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(encode, [0, 1]))
     assert [run("encode", model, tmp_path / "cache", dtype=dtype) for dtype in dtypes] == outcomes
+
+
+# -- the files themselves --------------------------------------------------------------------------
+
+KEY = ("signature", "processor")
+
+
+@pytest.fixture
+def files(tmp_path):
+    return _cache.VariantFiles(tmp_path, _kernels.block_rows, "kernels.block_rows")
+
+
+def refuse(*args):
+    raise PermissionError("somebody reads it")
+
+
+@pytest.mark.plain
+def test_what_is_saved_is_loaded_by_its_key_alone(files, tmp_path):
+    assert files.load(KEY) is None
+    files.save(KEY, [1, 2])
+    assert files.load(KEY) == [1, 2]
+    other = ("signature", "another processor")
+    assert files.load(other) is None
+    shutil.copy(files._path(KEY), files._path(other))
+    assert files.load(other) is None
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_counts_as_none_until_it_is_saved_again(files, damage):
+    files.save(KEY, list(range(1000)))
+    path = files._path(KEY)
+    path.write_bytes(damage(path.read_bytes()))
+    assert files.load(KEY) is None
+    files.save(KEY, 3)
+    assert files.load(KEY) == 3
+
+
+@pytest.mark.plain
+def test_saving_removes_the_variants_of_an_earlier_source(files, tmp_path):
+    names = ["kernels.block_rows.0123.456.nbc", "kernels.other.0123.456.nbc"]
+    for name in names:
+        (tmp_path / name).touch()
+    files.save(KEY, 3)
+    assert set(tmp_path.iterdir()) == {files._path(KEY), tmp_path / names[1]}
+
+
+@pytest.mark.plain
+def test_a_file_that_another_process_reads_may_stay(files, tmp_path, monkeypatch):
+    """Windows does not replace it."""
+    files.save(KEY, 3)
+    monkeypatch.setattr(os, "replace", refuse)
+    files.save(KEY, 4)
+    assert files.load(KEY) == 3
+    assert list(tmp_path.iterdir()) == [files._path(KEY)]
+
+
+@pytest.mark.plain
+def test_a_folder_where_nothing_can_be_put_in_place(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError):
+        files.save(KEY, 3)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.plain
+def test_a_variant_that_cannot_be_saved_costs_one_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(_cache, "_problems", [])
+    monkeypatch.setattr(_cache.KernelCache, "_save_overload", refuse)
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    cache = _cache.KernelCache(_kernels.block_rows)
+    with pytest.warns(UserWarning, match=r"cannot be kept on disk.*somebody reads it"):
+        cache.save_overload(None, None)
+    cache.save_overload(None, None)  # a second warning would be an error
+
+
+@pytest.mark.plain
+def test_a_module_without_source_has_no_digest():
+    with pytest.raises(RuntimeError, match="source of sys cannot be read"):
+        _cache._source_digest("sys")
