@@ -4,6 +4,7 @@ from pathlib import Path
 # One of scikit-learn's checks runs only with this, and SciPy reads it when it is imported.
 os.environ["SCIPY_ARRAY_API"] = "1"
 
+import numba
 import numpy as np
 import pytest
 
@@ -19,6 +20,12 @@ def load_data():
         return np.load(Path(folder) / f"{name}.npz")
 
     return load
+
+
+@pytest.fixture(scope="session")
+def few():
+    """Function that leaves a part of the rows where nothing is compiled: plain Python takes a hundred times as long."""
+    return lambda rows: rows[::20] if numba.config.DISABLE_JIT else rows
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return load_digits().data[:600] / 16
+def digits(few):
+    return few(load_digits().data[:600]) / 16
 
 
 # -- weights ---------------------------------------------------------------------------------------
@@ -245,6 +245,7 @@ def interrupt_after(monkeypatch, solver, calls, late=False):
     monkeypatch.setattr(owner, name, interrupted)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_an_interrupt_leaves_everything_as_it_was(digits, solver, monkeypatch):
     sae = short(solver=solver)
@@ -254,6 +255,7 @@ def test_an_interrupt_leaves_everything_as_it_was(digits, solver, monkeypatch):
     assert not hasattr(sae, "encoder_coef_")
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_with_a_warm_start_an_interrupt_loses_no_iteration(digits, solver, late, monkeypatch):
@@ -335,6 +337,7 @@ class Recorder:
         return len(self.losses) >= self.stop_after
 
 
+@pytest.mark.plain
 @callbacks
 @pytest.mark.parametrize("settings", [{"solver": "lbfgs"}, {"solver": "adam"}, {"adam_start": 4}])
 def test_callbacks_see_every_iteration(digits, settings):
@@ -347,6 +350,7 @@ def test_callbacks_see_every_iteration(digits, settings):
     assert not any("callback" in name for name in vars(sae) if name != "_skl_callbacks")
 
 
+@pytest.mark.plain
 @callbacks
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_callback_can_stop_the_fit(digits, solver):
@@ -469,6 +473,7 @@ def test_progress_bar_and_scoring_monitor(digits, capsys):
 # -- saving ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("estimator", [short(), SparseAutoencoderOutlierDetector(max_iter=5, random_state=0)])
 def test_a_model_of_a_newer_version_says_so(digits, estimator, monkeypatch):
     with monkeypatch.context() as patch:
@@ -479,6 +484,7 @@ def test_a_model_of_a_newer_version_says_so(digits, estimator, monkeypatch):
     assert not hasattr(pickle.loads(pickle.dumps(estimator)), "_skl_sae_state")
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     ("name", "method", "expected"),
     [
@@ -501,6 +507,7 @@ def test_models_that_were_saved_before_there_was_a_stamp_load_right(name, method
     model.set_params(max_iter=5, warm_start=True).fit(load_iris().data)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("name", ["encoder_coef_", "encoder_intercept_", "decoder_coef_", "decoder_intercept_"])
 def test_weights_that_do_not_fit_together_are_refused(digits, name):
     """The kernels trust the shapes; a file may come from anywhere."""

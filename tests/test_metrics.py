@@ -15,6 +15,7 @@ from skl_sae import SparseAutoencoderTransformer, _kernels, metrics
 
 # A few iterations are enough here.
 pytestmark = [
+    pytest.mark.plain,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
 ]
@@ -62,8 +63,8 @@ def test_bad_codes_are_refused():
         metrics.dead_fraction([[np.nan, 1.0]])
 
 
-def test_dead_and_saturated_units_are_those_of_the_transformer():
-    X = load_digits().data[:300] / 16
+def test_dead_and_saturated_units_are_those_of_the_transformer(few):
+    X = few(load_digits().data[:300]) / 16
     sae = SparseAutoencoderTransformer(10, max_iter=30, tol=0, random_state=0)
     H = sae.fit(X).transform(X)
     assert metrics.dead_fraction(H) == sae.dead_fraction_
@@ -80,8 +81,8 @@ def test_explained_variance_is_the_pooled_r2(rng):
         metrics.explained_variance(X, Y[:, :2])
 
 
-def test_scorers_in_a_search_and_the_sparsest_model_within_a_tolerance():
-    X = load_digits().data[:300]
+def test_scorers_in_a_search_and_the_sparsest_model_within_a_tolerance(few):
+    X = few(load_digits().data[:300])
     model = make_pipeline(StandardScaler(), SparseAutoencoderTransformer(16, max_iter=40, random_state=0))
     scoring = {
         "score": metrics.explained_variance_scorer,

@@ -42,14 +42,13 @@ def detector(**parameters):
 
 
 @pytest.fixture(scope="module")
-def digits():
-    X, y = load_digits(return_X_y=True)
-    return X[:1000], y[:1000]
+def digits(few):
+    return tuple(few(part[:1000]) for part in load_digits(return_X_y=True))
 
 
 @pytest.fixture(scope="module")
-def cancer():
-    return load_breast_cancer(return_X_y=True)
+def cancer(few):
+    return tuple(few(part) for part in load_breast_cancer(return_X_y=True))
 
 
 def run(onnx_model, **inputs):
@@ -110,6 +109,7 @@ def test_detector(digits, cancer, activation, tied_weights, scoring, scaling):
             assert_detector_agrees(model, X.astype(other))
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("output", ["sigmoid", "relu"])
 def test_detector_with_bounded_output(cancer, output):
     X = MinMaxScaler().fit_transform(cancer[0])
@@ -152,6 +152,7 @@ def test_pipelines_with_classifier(request, name, dtype):
         np.testing.assert_array_equal(results["label"][clear], model.predict(X)[clear])
 
 
+@pytest.mark.plain
 def test_pipelines_with_other_ends(cancer):
     X, y = cancer
     X = X.astype(np.float32)
@@ -175,6 +176,7 @@ def test_pipelines_with_autoencoder_at_the_end(digits, cancer, dtype):
         assert_detector_agrees(make_pipeline(some, detector(scaling=None)).fit(X), X, rows=10)
 
 
+@pytest.mark.plain
 def test_searches(cancer):
     X, y = cancer
     X = X.astype(np.float32)
@@ -185,6 +187,7 @@ def test_searches(cancer):
     np.testing.assert_allclose(run(to_onnx(model), X=X)["probabilities"], model.predict_proba(X), rtol=0, atol=1e-5)
 
 
+@pytest.mark.plain
 def test_outputs(cancer):
     X = cancer[0].astype(np.float32)
     assert list(run(to_onnx(transformer().fit(X)), X=X)) == ["code"]
@@ -212,6 +215,7 @@ def test_opsets(cancer, target_opset):
         np.testing.assert_allclose(run(onnx_model, X=X)["score_samples"][:, 0], model.score_samples(X), rtol=2e-5)
 
 
+@pytest.mark.plain
 def test_tied_weights_are_kept_once(cancer):
     X = cancer[0]
     tied, untied = (
@@ -236,6 +240,7 @@ def test_rows_that_are_not_finite(cancer):
             np.testing.assert_array_equal(results["label"][:3], -1)
 
 
+@pytest.mark.plain
 def test_registered_models_are_converted_by_skl2onnx(cancer):
     X = cancer[0].astype(np.float32)
     register()
@@ -249,6 +254,7 @@ def test_registered_models_are_converted_by_skl2onnx(cancer):
         skl2onnx.to_onnx(model, X[:1], options={id(model[-1]): {"outputs": ("code",)}})
 
 
+@pytest.mark.plain
 def test_inputs_of_skl2onnx(cancer):
     X = StandardScaler().fit_transform(cancer[0]).astype(np.float32)
     model = transformer().fit(X)
@@ -266,6 +272,7 @@ def test_inputs_of_skl2onnx(cancer):
         skl2onnx.to_onnx(model, initial_types=[*columns[1:], ("x", types.DoubleTensorType([None, 1]))])
 
 
+@pytest.mark.plain
 def test_errors(cancer):
     X, y = cancer
     model = transformer().fit(X)
@@ -288,6 +295,7 @@ def test_errors(cancer):
         to_onnx(model, target_opset=12)
 
 
+@pytest.mark.plain
 def test_without_skl2onnx(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     for call in register, lambda: to_onnx(transformer()):

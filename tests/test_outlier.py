@@ -34,9 +34,9 @@ def detector(**parameters):
 
 
 @pytest.fixture
-def correlated(rng):
+def correlated(rng, few):
     """400 rows of 6 features that depend on 2 hidden ones."""
-    return rng.normal(size=(400, 2)) @ rng.normal(size=(2, 6)) * 3 + rng.normal(size=(400, 6)) + 5
+    return few(rng.normal(size=(400, 2)) @ rng.normal(size=(2, 6)) * 3 + rng.normal(size=(400, 6)) + 5)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,7 @@ def labelled():
 # -- location and scatter --------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 def test_scatter_of_all_rows_is_that_of_scikit_learn(rng):
     U = rng.normal(size=(60, 8)) @ rng.normal(size=(8, 8)) * 10.0 ** np.arange(-4, 4) + 100
     scatter = concentrate(U, np.asarray, np.full(8, 1e-9), np.ones(len(U)), 1.0)
@@ -60,6 +61,7 @@ def test_scatter_of_all_rows_is_that_of_scikit_learn(rng):
     np.testing.assert_allclose(scatter.precision * np.outer(unit, unit), np.linalg.inv(covariance), rtol=1e-6)
 
 
+@pytest.mark.plain
 def test_diagonal_scatter_of_all_rows(rng):
     U = rng.normal(size=(60, 8)) * 10.0 ** np.arange(-4, 4) - 3
     scatter = concentrate(U, np.asarray, np.full(8, 1e-9), np.ones(len(U)), 1.0, diagonal=True)
@@ -67,6 +69,7 @@ def test_diagonal_scatter_of_all_rows(rng):
     np.testing.assert_allclose(scatter.scores(U), (((U - U.mean(axis=0)) / U.std(axis=0)) ** 2).sum(axis=1))
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("diagonal", [False, True])
 def test_concentration_leaves_out_what_lies_apart(rng, diagonal):
     U = rng.normal(size=(500, 4))
@@ -84,6 +87,7 @@ def test_scatter_does_not_depend_on_the_blocks(rng, monkeypatch):
     np.testing.assert_allclose(one.precision, other.precision)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("diagonal", [False, True])
 def test_scatter_of_constant_and_equal_rows_is_finite(diagonal):
     scatter = concentrate(np.ones((20, 3)), np.asarray, np.full(3, 0.01), np.ones(20), 0.75, diagonal=diagonal)
@@ -92,6 +96,7 @@ def test_scatter_of_constant_and_equal_rows_is_finite(diagonal):
     assert scatter.scores(np.full((1, 3), 2.0)) > 0
 
 
+@pytest.mark.plain
 def test_scores_are_quadratic_forms(rng):
     scatter = concentrate(rng.normal(size=(50, 4)), np.asarray, np.full(4, 1e-9), np.ones(50), 0.75)
     U = rng.normal(size=(9, 4))
@@ -100,6 +105,7 @@ def test_scores_are_quadratic_forms(rng):
     np.testing.assert_allclose(plain(4).scores(U), (U**2).sum(axis=1))
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(("n", "fraction", "kept"), [(2, 0.5, 2), (4, 0.75, 3), (5, 0.5, 3), (9, 1.0, 9)])
 def test_lowest_keeps_the_part_asked_for(n, fraction, kept):
     assert lowest(np.arange(n)[::-1], fraction, np.ones(n)).sum() == kept
@@ -126,12 +132,14 @@ def test_contract_of_isolation_forest(correlated, scoring, contamination):
         assert 0 < np.mean(labels == -1) < 0.2
 
 
+@pytest.mark.plain
 def test_contamination_moves_only_the_threshold(correlated):
     scores = [detector(contamination=value).fit(correlated).score_samples(correlated) for value in ["auto", 0.01, 0.3]]
     np.testing.assert_array_equal(scores[0], scores[1])
     np.testing.assert_array_equal(scores[0], scores[2])
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("scaling", ["standard", None])
 @pytest.mark.parametrize("scoring", SCORINGS)
 def test_scores_are_those_of_plain_numpy(correlated, scoring, scaling):
@@ -149,6 +157,7 @@ def test_scores_are_those_of_plain_numpy(correlated, scoring, scaling):
     np.testing.assert_allclose(-sae.score_samples(correlated[:50]), np.einsum("ij,jk,ik->i", U, P, U), rtol=1e-6)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("scoring", SCORINGS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_contributions_sum_to_the_score(correlated, scoring, activation):
@@ -217,6 +226,7 @@ def test_auto_takes_as_many_components_as_features_but_not_too_many(rng):
     assert detector(n_components=3).fit(rng.normal(size=(20, 7))).n_components_ == 3
 
 
+@pytest.mark.plain
 def test_warm_start_goes_on(correlated):
     sae = detector(warm_start=True, support_fraction=1, tol=1e-6).fit(correlated)
     first = sae.loss_
@@ -233,6 +243,7 @@ def test_pickle(correlated):
 # -- hard input ------------------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("scoring", SCORINGS)
 @pytest.mark.parametrize("n", [2, 3, 9])
 def test_few_rows(rng, scoring, n):
@@ -242,6 +253,7 @@ def test_few_rows(rng, scoring, n):
     assert sae.score_samples(np.full((1, 5), 50.0)) < sae.score_samples(X).min()
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("scoring", SCORINGS)
 def test_constant_columns_and_duplicates(rng, scoring):
     X = np.repeat(rng.normal(size=(10, 4)), 30, axis=0)
@@ -254,6 +266,7 @@ def test_constant_columns_and_duplicates(rng, scoring):
     assert sae.score_samples(changed) < scores[0]
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("scoring", SCORINGS)
 def test_rows_all_alike(scoring):
     X = np.full((30, 3), 4.0)
@@ -353,6 +366,7 @@ def test_constant_features_of_sparse_rows(rng):
     np.testing.assert_allclose(ours.score_samples(X), dense.score_samples(X), rtol=1e-6)
 
 
+@pytest.mark.plain
 def test_variance_that_overflows_is_refused(rng):
     X = rng.normal(size=(30, 3))
     X[:, 1] *= 1e200
@@ -360,6 +374,7 @@ def test_variance_that_overflows_is_refused(rng):
         detector().fit(X)
 
 
+@pytest.mark.plain
 def test_a_refused_fit_changes_nothing(correlated):
     sae = detector().fit(correlated)
     before = sae.score_samples(correlated)
@@ -377,11 +392,13 @@ def test_later_parameters_do_not_change_a_fit(correlated):
     np.testing.assert_array_equal(sae.score_samples(correlated), before)
 
 
+@pytest.mark.plain
 def test_attributes_do_not_exist_before_fit():
     for name in ["location_", "precision_", "offset_", "support_"]:
         assert not hasattr(detector(), name)
 
 
+@pytest.mark.plain
 def test_warnings_point_to_the_caller(rng):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -20,6 +20,7 @@ from skl_sae.plotting import (
 )
 
 pytestmark = [
+    pytest.mark.plain,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
 ]
@@ -35,8 +36,8 @@ def without_a_screen():
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return load_digits().data / 16
+def digits(few):
+    return few(load_digits().data) / 16
 
 
 @pytest.fixture(scope="module")

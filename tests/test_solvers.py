@@ -9,6 +9,8 @@ from scipy.optimize import minimize, rosen, rosen_der
 from skl_sae._lbfgs import DECREASE, MEMORY, SLOPE, Curvature, Point, evaluate, search
 from skl_sae._solvers import Monitor, Training, lbfgs
 
+pytestmark = pytest.mark.plain
+
 Evaluation = namedtuple("Evaluation", "loss")
 
 

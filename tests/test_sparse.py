@@ -28,6 +28,7 @@ def sparse_rows(rng, n, d, dtype=np.float64, density=0.3, offset=True):
 # -- rows ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_operations_are_those_of_the_array(dtype, rng):
     X = sparse_rows(rng, 30, 7, dtype)
@@ -45,6 +46,7 @@ def test_operations_are_those_of_the_array(dtype, rng):
     np.testing.assert_allclose(scaled.toarray(), scaler.transform(dense), atol=2e-5)
 
 
+@pytest.mark.plain
 def test_matrices_of_all_kinds_become_canonical_and_are_left_alone():
     data, indices, indptr = np.array([1.0, 2.0, 3.0]), np.array([4, 4, 0]), np.array([0, 3, 3])
     S = sparse.csr_matrix((data, indices, indptr), shape=(2, 5))  # an entry in two parts, not in order
@@ -57,6 +59,7 @@ def test_matrices_of_all_kinds_become_canonical_and_are_left_alone():
     assert np.shares_memory(as_rows(canonical).S.data, canonical.data)
 
 
+@pytest.mark.plain
 def test_merged_rows_are_the_same_data_in_any_order(rng):
     X, w = rng.integers(0, 2, size=(40, 3)).astype(float), rng.integers(1, 5, size=40).astype(float)
     order = rng.permutation(40)
@@ -72,6 +75,7 @@ def test_merged_rows_are_the_same_data_in_any_order(rng):
 # -- objective -------------------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
 def test_blocks_made_dense_agree_with_the_reference(activation, output, tied, dtype, layout, monkeypatch, rng):  # noqa: F811
@@ -81,6 +85,7 @@ def test_blocks_made_dense_agree_with_the_reference(activation, output, tied, dt
     check_gradient(FullBatchObjective(X, weights, *settings(model)), model, X, weights)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
@@ -104,6 +109,7 @@ def check_gradient(objective, model, X, weights):
     np.testing.assert_allclose(objective.mean, weights / weights.sum() @ model.encode(rows), rtol=rtol)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
 def test_gradient_of_the_gram_algebra_agrees_with_finite_differences(activation, tied, rng):
@@ -114,6 +120,7 @@ def test_gradient_of_the_gram_algebra_agrees_with_finite_differences(activation,
     assert_slopes(gradient, objective, theta, rel=1e-6, absolute=1e-7)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("noise", [0.0, 0.2])
 @pytest.mark.parametrize("output", kernels.OUTPUTS)
 def test_adam_takes_the_same_steps_on_sparse_rows(output, noise, layout, rng):  # noqa: F811
@@ -129,6 +136,7 @@ def test_adam_takes_the_same_steps_on_sparse_rows(output, noise, layout, rng):  
     np.testing.assert_array_equal(results[0][1], results[1][1])
 
 
+@pytest.mark.plain
 def test_work_in_parts_gives_the_same(monkeypatch, rng):
     """An interrupt is seen between the calls of compiled code, so none of them may take long."""
     model = random_model(rng, "sigmoid", "identity", False)

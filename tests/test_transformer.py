@@ -27,8 +27,8 @@ quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarnin
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return load_digits().data / 16
+def digits(few):
+    return few(load_digits().data) / 16
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,7 @@ def test_attributes_follow_from_the_fitted_weights(digits, solver, activation, o
         np.testing.assert_array_equal(sae.decoder_coef_, sae.encoder_coef_.T)
 
 
+@pytest.mark.plain
 @quiet
 @pytest.mark.parametrize("dtype", [*DTYPES, np.int64, np.uint8, ">f4", ">f8"])
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -126,6 +127,7 @@ def test_same_random_state_same_bits(digits, parameters, dtype):
     assert not np.array_equal(one.encoder_coef_, seeded.encoder_coef_)
 
 
+@pytest.mark.plain
 @quiet
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_layout_of_x_changes_nothing(digits, solver):
@@ -235,6 +237,7 @@ def test_noise_trains_a_denoiser(digits):
     assert error(denoising) < 0.9 * error(plain)
 
 
+@pytest.mark.plain
 @quiet
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_early_stopping_keeps_the_best_weights(solver):
@@ -247,6 +250,7 @@ def test_early_stopping_keeps_the_best_weights(solver):
     assert np.argmin(losses[:-1]) < sae.n_iter_ - 2  # the weights that were kept are not the last ones
 
 
+@pytest.mark.plain
 @quiet
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_warm_start_goes_on(digits, solver):
@@ -258,6 +262,7 @@ def test_warm_start_goes_on(digits, solver):
     assert cold.loss_ == cold.fit(digits).loss_ == first
 
 
+@pytest.mark.plain
 @quiet
 def test_adam_start_is_adam_and_then_lbfgs(digits):
     settings = dict(n_components=12, random_state=0, tol=0, learning_rate_init=0.01)
@@ -288,6 +293,7 @@ def test_warm_start_takes_the_dtype_of_the_new_data(digits):
     assert sae.loss_ < before
 
 
+@pytest.mark.plain
 @quiet
 def test_warm_start_refuses_another_shape(digits):
     sae = short(warm_start=True).fit(digits)
@@ -300,6 +306,7 @@ def test_warm_start_refuses_another_shape(digits):
     assert sae.n_features_in_ == 64
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_iteration_limit_warns_with_advice(digits, solver):
     with pytest.warns(ConvergenceWarning, match="max_iter=8.*increase max_iter or tol"):
@@ -323,6 +330,7 @@ def test_no_warning_when_the_loss_settles(digits):
     assert 15 < sae.n_iter_ < 1000
 
 
+@pytest.mark.plain
 @quiet
 @pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 10 + 1 + 1), (2, 25 + 1)])
 def test_verbose(digits, capsys, verbose, lines):
@@ -391,6 +399,7 @@ def test_small_fits_do_not_depend_on_the_threads_of_the_blas(digits, solver):
 # -- health of the units, divergence ---------------------------------------------------------------
 
 
+@pytest.mark.plain
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_collapsed_codes_are_reported(digits):
     with pytest.warns(HiddenUnitWarning, match="collapsed"):
@@ -420,6 +429,7 @@ def test_noise_explained_as_well_as_it_can_be_does_not_warn():
     SparseAutoencoderTransformer(1, random_state=0).fit(X)
 
 
+@pytest.mark.plain
 @quiet
 def test_saturated_units_are_counted(digits):
     sae = short().fit(digits)
@@ -460,6 +470,7 @@ def test_a_loss_that_rises_warns(digits):
     assert any(re.search("The loss rose from .*; lower learning_rate_init", str(w.message)) for w in caught)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("output", ["sigmoid", "relu"])
 def test_data_outside_the_output_range_warn(cancer, output):
     with warnings.catch_warnings():
@@ -478,6 +489,7 @@ def test_data_inside_the_output_range_do_not_warn(digits):
 # -- bad input -------------------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     ("X", "error", "message"),
     [
@@ -498,6 +510,7 @@ def test_bad_x(X, error, message, digits):
         SparseAutoencoderTransformer().fit(X)
 
 
+@pytest.mark.plain
 @quiet
 def test_bad_x_after_fit(digits):
     sae = short().fit(digits)
@@ -537,12 +550,14 @@ def test_byte_order_of_a_data_frame_does_not_matter(digits):
     np.testing.assert_array_equal(sae.transform(swapped), sae.transform(digits.astype(np.float32)), strict=True)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("method", ["transform", "inverse_transform", "reconstruction_error", "score_samples", "score"])
 def test_not_fitted(method):
     with pytest.raises(NotFittedError):
         getattr(SparseAutoencoderTransformer(), method)(np.ones((2, 2)))
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -591,6 +606,7 @@ def test_infinite_parameters(name, digits):
         SparseAutoencoderTransformer(solver="adam", **{name: np.inf}).fit(digits)
 
 
+@pytest.mark.plain
 def test_early_stopping_needs_rows():
     with pytest.raises(ValueError, match=r"validation_fraction=0\.9 leaves 1 of 10 samples"):
         SparseAutoencoderTransformer(early_stopping=True, validation_fraction=0.9).fit(np.eye(10))
@@ -624,6 +640,7 @@ def test_poor_data_give_finite_results(X, solver):
 # -- life in a process -----------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 @quiet
 @pytest.mark.parametrize("tied", [False, True])
 def test_pickle_and_clone(digits, tied):
@@ -674,6 +691,7 @@ def test_a_failed_refit_leaves_what_the_earlier_fit_computes(digits):
         sae.set_params(warm_start=True).fit(digits)
 
 
+@pytest.mark.plain
 @quiet
 def test_an_interrupted_fit_leaves_the_earlier_one(digits, monkeypatch):
     sae = short().fit(digits)
