@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import functools
 import warnings
@@ -65,7 +64,10 @@ INTERRUPTED = "The fit was interrupted; the weights after its last iteration are
 LEARNED = 0.05
 
 
-def _call_method(estimator, name, settings, X):
+def _call_method(cls, attributes, name, X, **settings):
+    """A method of an estimator that may be in the middle of a fit: there is nothing to check yet."""
+    estimator = cls.__new__(cls)
+    vars(estimator).update(attributes)
     return getattr(estimator, name)(X, **settings)
 
 
@@ -596,14 +598,14 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             self._check_data(X, reset=False)
         width = {None: None, "units": len(self.encoder_coef_), "features": self.n_features_in_}[columns]
         dtype = float_dtype(X) if dtype is None else dtype
-        return map_lazily(functools.partial(_call_method, self._light(), method, settings), X, width, dtype)
+        return map_lazily(functools.partial(self._method(method), **settings), X, width, dtype)
 
-    def _light(self):
-        """A copy that does for rows what this estimator does, for other processes."""
-        light = copy.copy(self)
-        for name in ("_training", "_skl_callbacks", "_sklearn_output_config", "feature_names_in_", "history_"):
-            vars(light).pop(name, None)
-        return light
+    def _method(self, name):
+        """A method as it is now, for other processes."""
+        left_out = {"_training", "_skl_callbacks", "_sklearn_output_config", "feature_names_in_", "history_"}
+        left_out.update(DURING_FIT)
+        attributes = {key: value for key, value in vars(self).items() if key not in left_out}
+        return functools.partial(_call_method, type(self), attributes, name)
 
     def _parameters(self, dtype):
         """W, b, V, c as the kernels take them, which trust their shapes."""

@@ -366,7 +366,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         if full:
             floor = np.concatenate([floor, np.full(self.n_components_, CONSTANT)])
 
-        vectors = self._light()._vectors
+        vectors = self._method("_vectors")
         if is_local(X) and len(X) * len(floor) <= KEPT_NUMBERS:
             X, vectors = np.concatenate(list(map_blocks(X, vectors))), np.asarray
         return concentrate(X, vectors, floor, weights, self.support_fraction, diagonal=not full)
@@ -410,7 +410,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     def _scale(self, X: Rows) -> Rows:
         limit = LIMITS[X.dtype]
         if not is_local(X):
-            return X.transformed(self._light()._scale)
+            return X.transformed(self._method("_scale"))
         if isinstance(X, SparseRows):
             if self._scaler is None:
                 return X.standardised(np.zeros(X.shape[1]), np.ones(X.shape[1]), limit)
@@ -432,7 +432,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
     def _score(self, X: Rows) -> Float64Array:
         """Anomaly scores, the higher the stranger, without checks."""
-        return scores_of(X, self._light()._vectors, self._scatter)
+        return scores_of(X, self._method("_vectors"), self._scatter)
 
     def score_samples(self, X: MatrixLike) -> Float64Array:
         """Opposite of the anomaly score of every row: the higher, the more normal.
