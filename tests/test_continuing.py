@@ -204,6 +204,7 @@ def test_chunks_teach(digits, as_sparse):
     assert sae.n_iter_ == len(sae.history_["loss"]) == 30
 
 
+@pytest.mark.plain
 def test_chunks_after_a_fit_and_of_a_single_row(digits):
     sae = short().fit(digits)
     before = sae.encoder_coef_

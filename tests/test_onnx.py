@@ -187,7 +187,6 @@ def test_searches(cancer):
     np.testing.assert_allclose(run(to_onnx(model), X=X)["probabilities"], model.predict_proba(X), rtol=0, atol=1e-5)
 
 
-@pytest.mark.plain
 def test_outputs(cancer):
     X = cancer[0].astype(np.float32)
     assert list(run(to_onnx(transformer().fit(X)), X=X)) == ["code"]

@@ -91,7 +91,6 @@ def test_attributes_follow_from_the_fitted_weights(digits, solver, activation, o
         np.testing.assert_array_equal(sae.decoder_coef_, sae.encoder_coef_.T)
 
 
-@pytest.mark.plain
 @quiet
 @pytest.mark.parametrize("dtype", [*DTYPES, np.int64, np.uint8, ">f4", ">f8"])
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -127,7 +126,6 @@ def test_same_random_state_same_bits(digits, parameters, dtype):
     assert not np.array_equal(one.encoder_coef_, seeded.encoder_coef_)
 
 
-@pytest.mark.plain
 @quiet
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_layout_of_x_changes_nothing(digits, solver):
