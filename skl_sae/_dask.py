@@ -165,11 +165,13 @@ def _merged_moments(parts):
     shares, means, variances = map(np.array, zip(*parts, strict=True))
     share = shares.sum()
     shares = (shares / share)[:, None]
-    mean = (shares * means).sum(axis=0)
+    mean = means[0] + (shares * (means - means[0])).sum(axis=0)  # exact where all are equal: their variance is 0
     return share, mean, (shares * (variances + np.square(means - mean))).sum(axis=0)
 
 
 def _weigh(X, sample_weight):
+    if np.ndim(sample_weight) and not np.any(sample_weight):
+        return np.zeros(len(X))  # scikit-learn refuses them, but other blocks have weight
     return check_weights(sample_weight, X, 0)
 
 

@@ -29,7 +29,7 @@ CONSTANT = 0.01
 # Scaled values are cut off here, so that squares and their sums stay finite; rows beyond are tied.
 LIMITS: dict[np.dtype[Any], Any] = {np.dtype(np.float64): 1e100, np.dtype(np.float32): np.float32(1e30)}
 
-Rows: TypeAlias = FloatArray | SparseRows
+Rows: TypeAlias = Any  # an array, SparseRows or DaskRows
 Mask: TypeAlias = NDArray[np.bool_]
 Problems: TypeAlias = list[tuple[str, type[BaseException]]]
 
@@ -43,7 +43,8 @@ def _standard_scaler(X: Rows, weights: Float64Array) -> StandardScaler:
         if is_local(X):
             scaler.fit(X.S if isinstance(X, SparseRows) else X, sample_weight=weights)
         else:
-            _set_moments(scaler, *X.moments(weights), weights.sum())
+            mean, variance = X.moments(weights)
+            _set_moments(scaler, mean, variance, weights.sum())
     if not np.isfinite(scaler.scale_).all():
         raise ValueError(
             f"The variance of feature {int(np.argmin(np.isfinite(scaler.scale_)))} of X overflows float64. Scale X "
@@ -287,9 +288,11 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
             At least two rows, finite. Anomalies may be among them. Sparse matrices are converted to CSR and become
-            dense in blocks of rows only; with many features take another ``scoring`` than "mahalanobis".
+            dense in blocks of rows only; with many features take another ``scoring`` than "mahalanobis". The blocks of
+            a dask array stay on its workers, as for the transformer; what is one number a row (weights, scores,
+            ``support_``) is an array here.
         y : Ignored
             Present for scikit-learn's conventions.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -346,7 +349,8 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         problems = self._check_range(scaled) + self._train(scaled, row_weights, warm, rng, tasks)
         self.n_components_ = len(self.encoder_coef_)
         self._centre, variance = moments(scaled, row_weights)
-        self._scatter = self._learn_scatter(X, weights, np.sqrt(variance))
+        low, high = bounds(scaled)
+        self._scatter = self._learn_scatter(X, weights, np.where(low == high, 0, np.sqrt(variance)))
         return problems, self._score(X)
 
     def _fit_scaler(self, rows: Rows, row_weights: Float64Array, X: Rows, weights: Float64Array) -> StandardScaler:
@@ -439,7 +443,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -455,7 +459,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -468,7 +472,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -482,7 +486,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
         per_feature : bool, default=False
             Whether to keep the features apart.
 
@@ -512,7 +516,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
 
         Returns
         -------

@@ -222,12 +222,14 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
             At least two rows, finite. Sparse matrices are converted to CSR; dense they become in blocks of rows only,
-            and with ``solver="lbfgs"`` and identity output, where it is faster, not at all.
+            and with ``solver="lbfgs"`` and identity output, where it is faster, not at all. The blocks of a dask array
+            stay on its workers, which return sums; this takes ``solver="lbfgs"`` without ``adam_start`` and
+            ``early_stopping``.
         y : Ignored
             Present for scikit-learn's conventions.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : {array-like, dask array} of shape (n_samples,), default=None
             Weights of the rows, not negative, of which only ratios matter: in L and in the mean activations a row of
             weight 2 counts as two equal rows, one of weight 0 not at all. Adam normalises the weights in each
             mini-batch. Default: equal weights.
@@ -280,9 +282,11 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     def transform(self, X: MatrixLike) -> FloatArray:
         """Encode: h = f(W x + b) for every row.
 
+        This, like all methods that give something for every row, makes of a dask array another one, lazily.
+
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -306,7 +310,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_components)
+        X : {array-like, dask array} of shape (n_samples, n_components)
             Codes, as `transform` gives them.
 
         Returns
@@ -326,7 +330,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
         per_feature : bool, default=False
             Whether to keep the features apart; they show what made a row anomalous.
 
@@ -345,7 +349,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -358,7 +362,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
         y : Ignored
             Present for scikit-learn's conventions.
         sample_weight : array-like of shape (n_samples,), default=None

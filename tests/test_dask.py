@@ -496,7 +496,7 @@ def test_wrappers_of_dask_ml(client):
     wrappers = pytest.importorskip("dask_ml.wrappers", reason="needs dask-ml")
     chunks, X = made_on_workers(3)
     wrapped = wrappers.ParallelPostFit(transformer(max_iter=3)).fit(chunks)
-    np.testing.assert_allclose(wrapped.transform(chunks).compute(), wrapped.estimator_.transform(X))
+    np.testing.assert_allclose(wrapped.transform(chunks).compute(), wrapped.estimator.transform(X))
     in_turn = wrappers.Incremental(transformer(), shuffle_blocks=False).fit(chunks)
     expected = transformer()
     for seed in range(3):

@@ -59,6 +59,11 @@ def test_matrices_of_all_kinds_become_canonical_and_are_left_alone():
     assert np.shares_memory(as_rows(canonical).S.data, canonical.data)
 
 
+def test_the_variance_of_a_constant_is_not_negative(rng):
+    rows = as_rows(sparse.csr_array(np.full((1000, 8), rng.random(8))))
+    assert (moments(rows, rng.random(1000))[1] >= 0).all()
+
+
 @pytest.mark.plain
 def test_merged_rows_are_the_same_data_in_any_order(rng):
     X, w = rng.integers(0, 2, size=(40, 3)).astype(float), rng.integers(1, 5, size=40).astype(float)

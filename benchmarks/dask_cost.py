@@ -1,0 +1,162 @@
+"""What does an evaluation of L and its gradient cost on Dask, and what would it cost on other clusters?
+
+    python benchmarks/dask_cost.py
+
+For a few sizes, and 1, 2 and 4 worker processes of one thread on this machine: seconds an evaluation, beside what the
+formula of docs/guide/dask.md says,
+
+    12 n d m / (w F)  +  traffic / B  +  tasks * t_task  +  t_round,
+
+with F, the FLOP/s of one worker, B, bytes a second on the way here and back, and the times of a task and of a round
+measured in the same run. Workers beyond the cores of this machine share them: F counts min(w, cores) of them. The last table
+is the formula for 10^9 rows on 100 machines.
+"""
+
+import os
+import statistics
+import time
+import warnings
+
+import dask
+import dask.array as da
+import numpy as np
+from _harness import Report, parser
+from distributed import Client, LocalCluster
+
+from skl_sae import _kernels as kernels
+from skl_sae._dask import FAN_IN, Graph, sent
+from skl_sae._rows import as_rows, check_weights, in_use
+
+SIZES = [(20_000, 256, 64), (40_000, 256, 64), (20_000, 784, 256)]  # rows, features, units
+WORKERS = 1, 2, 4
+BLOCKS = 8
+
+
+def problem(d, m):
+    """Architecture, penalties and parameters of a model with sigmoid code."""
+    entry = kernels.ACTIVATIONS["sigmoid"]
+    arch = kernels.Architecture(d, m, False, entry.kind, kernels.IDENTITY)
+    reg = kernels.Regularization(entry.code.divergence, 0.1, 3.0, 1e-3)
+    return arch, reg, np.random.default_rng(0).normal(0, 0.05, 2 * d * m + m + d).astype(np.float32)
+
+
+def median_seconds(function, rounds):
+    function()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def count_tasks(blocks):
+    """Of a graph: two calls a block, two trees, the parameters."""
+    tree, left = 0, blocks
+    while left > 1:
+        left = -(-left // FAN_IN)
+        tree += left
+    return 2 * (blocks + tree) + 1
+
+
+def traffic(d, m, blocks, workers, itemsize=4):
+    """Bytes that one evaluation moves, one after the other in the worst case: parameters to every worker, half of the
+    gradients of a worker's blocks on their way up the tree, the sum to the client."""
+    return (2 * d * m + m + d) * itemsize * (2 + np.log2(workers) + blocks / workers / 2 * (workers > 1))
+
+
+def predicted(n, d, m, workers, blocks, speed, bandwidth, task, latency):
+    """Seconds: arithmetic, traffic, dask, and all of them."""
+    parts = 12 * n * d * m / speed, traffic(d, m, blocks, workers) / bandwidth, count_tasks(blocks) * task + latency
+    return *parts, sum(parts)
+
+
+def echo(X):
+    return X
+
+
+def own_seconds(rows, theta, weights, arch, reg):
+    """Of both passes over a block, without dask."""
+    from skl_sae._objective import full_batch_objective
+
+    theta, start = np.array(theta), time.perf_counter()
+    objective = full_batch_objective(rows, weights, arch, reg)
+    mean = objective.mean_activation(theta)
+    full_batch_objective(rows, weights, arch, reg).gradient_given(theta, mean)
+    return time.perf_counter() - start
+
+
+def calibrate(n, d, m, rounds):
+    """FLOP/s of a worker that is alone, bytes a second of parameters, seconds of a task and of a round."""
+    arch, reg, theta = problem(d, m)
+    latency = median_seconds(lambda: dask.compute(dask.delayed(echo)(1)), rounds)
+
+    def many():
+        graph = Graph()
+        graph.compute(*graph.each("call", echo, range(200)))
+
+    def exchange(size):
+        graph = Graph()
+        graph.compute(graph.call("call", echo, *sent([theta[:size]])))
+
+    task = max(median_seconds(many, rounds) - latency, 0) / 200
+    sizes = 1, theta.size
+    few, all_of_them = (median_seconds(lambda size=size: exchange(size), rounds) for size in sizes)
+    bandwidth = 2 * theta.nbytes / max(all_of_them - few, 1e-6)
+    block = np.random.default_rng(0).random((n // BLOCKS, d), np.float32)
+    rows = dask.delayed(block).persist()
+    weights = np.ones(len(block))
+    call = dask.delayed(own_seconds, pure=False)
+    seconds = statistics.median(
+        dask.compute(call(rows, theta, weights, arch, reg))[0] for _ in range(rounds + 1)
+    )  # the first one compiles
+    return 12 * len(block) * d * m / seconds, bandwidth, task, latency
+
+
+def seconds_an_evaluation(n, d, m, rounds):
+    arch, reg, theta = problem(d, m)
+    X = da.random.default_rng(0).random((n, d), dtype=np.float32, chunks=(n // BLOCKS, d))
+    with in_use(as_rows(X)) as rows:
+        objective = rows.objective(check_weights(None, rows, 2), arch, reg)
+        return median_seconds(lambda: objective.evaluate_gradient(theta), rounds)
+
+
+def main():
+    options = parser(__doc__)
+    options.add_argument("--rows", type=float, default=1.0, help="all numbers of rows times this")
+    options.add_argument("--cores", type=int, default=32, help="of each of the 100 machines")
+    options.add_argument("--network", type=float, default=10.0, help="Gbit/s between the 100 machines")
+    options = options.parse_args()
+    warnings.simplefilter("ignore")
+    report, rows, calibrations = Report(options), [], []
+    for workers in WORKERS:
+        settings = dict(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+        with LocalCluster(**settings) as cluster, Client(cluster):
+            for size, d, m in SIZES:
+                n = int(size * options.rows)
+                speed, *rest = calibrate(n, d, m, options.rounds)
+                calibrations.append((speed, *rest))
+                seconds = seconds_an_evaluation(n, d, m, options.rounds)
+                *parts, total = predicted(n, d, m, workers, BLOCKS, speed * min(workers, os.cpu_count()), *rest)
+                row = dict(zip(["arithmetic", "traffic", "dask"], parts, strict=True))
+                name = f"{workers} workers, {n} x {d} -> {m}"
+                rows.append({"name": name, "seconds": seconds, "predicted": total, "ratio": total / seconds, **row})
+    report.add("seconds an evaluation in float32, measured and predicted", rows)
+    speed, bandwidth, task, latency = np.median(calibrations, axis=0)
+    names = ["GFLOP/s a worker", "GB/s", "ms a task", "ms a round"]
+    figures = speed / 1e9, bandwidth / 1e9, 1e3 * task, 1e3 * latency
+    report.add("calibration", [{"name": "median", **dict(zip(names, figures, strict=True))}])
+    machines, n, d = 100, 10**9, 1000
+    workers, rows = machines * options.cores, []
+    for m in 100, 256, 1000:
+        rate = options.network / 8 * 1e9 / options.cores
+        *parts, total = predicted(n, d, m, workers, workers, speed * workers, rate, task, latency)
+        row = dict(zip(["arithmetic", "traffic", "dask"], parts, strict=True))
+        rows.append({"name": f"{m} units", "predicted": total, **row})
+    title = f"seconds an evaluation: 10^9 x 1000 on 100 machines of {options.cores} cores, a block a core, not measured"
+    report.add(title, rows)
+    report.close()
+
+
+if __name__ == "__main__":
+    main()
