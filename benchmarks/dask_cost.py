@@ -8,8 +8,8 @@ formula of docs/guide/dask.md says,
     12 n d m / (w F)  +  traffic / B  +  tasks * t_task  +  t_round,
 
 with F, the FLOP/s of one worker, B, bytes a second on the way here and back, and the times of a task and of a round
-measured in the same run. Workers beyond the cores of this machine share them: F counts min(w, cores) of them. The last table
-is the formula for 10^9 rows on 100 machines.
+measured in the same run. Workers beyond the cores of this machine share them: F counts min(w, cores) of them. The last
+table is the formula for 10^9 rows on 100 machines.
 """
 
 import os
