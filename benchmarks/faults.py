@@ -195,7 +195,7 @@ def in_processes(seed):
         return search(2, seed)
 
 
-@case("without compilation, to a relative 1e-6")
+@case("without compilation, to a relative 1e-6 (float32: 1e-3)")
 def plain_python(part):
     """Rounding differs: the compiler fuses multiply-adds, and NumPy's exp is not ours."""
     found, expected = (np.loadtxt(io.StringIO(run_python("tiny_fits()", NUMBA_DISABLE_JIT=switch))) for switch in "10")
@@ -470,8 +470,6 @@ def train_in_steps(solver, path, estimator=SparseAutoencoderTransformer):
 
 def go_on(path):
     """Load what a killed training left, and go on."""
-    if not path.exists():
-        return "nothing was saved yet"
     sae = joblib.load(path)
     before, n_iter = sae.score_samples(data()), sae.n_iter_
     sae.set_params(max_iter=3).fit(data())
@@ -496,11 +494,13 @@ def checkpoints(part):
             path = Path(folder, "model.joblib")
             process = multiprocessing.get_context("fork").Process(target=training, args=[solver, path])
             process.start()
-            time.sleep(random.uniform(0.01, 0.7))
+            while process.is_alive() and not path.exists():
+                time.sleep(0.001)
+            time.sleep(random.uniform(0, 0.3))
             process.kill()
             process.join()
             answers.append(in_a_fork(go_on, path))
-    return counted(answers, ["goes on", "nothing was saved yet"])
+    return counted(answers, ["goes on"])
 
 
 # -- all or nothing --------------------------------------------------------------------------------
@@ -545,12 +545,18 @@ def interrupts(part):
         for estimator in fresh_and_fitted(solver, X, max_iter=100, tol=0):
             expected, seconds = timed(lambda estimator=estimator: joblib.hash(vars(copy.deepcopy(estimator).fit(X))))
             for _ in range(max(1, round(50 * part))):
-                trial = copy.deepcopy(estimator)
-                with interrupt_after(random.uniform(0, 1.1 * seconds)):
-                    answers.append(unchanged_by(lambda: trial.fit(X), trial))  # noqa: B023
-                if joblib.hash(vars(trial.fit(X))) != expected:
-                    answers[-1] += ", does not fit any more"
-    return counted(answers, ["as before", "did not fail"])
+                trial, delay = copy.deepcopy(estimator), random.uniform(0, 1.1 * seconds)
+                answer = unchanged_by(lambda: interrupted_fit(trial, X, delay), trial)  # noqa: B023
+                if answer.startswith("changed") and joblib.hash(vars(trial)) == expected:
+                    answer = "done"  # the interrupt came when everything was
+                same = joblib.hash(vars(trial.fit(X))) == expected
+                answers.append(answer if same else f"{answer}, does not fit any more")
+    return counted(answers, ["as before", "did not fail", "done"])
+
+
+def interrupted_fit(estimator, X, delay):
+    with interrupt_after(delay):
+        estimator.fit(X)
 
 
 def timed(function):
@@ -846,8 +852,9 @@ def onnx_models():
         yield to_onnx(fitted, outputs=outputs)
 
 
-@case("500 flipped bytes in ONNX files (they have no checksum: other numbers cannot be noticed)")
+@case("500 flipped bytes in ONNX files: an error or an answer")
 def flipped_onnx(part):
+    """The format has no checksum: other numbers, and now and then shapes, are those of another valid graph."""
     answers = []
     for onnx_model in onnx_models():
         content = onnx_model.SerializeToString()
@@ -855,7 +862,7 @@ def flipped_onnx(part):
         for _ in range(max(1, round(250 * part))):
             changed = flipped(content, random.randrange(len(content)))
             answers.append(in_a_fork(judged, lambda: onnx_uses(changed), expected))  # noqa: B023
-    return counted(answers, ["an error", "the same", "other numbers", "not finite"])
+    return counted(answers, ["an error", "the same", "other numbers", "not finite", "wrong shapes"])
 
 
 @case("ONNX files that are cut off, or with weights of another shape")
@@ -911,7 +918,7 @@ class Chunks:
 
 @case("1000 fits, chunks, transforms, pickles of each kind: resident memory, Python's, threads", limit=3600)
 def leaks(part):
-    """Below 2 MB of resident memory and 100 kB of Python in all: free lists fill, what grows without end is larger."""
+    """Below 2 MB resident and 100 kB of Python's in all: free lists fill, what grows without end is larger."""
     n, answers, most = round(1000 * part), [], Counter()
     for name, task in itertools.islice(tasks_that_may_leak(), 0, None, 1 if part == 1 else 3):
         repeat(task, max(20, n // 10))
