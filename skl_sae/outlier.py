@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ._base import BaseSparseAutoencoder
 from ._callbacks import FitTasks
 from ._rows import SparseRows, bounds, dense, frozen, is_dask, is_local, map_blocks, moments, without_weightless
-from ._scatter import TIE, Scatter, concentrate, lowest, plain, scores_of
+from ._scatter import LEAST_UNIT, TIE, Scatter, concentrate, lowest, plain, scores_of
 from ._types import Activation, Float64Array, FloatArray, MatrixLike, OutputActivation, Solver, _fit_context
 
 # More units than this made no scores better and cost time.
@@ -540,10 +540,11 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
             return terms
         weights, deviation = np.abs(self.encoder_coef_).astype(np.float64), np.abs(rows - self._centre)
         total = deviation @ weights.T
-        terms_per_part = np.divide(terms[:, d:], total, out=np.zeros_like(total), where=total > 0)
+        shareable = total > LEAST_UNIT
+        terms_per_part = np.divide(terms[:, d:], total, out=np.zeros_like(total), where=shareable)
         shared = deviation * (terms_per_part @ weights)
         # What is left over, where a row equals the mean row, belongs to all features alike.
-        left = np.where(total > 0, 0, terms[:, d:]).sum(axis=1, keepdims=True)
+        left = np.where(shareable, 0, terms[:, d:]).sum(axis=1, keepdims=True)
         return terms[:, :d] + shared + left / d
 
     @property

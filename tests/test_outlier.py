@@ -348,7 +348,10 @@ def test_tiny_values_without_scaling_are_finite(rng, scoring, scale):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_denormal_values_are_finite(rng, dtype):
     X = (rng.integers(-9, 10, size=(50, 4)) * np.finfo(dtype).smallest_subnormal).astype(dtype)
-    assert np.isfinite(detector(max_iter=5).fit(X).score_samples(X)).all()
+    sae = detector(max_iter=5).fit(X)
+    scores = sae.score_samples(X)
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(sae.score_contributions(X).sum(axis=1), -scores, rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
