@@ -103,7 +103,7 @@ def main():
     options.add_argument("--processes", type=int, default=1)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument(
-        "--limit", type=float, default=120, help="seconds a case may take (the first compiles kernels)"
+        "--limit", type=float, default=600, help="seconds a case may take; the first ones compile kernels"
     )
     options.add_argument("--folder", default="fuzz_failures", help="for the failures")
     options = options.parse_args()

@@ -183,7 +183,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     give 82 instead of 64 % edge filters (``benchmarks/natural_images.py``).
 
     float32 and float64 are kept throughout; other data become float64. Losses and mean activations are summed in
-    float64 in both cases.
+    float64 in both cases. Rows so large that a code, a reconstruction or a squared error overflows are refused with a
+    ValueError.
 
     References
     ----------

@@ -5,7 +5,7 @@ import os
 from cases import cases, run
 from hypothesis import HealthCheck, given, settings
 
-EXAMPLES = int(os.environ.get("SKL_SAE_FUZZ", 400))
+EXAMPLES = int(os.environ.get("SKL_SAE_FUZZ", 300))
 
 
 @given(cases())

@@ -1,0 +1,95 @@
+"""How exact are the figures, and do they stay so over a very long training?
+
+    python benchmarks/numerics.py
+
+Fits of 100000 iterations (L-BFGS ends where rounding hides any further step), compared with a plain NumPy evaluation
+at the final weights; the largest error of the loss and of the gradient in each precision, relative, beside the bound
+that the tests hold it to (tests/rounding.py); and what each solver says of data in the wrong units.
+"""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits, load_wine
+from sklearn.preprocessing import StandardScaler
+
+from skl_sae import SparseAutoencoderTransformer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import reference
+import rounding
+import test_numerics as numerics
+
+
+def long_fits(iterations):
+    X = load_wine().data / load_wine().data.max(axis=0)
+    settings = dict(tol=0, n_iter_no_change=10**9, max_iter=iterations, random_state=0)
+    for solver in ("lbfgs", "adam"):
+        for activation in ("sigmoid", "relu"):
+            sae = SparseAutoencoderTransformer(4, solver=solver, activation=activation, **settings).fit(X)
+            model, history = reference.Model.of(sae), sae.history_
+            terms = model.terms(X)._asdict()
+            off = max(abs(history[name][-1] - value) / max(abs(value), 1e-9) for name, value in terms.items())
+            mean = np.abs(sae.mean_activation_ / model.encode(X).mean(axis=0) - 1).max()
+            rise = np.diff(history["loss"][:-1]).max(initial=-np.inf)
+            print(
+                f"{solver:5s} {activation:7s} {sae.n_iter_:6d} iterations, loss {sae.loss_:.6g}: terms off by {off:.1e}"
+                f", mean activations by {mean:.1e}, largest rise of the loss {max(rise, 0):.1e}"
+            )
+
+
+def rounding_errors(seeds):
+    for dtype in (np.float32, np.float64):
+        for name, gram in {"direct": False, "Gram": True}.items():
+            losses, gradients = [], []
+            for names in numerics.MODELS:
+                if gram and names[1] != "identity":
+                    continue
+                for seed in range(seeds):
+                    model, X, weights = numerics.problem(names, numerics.LARGE, dtype, seed)
+                    way = "sparse" if gram else None
+                    evaluation, gradient, _ = numerics.evaluate(model, X, weights, dtype, way)
+                    terms, slopes = rounding.objective(model, X, weights, dtype, gram)
+                    loss = sum(term.value for term in terms)
+                    losses.append((abs(evaluation.loss - loss) / loss, sum(term.error for term in terms) / loss))
+                    flat = [np.concatenate([np.ravel(part) for part in parts]) for parts in zip(*slopes, strict=True)]
+                    found = np.concatenate([np.ravel(part) for part in gradient])
+                    norm = np.linalg.norm(flat[0].astype(float))
+                    off = np.linalg.norm((found - flat[0]).astype(float)) / norm
+                    gradients.append((off, np.linalg.norm(flat[1].astype(float)) / norm))
+            (loss, loss_bound), (slope, slope_bound) = np.max(losses, axis=0), np.max(gradients, axis=0)
+            print(
+                f"{np.dtype(dtype).name} {name:6s} loss off by {loss:.1e} (bound {loss_bound:.1e}), gradient by "
+                f"{slope:.1e} (bound {slope_bound:.1e}); {len(losses)} models"
+            )
+
+
+def wrong_units():
+    for load in (load_digits, load_wine):
+        X = StandardScaler().fit_transform(load().data)
+        for solver in ("lbfgs", "adam"):
+            for scale in (1e-6, 1e-3, 1.0, 1e3, 1e6):
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    SparseAutoencoderTransformer(20, solver=solver, random_state=0).fit(scale * X)
+                said = "; ".join(str(one.message).split(":")[0].split(",")[0] for one in caught)
+                print(f"{load.__name__} times {scale:g}, {solver}: {said or 'nothing'}")
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--iterations", type=int, default=100_000)
+    options.add_argument("--seeds", type=int, default=5, help="random models of each kind")
+    options = options.parse_args()
+    warnings.simplefilter("ignore")
+    long_fits(options.iterations)
+    rounding_errors(options.seeds)
+    wrong_units()
+
+
+if __name__ == "__main__":
+    main()
