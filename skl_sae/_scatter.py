@@ -25,15 +25,17 @@ class Scatter(NamedTuple):
     precision: np.ndarray
 
     def contributions(self, U):
-        """What each entry of every row of U adds to the row's score, float64 of the shape of U."""
+        """What each entry of every row of U adds to the row's score, float64 of the shape of U; it may overflow."""
         centred = U - self.location
-        weighted = centred * self.precision if self.precision.ndim == 1 else centred @ self.precision
-        weighted *= centred
+        with np.errstate(over="ignore", invalid="ignore"):
+            weighted = centred * self.precision if self.precision.ndim == 1 else centred @ self.precision
+            weighted *= centred
         return weighted
 
     def scores(self, U):
         # A quadratic form is not negative, but rounding could make it so.
-        return np.maximum(self.contributions(U).sum(axis=1), 0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.maximum(self.contributions(U).sum(axis=1), 0)
 
 
 def plain(size):

@@ -11,7 +11,7 @@ from sklearn.base import OutlierMixin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._base import BaseSparseAutoencoder
+from ._base import BaseSparseAutoencoder, finite
 from ._callbacks import FitTasks
 from ._rows import SparseRows, bounds, dense, frozen, is_dask, is_local, map_blocks, moments, without_weightless
 from ._scatter import LEAST_UNIT, TIE, Scatter, concentrate, lowest, plain, scores_of
@@ -436,7 +436,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
     def _score(self, X: Rows) -> Float64Array:
         """Anomaly scores, the higher the stranger, without checks."""
-        return scores_of(X, self._method("_vectors"), self._scatter)
+        return finite(scores_of(X, self._method("_vectors"), self._scatter), "the scores")
 
     def score_samples(self, X: MatrixLike) -> Float64Array:
         """Opposite of the anomaly score of every row: the higher, the more normal.
@@ -535,7 +535,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     def _contributions(self, X: Rows) -> Float64Array:
         """Those of a block of rows."""
         rows, vectors = self._explain(X)
-        terms, d = self._scatter.contributions(vectors), rows.shape[1]
+        terms, d = finite(self._scatter.contributions(vectors), "the contributions"), rows.shape[1]
         if terms.shape[1] == d:
             return terms
         weights, deviation = np.abs(self.encoder_coef_).astype(np.float64), np.abs(rows - self._centre)

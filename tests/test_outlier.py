@@ -369,6 +369,14 @@ def test_constant_features_of_sparse_rows(rng):
     np.testing.assert_allclose(ours.score_samples(X), dense.score_samples(X), rtol=1e-6)
 
 
+def test_scores_that_overflow_are_refused(rng):
+    sae = detector(scaling=None, scoring="standardized_error", max_iter=5).fit(np.zeros((20, 3)))
+    sae._scatter = sae._scatter._replace(precision=np.full(3, 1e200))  # as of residuals without spread
+    for method in (sae.score_samples, sae.predict, sae.score_contributions):
+        with pytest.raises(ValueError, match="overflow float64"):
+            method(np.full((2, 3), 1e100))
+
+
 @pytest.mark.plain
 def test_variance_that_overflows_is_refused(rng):
     X = rng.normal(size=(30, 3))
