@@ -130,7 +130,7 @@ def main():
     warnings.simplefilter("ignore")
     report, rows, calibrations = Report(options), [], []
     for workers in WORKERS:
-        settings = dict(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+        settings = dict(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0")
         with LocalCluster(**settings) as cluster, Client(cluster):
             for size, d, m in SIZES:
                 n = int(size * options.rows)

@@ -20,6 +20,8 @@ def test_docstrings(name):
     if name == "skl_sae.onnx":
         pytest.importorskip("skl2onnx", reason="skl2onnx is not installed")
         pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    if name == "skl_sae._dask":
+        pytest.importorskip("dask.array", reason="dask is not installed")
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     assert doctest.testmod(importlib.import_module(name), optionflags=flags, verbose=False).failed == 0
 
