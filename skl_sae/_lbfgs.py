@@ -37,7 +37,7 @@ class Curvature:
         with np.errstate(over="ignore"):  # what is beyond the dtype is not remembered
             step, change = end.theta - start.theta, end.gradient - start.gradient
         product, square = dot(step, change), dot(change, change)
-        if np.finfo(step.dtype).eps * square < product < np.inf:
+        if float(np.finfo(step.dtype).eps) * square < product < np.inf:
             self.pairs = [*self.pairs[1 - MEMORY :], (step, change, product)]
 
     def direction(self, gradient):
@@ -107,18 +107,21 @@ def search(objective, start, direction):
                 high = low
             low = point
         t = 4 * t if high is None else _between(low, high)
+        if high is not None and t in (low.t, high.t):  # rounding has closed the interval
+            break
     return low if low.t > 0 else None
 
 
 def _between(low, high):
     """Minimum of the cubic through both ends with their slopes, kept off the ends by a tenth of the interval."""
-    width = high.t - low.t
-    d1 = low.slope + high.slope - 3 * (high.loss - low.loss) / width
-    square = d1 * d1 - low.slope * high.slope
-    part = 0.5
-    if square >= 0:
-        d2 = np.copysign(np.sqrt(square), width)
-        denominator = high.slope - low.slope + 2 * d2
-        if denominator != 0:
-            part = 1 - (high.slope + d2 - d1) / denominator
+    width, part = high.t - low.t, 0.5
+    slopes = low.slope, high.slope, (high.loss - low.loss) / width
+    unit = max(map(abs, slopes))  # in which squares do not overflow
+    if 0 < unit < np.inf:
+        left, right, secant = (slope / unit for slope in slopes)
+        d1 = left + right - 3 * secant
+        square = d1 * d1 - left * right
+        d2 = np.copysign(np.sqrt(max(square, 0)), width)
+        if square >= 0 and right - left + 2 * d2 != 0:
+            part = 1 - (right + d2 - d1) / (right - left + 2 * d2)
     return low.t + width * min(max(part, 0.1), 0.9)

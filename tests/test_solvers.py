@@ -200,6 +200,26 @@ def test_a_line_search_meets_wolfes_conditions(curve, length):
     assert search(Line(), start, np.array([-length])) is None
 
 
+def test_a_line_search_among_huge_losses():
+    """Squares of slopes and losses overflow; a point that lowers the loss is found all the same."""
+
+    class Steep:
+        def evaluate_gradient(self, theta):
+            return Evaluation(1e200 * float(theta[0] - 0.01) ** 2), 2e200 * (theta - 0.01)
+
+    found = search(Steep(), evaluate(Steep(), np.zeros(1)), np.ones(1))
+    assert found.loss <= DECREASE * 1e196
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_changes_of_the_gradient_that_overflow_are_not_remembered(dtype):
+    curvature, huge = Curvature(), np.full(4, np.finfo(dtype).max)
+    curvature.add(Point(0 * huge, None, 0 * huge, 0.0, 0.0), Point(huge, None, huge, 0.0, 0.0))
+    assert curvature.pairs == [] or dtype == np.float32
+    curvature.add(Point(-huge, None, -huge, 0.0, 0.0), Point(huge, None, huge, 0.0, 0.0))
+    assert len(curvature.pairs) < 2
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_lbfgs_goes_on_as_if_it_had_not_stopped(dtype):
     start = np.linspace(-2, 2, 30).astype(dtype)
