@@ -671,8 +671,9 @@ REFUSED = [
     dict(rho=2.0), dict(n_components=0), dict(solver="sgd"), dict(noise=0.1, solver="lbfgs"), dict(alpha=np.nan),
     dict(solver="adam", learning_rate_init=1e200), dict(early_stopping=True, validation_fraction=0.999),
 ]  # fmt: skip
+HUGE = np.tile([[1e300], [-1e300]], (150, 20))
 BAD = {
-    "X": [np.full((300, 20), np.nan), np.ones((1, 20)), np.zeros((300, 0)), "text", np.full((300, 20), 1e300)],
+    "X": [np.full((300, 20), np.nan), np.ones((1, 20)), np.zeros((300, 0)), "text", HUGE],
     "sample_weight": [-np.ones(300), np.zeros(300), np.full(300, np.nan), np.ones(3), "text", np.full(300, 1e100)],
 }
 

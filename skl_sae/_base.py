@@ -226,7 +226,8 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
             check_dask(X)
             return validate_data(self, X, skip_check_array=True, reset=settings["reset"])
-        X = validate_data(self, X, accept_sparse="csr", dtype=DTYPES, order="C", **settings)
+        with np.errstate(invalid="ignore"):  # scikit-learn adds up X, which may give inf - inf
+            X = validate_data(self, X, accept_sparse="csr", dtype=DTYPES, order="C", **settings)
         # Of data frames and sparse matrices the byte order is left as it is.
         return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
 
@@ -662,7 +663,8 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
 
             check_dask(H)
         else:
-            H = check_array(H, dtype=DTYPES, order="C", input_name="X")
+            with np.errstate(invalid="ignore"):
+                H = check_array(H, dtype=DTYPES, order="C", input_name="X")
         if H.shape[1] != len(self.encoder_coef_):
             raise ValueError(
                 f"X has {H.shape[1]} features, but {type(self).__name__}.inverse_transform is expecting codes of "

@@ -101,3 +101,8 @@ class KernelCache(FunctionCache):
             self._save_overload(sig, data)
         except OSError as error:
             warn_without_cache(error)
+        except RuntimeError as error:
+            if "no compiled object" not in str(error):
+                raise
+            # LLVM's message that it is ready came together with an interrupt, which ctypes swallowed.
+            raise KeyboardInterrupt from error

@@ -186,7 +186,8 @@ class Objective:
             H = np.empty((len(X), len(b)), theta.dtype)
             encode(X, W, b, arch.activation, H)
             kernels.add_statistics(H, weights, mean, square, lowest, highest)
-            reconstruction += float(weights @ errors(X, H))
+            with np.errstate(over="ignore", invalid="ignore"):  # the evaluation says what is not finite
+                reconstruction += float(weights @ errors(X, H))
         return reconstruction, mean, square, lowest, highest
 
 

@@ -375,6 +375,20 @@ def test_a_variant_that_cannot_be_saved_costs_one_warning(tmp_path, monkeypatch)
 
 
 @pytest.mark.plain
+@pytest.mark.parametrize(("said", "seen"), [("no compiled object yet", KeyboardInterrupt), ("other", RuntimeError)])
+def test_an_interrupt_that_ctypes_swallowed_is_raised(tmp_path, monkeypatch, said, seen):
+    """In a callback of LLVM an interrupt is only printed, and numba misses the compiled code."""
+
+    def save(*_):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(_cache.KernelCache, "_save_overload", save)
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    with pytest.raises(seen):
+        _cache.KernelCache(_kernels.block_rows).save_overload(None, None)
+
+
+@pytest.mark.plain
 def test_a_module_without_source_has_no_digest():
     with pytest.raises(RuntimeError, match="source of sys cannot be read"):
         _cache._source_digest("sys")

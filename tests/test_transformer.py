@@ -453,6 +453,13 @@ def test_divergence_is_an_error_that_leaves_the_earlier_fit(digits, solver, dtyp
     assert sae.transform(digits).shape == (len(digits), 8)
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_the_largest_numbers_diverge_without_a_warning_of_numpy(rng, early_stopping):
+    X = np.where(rng.random((40, 5)) < 0.5, 1, -1) * np.finfo(np.float32).max
+    with pytest.raises(DivergenceError):
+        short(early_stopping=early_stopping).fit(X.astype(np.float32))
+
+
 def test_a_learning_rate_that_is_too_large_diverges_loudly(digits):
     with pytest.raises(DivergenceError, match="learning_rate_init"):
         short(solver="adam", activation="relu", learning_rate_init=1e20).fit(digits.astype(np.float32))
