@@ -45,10 +45,10 @@ def _standard_scaler(X: Rows, weights: Float64Array) -> StandardScaler:
         else:
             mean, variance = X.moments(weights)
             _set_moments(scaler, mean, variance, weights.sum())
-    if not np.isfinite(scaler.scale_).all():
+    finite_variance = np.isfinite(scaler.var_)  # scikit-learn takes one that is infinite for that of a constant
+    if not finite_variance.all():
         raise ValueError(
-            f"The variance of feature {int(np.argmin(np.isfinite(scaler.scale_)))} of X overflows float64. Scale X "
-            "first."
+            f"The variance of feature {int(np.argmin(finite_variance))} of X overflows float64. Scale X first."
         )
     scaler.scale_ = np.maximum(scaler.scale_, np.finfo(X.dtype).tiny)  # smaller ones may be 0 in that dtype
     return scaler.set_params(with_mean=True)
