@@ -30,6 +30,7 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
+    pytest.mark.filterwarnings("ignore:Running on a single-machine scheduler"),  # as is meant, says an older dask
 ]
 
 D = 64
