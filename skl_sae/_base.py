@@ -54,8 +54,9 @@ CONSTANT_SPAN = 0.01
 # Where half of the units have a standard deviation below this part of their mean, no unit is ever clearly on or off.
 VARIATION = 0.25
 
-# Where half of the units have a mean activation above so many times rho, the sparsity term has lost.
-STRAY = 3
+# Where half of the units have a mean activation above so many times rho, and the sparsity term is below this part of L,
+# it counts for nothing.
+STRAY, SLIGHT = 3, 0.05
 
 # What a fit that was interrupted, and kept, leaves to say.
 INTERRUPTED = "The fit was interrupted; the weights after its last iteration are kept.", KeyboardInterrupt
@@ -539,7 +540,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
                 f"The code is not sparse: most units vary by less than {variation:.0%} around their mean activation, "
                 "as they do when the variance of X is small against the penalties."
             )
-        elif self.beta > 0 and activity > STRAY * self.rho:
+        elif self.beta > 0 and activity > STRAY * self.rho and self.history_["sparsity"][-1] < SLIGHT * self.loss_:
             problem = (
                 f"The code is not sparse: with rho={self.rho:.3g} half of the units exceed {activity:.3g} on average, "
                 "as they do when the variance of X is large against the sparsity term."

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import cloudpickle
 import dask.array as da
 import numpy as np
-from dask import compute, delayed, persist
-from dask.delayed import Delayed
+from dask.base import compute, persist
+from dask.delayed import Delayed, delayed
 from scipy import sparse
 from sklearn.utils import check_array
 
