@@ -314,7 +314,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         return self._training.copy() if hasattr(self, "_training") else Training(rng)
 
     def _keep_training(self, training):
-        """Only for those who go on: it is as large as the weights, twice."""
+        """Only for those who go on: it is many times as large as the weights."""
         vars(self).pop("_training", None)
         if self.warm_start:
             self._training = training.kept()
@@ -352,8 +352,8 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
             self._training = training.kept()
             self._finish(result.theta, objective, monitor, warm)
             self._judge_units(objective)
-        for message, category in problems:
-            warnings.warn(message, category, stacklevel=4)
+            for message, category in problems:
+                warnings.warn(message, category, stacklevel=4)
         return self
 
     def _monitor(self, arch, validation, training, warm, tasks):
