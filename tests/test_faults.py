@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 PARTS = {  # of the full number of trials
-    "threads": 0.04,
+    "threads": 0.02,
     "one_model": 0.05,
-    "processes OPENBLAS_NUM_THREADS=1": 0.04,
+    "processes OPENBLAS_NUM_THREADS=1": 0.03,
     "nested OPENBLAS_NUM_THREADS=1": 0.05,
     "kills": 0.02,
     "nowhere_to_write": 0.25,
@@ -23,7 +23,7 @@ PARTS = {  # of the full number of trials
     "tampered_skops": 0.1,
     "flipped_onnx": 0.1,
     "tampered_onnx": 0.1,
-    "leaks": 0.05,
+    "leaks": 0.03,
 }
 
 
