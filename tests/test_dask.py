@@ -99,6 +99,64 @@ def assert_same_fit(actual, expected, tolerance=1e-6):
         assert getattr(actual, name) == getattr(expected, name)
 
 
+# -- in small, for plain Python, too ---------------------------------------------------------------
+
+
+@pytest.fixture
+def small(threads, monkeypatch, rng):
+    """A dask array of small blocks, one of them empty, and the same rows here."""
+    for name in "LEAST_ROWS", "LEAST_NUMBERS":
+        monkeypatch.setattr(f"skl_sae._dask.{name}", 1)
+    rows = rng.normal(size=(40, 6)) @ rng.normal(size=(6, 6))
+    return da.from_array(rows, chunks=((7, 0, 13, 9, 11), (4, 2))), rows
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("in_rows", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("weighted", ["here", "there", "not"])
+def test_a_small_fit(small, rng, in_rows, weighted):
+    X, rows = small
+    weights = None if weighted == "not" else rng.integers(0, 3, size=40).astype(float)
+    if weights is not None:
+        weights[:7] = 0  # a whole block
+    sent = da.from_array(weights, chunks=17) if weighted == "there" else weights
+    found = transformer(4, max_iter=4).fit(X.map_blocks(in_rows), sample_weight=sent)
+    assert_same_fit(found, transformer(4, max_iter=4).fit(in_rows(rows), sample_weight=weights))
+    for method in "transform", "reconstruction_error", "score_samples":
+        lazy = getattr(found, method)(X)
+        np.testing.assert_allclose(lazy.compute(), getattr(found, method)(rows), rtol=1e-8)
+    assert found.score(X, sample_weight=sent) == pytest.approx(found.score(rows, sample_weight=weights))
+    codes = found.transform(X)
+    np.testing.assert_allclose(found.inverse_transform(codes), found.inverse_transform(found.transform(rows)))
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("scoring", ["mahalanobis", "standardized_error"])
+def test_a_small_detector(small, scoring):
+    X, rows = small
+    found, expected = (detector(scoring=scoring, max_iter=3).fit(one) for one in (X, rows))
+    for method in "score_samples", "decision_function", "predict", "score_contributions", "reconstruction_error":
+        np.testing.assert_allclose(getattr(found, method)(X), getattr(expected, method)(rows), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.plain
+def test_small_blocks_of_unknown_size_and_what_is_refused(small, monkeypatch):
+    X, rows = small
+    monkeypatch.setattr("skl_sae._dask.PART", 64)  # what is sent goes in parts
+    found = transformer(4, max_iter=3, output_activation="relu")
+    with pytest.warns(DataRangeWarning):
+        found.fit(X[X[:, 0] > -1e9])
+    np.testing.assert_allclose(found.transform(X).compute(), found.transform(rows))
+    for bad in (X[:1], X[:, :0], X[:, 0], da.where(X > 0, np.nan, X)):
+        with pytest.raises(ValueError, match=r"sample|feature|2D|NaN"):
+            transformer(4).fit(bad)
+    for settings in ({"solver": "adam"}, {"early_stopping": True}):
+        with pytest.raises(ValueError, match="dask array"):
+            transformer(4, **settings).fit(X)
+    with pytest.raises(ValueError, match="Incremental"):
+        transformer(4).partial_fit(X)
+
+
 # -- objective -------------------------------------------------------------------------------------
 
 CASES = {

@@ -211,6 +211,7 @@ def test_a_line_search_among_huge_losses():
     assert found.loss <= DECREASE * 1e196
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # of NumPy's scalars in plain Python
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_changes_of_the_gradient_that_overflow_are_not_remembered(dtype):
     curvature, huge = Curvature(), np.full(4, np.finfo(dtype).max)
