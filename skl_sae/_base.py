@@ -233,10 +233,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
 
     def _learn(self, X, weights, warm, rng, tasks):
-        """Set the fitted attributes; return what to warn of, pairs of a message and a category.
-
-        A category that is no warning is an exception to raise, for all that has been learned.
-        """
+        """Set the fitted attributes; return what to warn of, pairs of a message and a category, or `INTERRUPTED`."""
         X, weights = without_weightless(X, weights)
         return self._check_range(X) + self._train(X, weights, warm, rng, tasks)
 

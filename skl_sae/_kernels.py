@@ -662,6 +662,25 @@ def _backward_block(theta, kind, tied, X, H, w, residual, delta, fresh, work, by
         _inner(delta, X, gradient.W, fresh and not tied)
 
 
+# -- parameters as vectors -------------------------------------------------------------------------
+
+
+@_jit_sum
+def dot(left, right):
+    """Inner product of two vectors, summed in float64."""
+    total = 0.0
+    for i in range(left.size):
+        total += np.float64(left[i]) * np.float64(right[i])
+    return total
+
+
+@_jit
+def add_multiple(out, factor, vector):
+    """out += factor * vector, with a factor in float64."""
+    for i in range(out.size):
+        out[i] += factor * vector[i]
+
+
 # -- objective -------------------------------------------------------------------------------------
 
 
@@ -676,14 +695,6 @@ def sparsity_term(reg, mean, slope):
     return reg.beta * total
 
 
-@_jit_sum
-def _square_norm(weights):
-    total = 0.0
-    for i in range(weights.size):
-        total += np.float64(weights[i]) * np.float64(weights[i])
-    return total
-
-
 @register_jitable
 def _weights(theta):
     """All weights, without the biases, as one vector."""
@@ -693,7 +704,8 @@ def _weights(theta):
 @register_jitable
 def weight_decay(theta, arch, alpha):
     """alpha (||W||² + ||V||²)."""
-    return alpha * _square_norm(_weights(theta)) * (2 if arch.tied else 1)
+    weights = _weights(theta)
+    return alpha * dot(weights, weights) * (2 if arch.tied else 1)
 
 
 @register_jitable
@@ -876,25 +888,6 @@ def moments(X, w, mean, variance):
     for k in range(mean.size):
         variance[k] = max(variance[k] - mean[k] * mean[k], 0.0)
         mean[k] += X[0, k]
-
-
-# -- parameters as vectors -------------------------------------------------------------------------
-
-
-@_jit_sum
-def dot(left, right):
-    """Inner product of two vectors, summed in float64."""
-    total = 0.0
-    for i in range(left.size):
-        total += np.float64(left[i]) * np.float64(right[i])
-    return total
-
-
-@_jit
-def add_multiple(out, factor, vector):
-    """out += factor * vector, with a factor in float64."""
-    for i in range(out.size):
-        out[i] += factor * vector[i]
 
 
 # -- mini-batches ------------------------------------------------------------------------------------
