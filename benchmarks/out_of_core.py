@@ -24,10 +24,15 @@ from pathlib import Path
 import numpy as np
 from _harness import Report, parser
 
-from skl_sae import SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
 
 SETTINGS = dict(n_components=64, batch_size=256, tol=0, random_state=0)
-ITERATIONS = {"lbfgs": 5, "adam": 2}
+ESTIMATORS = {
+    "L-BFGS": SparseAutoencoderTransformer(max_iter=5, **SETTINGS),
+    "Adam": SparseAutoencoderTransformer(solver="adam", max_iter=2, **SETTINGS),
+    "early stopping": SparseAutoencoderTransformer(max_iter=5, early_stopping=True, **SETTINGS),
+    "detector": SparseAutoencoderOutlierDetector(scoring="standardized_error", max_iter=5, **SETTINGS),
+}
 
 
 def write(path, rows, features):
@@ -47,14 +52,14 @@ def allocated():
     return 1024 * int(next(line for line in status if line.startswith("VmData")).split()[1])
 
 
-def child(path, solver, mapped):
-    """Print seconds, loss and the bytes that were allowed."""
+def child(path, name, mapped):
+    """Print seconds, loss and mean score."""
     warnings.simplefilter("ignore")
     X = np.load(path, mmap_mode="r")
     few = np.array(X[:2048])
     allowed = X.nbytes // 4
-    sae = SparseAutoencoderTransformer(solver=solver, max_iter=ITERATIONS[solver], **SETTINGS)
-    sae.fit(few).score(few)
+    sae = ESTIMATORS[name]
+    sae.fit(few).score_samples(few)
     if mapped:
         resource.setrlimit(resource.RLIMIT_DATA, (allocated() + allowed,) * 2)
         try:
@@ -68,11 +73,11 @@ def child(path, solver, mapped):
     start = time.perf_counter()
     sae.fit(X)
     seconds = time.perf_counter() - start
-    print(json.dumps({"seconds": seconds, "loss": sae.loss_, "score": sae.score(X)}))
+    print(json.dumps({"seconds": seconds, "loss": sae.loss_, "score": float(sae.score_samples(X).mean())}))
 
 
-def run(path, solver, mapped):
-    command = [sys.executable, __file__, "--child", str(path), solver, "mapped" if mapped else "in memory"]
+def run(path, name, mapped):
+    command = [sys.executable, __file__, "--child", str(path), name, "mapped" if mapped else "in memory"]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
@@ -84,8 +89,8 @@ def main():
     options.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = options.parse_args()
     if options.child:
-        path, solver, kind = options.child
-        child(path, solver, kind == "mapped")
+        path, name, kind = options.child
+        child(path, name, kind == "mapped")
         return
     report = Report(options)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -93,13 +98,13 @@ def main():
         write(path, options.rows, options.features)
         size = path.stat().st_size / 1e6
         rows = []
-        for solver in ITERATIONS:
-            pairs = [(run(path, solver, True), run(path, solver, False)) for _ in range(options.rounds)]
-            if any(mapped["loss"] != loaded["loss"] for mapped, loaded in pairs):
+        for name in ESTIMATORS:
+            pairs = [(run(path, name, True), run(path, name, False)) for _ in range(options.rounds)]
+            if any(one[part] != other[part] for one, other in pairs for part in ("loss", "score")):
                 raise SystemExit(f"the fits differ: {pairs}")
             seconds = [[part["seconds"] for part in pair] for pair in pairs]
             ratios = [mapped / loaded for mapped, loaded in seconds]
-            row = {"name": solver, "mapped s": statistics.median(mapped for mapped, _ in seconds)}
+            row = {"name": name, "mapped s": statistics.median(mapped for mapped, _ in seconds)}
             row |= {"in memory s": statistics.median(loaded for _, loaded in seconds)}
             row |= {"ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
             rows.append(row)

@@ -28,6 +28,7 @@ from ._rows import (
     blocks_of,
     bounds,
     check_weights,
+    chosen,
     encode,
     frozen,
     in_use,
@@ -409,7 +410,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, BaseEstimator):
         if training.split_seed is None:
             training.split_seed = training.rng.randint(np.iinfo(np.int32).max)
         rows = train_test_split(np.arange(len(X)), test_size=n_held_out, random_state=training.split_seed)
-        return [part for chosen in rows for part in (X[chosen], weights[chosen])]
+        return [part for picked in rows for part in (chosen(X, picked), weights[picked])]
 
     def _solve(self, X, weights, arch, reg, training, warm, monitor):
         """Train and evaluate; an interrupt ends it with the last iteration if a later fit can go on from there."""

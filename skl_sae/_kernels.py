@@ -882,12 +882,18 @@ def moments(X, w, mean, variance):
     mean[:], variance[:] = 0, 0
     for i in range(X.shape[0]):
         for k in range(X.shape[1]):
-            shifted = np.float64(X[i, k]) - np.float64(X[0, k])  # without the shift the difference below would cancel
-            mean[k] += w[i] * shifted
-            variance[k] += w[i] * shifted * shifted
+            mean[k] += w[i] * (np.float64(X[i, k]) - np.float64(X[0, k]))  # of a constant exactly zero
     for k in range(mean.size):
-        variance[k] = max(variance[k] - mean[k] * mean[k], 0.0)
         mean[k] += X[0, k]
+    rest = np.zeros(mean.size)  # what rounding left out of the mean, which may lie far from the first row
+    for i in range(X.shape[0]):
+        for k in range(X.shape[1]):
+            deviation = np.float64(X[i, k]) - mean[k]
+            rest[k] += w[i] * deviation
+            variance[k] += w[i] * deviation * deviation
+    for k in range(mean.size):
+        mean[k] += rest[k]
+        variance[k] = max(variance[k] - rest[k] * rest[k], 0.0)
 
 
 # -- mini-batches ------------------------------------------------------------------------------------

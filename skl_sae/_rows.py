@@ -6,7 +6,9 @@ by block elsewhere. Rows of a dask array are `DaskRows` (in `_dask.py`), which s
 
 import contextlib
 import functools
+import mmap
 import operator
+import tempfile
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
@@ -168,7 +170,45 @@ def without_weightless(X, weights):
     if not isinstance(weights, np.ndarray):
         return X.without_weightless(weights)
     counted = weights > 0
-    return (X, weights) if counted.all() else (X[counted], weights[counted])
+    return (X, weights) if counted.all() else (chosen(X, counted), weights[counted])
+
+
+def chosen(X, rows):
+    """The rows of X that a mask (n,) or indices pick."""
+    if not stays_in_file(X):
+        return X[rows]
+    rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+    parts = (X[rows[block]] for block in gen_batches(len(rows), kernels.block_rows(X.shape[1])))
+    return in_file(parts, (len(rows), X.shape[1]), X.dtype)
+
+
+def transformed(X, function):
+    """Rows ``function(rows)`` of the same shape and dtype; on DaskRows ``function`` is pickled."""
+    if not is_local(X):
+        return X.transformed(function)
+    return in_file(map_blocks(X, function), X.shape, X.dtype) if stays_in_file(X) else function(X)
+
+
+def stays_in_file(X):
+    """Whether X is an array in a mapped file which may be larger than memory: no copy of it has to fit in there."""
+    large = isinstance(X, np.ndarray) and X.size > SMALL_COPY
+    while large and isinstance(X, np.ndarray | memoryview):
+        X = X.base if isinstance(X, np.ndarray) else X.obj
+    return large and isinstance(X, mmap.mmap)
+
+
+def in_file(blocks, shape, dtype):
+    """An array of these blocks of rows, in a temporary file that is gone when nobody has the array any more."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            for block in blocks:
+                file.write(np.ascontiguousarray(block).data)
+            file.flush()
+            return np.asarray(np.memmap(file, dtype, mode="r", shape=shape))
+    except OSError as error:
+        size = f"{np.prod(shape) * dtype.itemsize / 1e9:.3g} GB"
+        problem = f"{error.strerror}: a copy of rows of X, which comes from a mapped file, needs {size} there"
+        raise OSError(error.errno, problem, tempfile.gettempdir()) from error
 
 
 def bounds(X):

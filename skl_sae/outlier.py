@@ -13,7 +13,19 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import BaseSparseAutoencoder, finite
 from ._callbacks import FitTasks
-from ._rows import SparseRows, bounds, dense, frozen, is_dask, is_local, map_blocks, moments, without_weightless
+from ._rows import (
+    SparseRows,
+    bounds,
+    chosen,
+    dense,
+    frozen,
+    is_dask,
+    is_local,
+    map_blocks,
+    moments,
+    transformed,
+    without_weightless,
+)
 from ._scatter import LEAST_UNIT, TIE, Scatter, concentrate, lowest, plain, scores_of
 from ._types import Activation, Float64Array, FloatArray, MatrixLike, OutputActivation, Solver, _fit_context
 
@@ -35,31 +47,21 @@ Problems: TypeAlias = list[tuple[str, type[BaseException]]]
 
 
 def _standard_scaler(X: Rows, weights: Float64Array) -> StandardScaler:
-    """Fitted to rows of X, dense, sparse or of dask, of which each stands for so many."""
-    scaler = StandardScaler(with_mean=not isinstance(X, SparseRows))
-    weights = weights / weights.max()
-    weights /= weights.mean()  # it takes them in the dtype of X, and judges by their sum what is constant
-    with np.errstate(over="ignore", invalid="ignore"):
-        if is_local(X):
-            scaler.fit(X.S if isinstance(X, SparseRows) else X, sample_weight=weights)
-        else:
-            mean, variance = X.moments(weights)
-            _set_moments(scaler, mean, variance, weights.sum())
-    finite_variance = np.isfinite(scaler.var_)  # scikit-learn takes one that is infinite for that of a constant
+    """Fitted to rows of X, of which each stands for so many: one whose own fit would copy X."""
+    mean, variance = moments(X, weights)
+    finite_variance = np.isfinite(variance)
     if not finite_variance.all():
         raise ValueError(
             f"The variance of feature {int(np.argmin(finite_variance))} of X overflows float64. Scale X first."
         )
-    scaler.scale_ = np.maximum(scaler.scale_, np.finfo(X.dtype).tiny)  # smaller ones may be 0 in that dtype
-    return scaler.set_params(with_mean=True)
-
-
-def _set_moments(scaler: StandardScaler, mean: Float64Array, variance: Float64Array, n: float) -> None:
-    """What a fit sets, for rows of which these are the moments."""
-    eps = np.finfo(np.float64).eps
-    constant = variance <= n * eps * variance + np.square(n * mean * eps)  # what scikit-learn takes for rounding
+    n, eps = len(X), np.finfo(np.float64).eps
+    with np.errstate(over="ignore"):
+        constant = variance <= n * eps * variance + np.square(n * mean * eps)  # what scikit-learn takes for rounding
+    scaler = StandardScaler()
     scaler.mean_, scaler.var_, scaler.n_features_in_, scaler.n_samples_seen_ = mean, variance, len(mean), n
-    scaler.scale_ = np.where(constant, 1.0, np.sqrt(variance))
+    # A smaller scale may be 0 in the dtype of X.
+    scaler.scale_ = np.maximum(np.where(constant, 1, np.sqrt(variance)), np.finfo(X.dtype).tiny)
+    return scaler
 
 
 class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
@@ -343,9 +345,9 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         tasks: FitTasks,
     ) -> tuple[Problems, Float64Array]:
         """Train on the rows of the support; return what to warn of and the scores of all rows."""
-        rows, row_weights = (X, weights) if support.all() else (X[support], weights[support])
+        rows, row_weights = (X, weights) if support.all() else (chosen(X, support), weights[support])
         self._scaler = self._fit_scaler(rows, row_weights, X, weights) if self.scaling else None
-        scaled = self._scale(rows)
+        scaled = transformed(rows, self._method("_scale"))
         problems = self._check_range(scaled) + self._train(scaled, row_weights, warm, rng, tasks)
         self.n_components_ = len(self.encoder_coef_)
         self._centre, variance = moments(scaled, row_weights)
@@ -413,8 +415,6 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
     def _scale(self, X: Rows) -> Rows:
         limit = LIMITS[X.dtype]
-        if not is_local(X):
-            return X.transformed(self._method("_scale"))
         if isinstance(X, SparseRows):
             if self._scaler is None:
                 return X.standardised(np.zeros(X.shape[1]), np.ones(X.shape[1]), limit)

@@ -1,29 +1,33 @@
 """Data that are larger than the memory which the process may use."""
 
+import errno
+import os
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
 
-from skl_sae import SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae._rows import in_file
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA leaves out mapped files on Linux only")
+needs_limit = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA leaves out mapped files on Linux only")
 
 # The process may allocate a quarter of X beyond what it has after a fit to a few rows.
 CODE = """
 import resource, sys, warnings
 from pathlib import Path
 import numpy as np
-from skl_sae import SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
 
-path, solver = sys.argv[1:]
+path, estimator, weighted = sys.argv[1:]
 warnings.simplefilter("ignore")
 X = np.load(path, mmap_mode="r")
-sae = SparseAutoencoderTransformer(16, solver=solver, max_iter=2, tol=0, random_state=0)
+weights = np.arange(len(X)) % 4 if weighted == "True" else None
+estimator = eval(estimator)
 few = np.array(X[:3000])
-sae.fit(few).score(few)
-sae.transform(few)
+estimator.fit(few).score_samples(few)
 status = Path("/proc/self/status").read_text().splitlines()
 allocated = 1024 * int(next(line for line in status if line.startswith("VmData")).split()[1])
 resource.setrlimit(resource.RLIMIT_DATA, (allocated + X.nbytes // 4,) * 2)
@@ -32,22 +36,62 @@ try:
     raise SystemExit("the limit does not bind")
 except MemoryError:
     pass
-sae.fit(X)
-np.savez(path + ".npz", W=sae.encoder_coef_, loss=sae.loss_, score=sae.score(X), codes=sae.transform(X))
+estimator.fit(X, sample_weight=weights)
+np.savez(path + ".npz", W=estimator.encoder_coef_, loss=estimator.loss_, scores=estimator.score_samples(X))
 """
 
 
+@needs_limit
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning")
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
-def test_a_fit_to_a_mapped_file_is_that_to_the_array_in_memory(tmp_path, solver, dtype):
-    X = np.random.default_rng(0).normal(size=(30000, 600)).astype(dtype)
+@pytest.mark.parametrize(
+    ("estimator", "dtype", "weighted"),
+    [
+        (SparseAutoencoderTransformer(16, solver="lbfgs"), np.float32, False),
+        (SparseAutoencoderTransformer(16, solver="lbfgs"), np.float64, True),
+        (SparseAutoencoderTransformer(16, solver="adam"), np.float64, False),
+        (SparseAutoencoderTransformer(16, solver="adam", early_stopping=True), np.float32, True),
+        (SparseAutoencoderOutlierDetector(16, solver="lbfgs"), np.float32, True),
+        (SparseAutoencoderOutlierDetector(16, solver="lbfgs", scoring="squared_error"), np.float64, False),
+        (SparseAutoencoderOutlierDetector(16, solver="adam", scoring="standardized_error"), np.float32, False),
+    ],
+)
+def test_a_fit_to_a_mapped_file_is_that_to_the_array_in_memory(tmp_path, estimator, dtype, weighted):
+    X = np.random.default_rng(0).normal(size=(40000, 160)).astype(dtype)
     path = tmp_path / "X.npy"
     np.save(path, X)
-    subprocess.run([sys.executable, "-c", CODE, str(path), solver], check=True)
-    sae = SparseAutoencoderTransformer(16, solver=solver, max_iter=2, tol=0, random_state=0).fit(X)
+    estimator.set_params(max_iter=2, tol=0, random_state=0)
+    subprocess.run([sys.executable, "-c", CODE, str(path), repr(estimator), str(weighted)], check=True)
+    estimator.fit(X, sample_weight=np.arange(len(X)) % 4 if weighted else None)
     with np.load(f"{path}.npz") as found:
-        np.testing.assert_array_equal(found["W"], sae.encoder_coef_)
-        np.testing.assert_array_equal(found["codes"], sae.transform(X))
-        assert found["loss"] == sae.loss_
-        assert found["score"] == sae.score(X)
+        np.testing.assert_array_equal(found["W"], estimator.encoder_coef_)
+        np.testing.assert_array_equal(found["scores"], estimator.score_samples(X))
+        assert found["loss"] == estimator.loss_
+
+
+def mapped(path, X):
+    np.save(path, X)
+    return np.load(path, mmap_mode="r")
+
+
+def test_copies_of_mapped_rows_leave_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    X = np.random.default_rng(0).normal(size=(40000, 1)) * np.ones(30)
+    SparseAutoencoderOutlierDetector(3, random_state=0).fit(mapped(tmp_path / "X.npy", X))
+    assert os.listdir(tmp_path / "temporary") == []
+
+
+def test_no_room_for_a_copy_of_mapped_rows(tmp_path, monkeypatch):
+    """The error says what needed how much room where, and the estimator is as it was."""
+
+    def full(block):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"0\.0008 GB there: ") as caught:
+        in_file(map(full, [None]), (1000, 100), np.dtype(np.float64))
+    assert caught.value.errno == errno.ENOSPC
+    detector = SparseAutoencoderOutlierDetector(3, max_iter=3, tol=0.5)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(OSError, match="mapped file"):
+        detector.fit(mapped(tmp_path / "X.npy", np.random.default_rng(0).normal(size=(40000, 30))))
+    assert not hasattr(detector, "encoder_coef_")
