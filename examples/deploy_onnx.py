@@ -15,7 +15,7 @@ import onnxruntime
 from sklearn.datasets import load_breast_cancer
 
 from skl_sae import SparseAutoencoderOutlierDetector
-from skl_sae.onnx import to_onnx
+from skl_sae.onnx import to_onnx, verify
 
 
 def main():
@@ -27,7 +27,7 @@ def main():
     path.write_bytes(to_onnx(detector).SerializeToString())
     print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(verify(path), providers=["CPUExecutionProvider"])
     label, scores = (output[:, 0] for output in session.run(["label", "scores"], {"X": X}))
     benign = np.flatnonzero(~malignant)
     for name, rows in ("training", benign[::2]), ("benign", benign[1::2]), ("malignant", np.flatnonzero(malignant)):

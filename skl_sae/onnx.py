@@ -1,6 +1,9 @@
 """Conversion of fitted models to ONNX, for use without Python. skl2onnx is imported on use."""
 
+import hashlib
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -16,7 +19,7 @@ from .transformer import SparseAutoencoderTransformer
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["register", "to_onnx"]
+__all__ = ["register", "to_onnx", "verify"]
 
 # What a graph can give, and how many of these it gives if nothing is said.
 OUTPUTS: dict[type, tuple[str, ...]] = {
@@ -30,6 +33,12 @@ NODES = {"identity": "Identity", "sigmoid": "Sigmoid", "relu": "Relu"}
 
 # The first in which the axes of ReduceSum are an input.
 OLDEST_OPSET = 13
+
+# The entry of metadata_props with the digest, and what stands for the digest while it is computed. ENTRY is how a file
+# has it up to the digest: field 14 of the model, 82 bytes; field 1 of these, the key; field 2, 64 bytes.
+KEY = "skl_sae.sha256"
+ZEROS = "0" * 64
+ENTRY = b"\x72\x52\x0a\x0e" + KEY.encode() + b"\x12\x40"
 
 # What makes a node. Nodes, scopes, operators and variables are of skl2onnx, which has no types.
 Node: TypeAlias = Callable[..., Any]
@@ -72,7 +81,7 @@ def to_onnx(
     Returns
     -------
     onnx_model : onnx.ModelProto
-        ``onnx_model.SerializeToString()`` is what belongs into a file.
+        ``onnx_model.SerializeToString()`` is what belongs into a file. It has a digest of itself, for `verify`.
 
     Raises
     ------
@@ -129,7 +138,7 @@ def to_onnx(
     if np.dtype(dtype) not in LIMITS:
         raise ValueError(f"dtype must be float32 or float64, got {np.dtype(dtype)}.")
     tensor_type = FloatTensorType if np.dtype(dtype) == np.float32 else DoubleTensorType
-    return convert_sklearn(
+    onnx_model = convert_sklearn(
         model,
         name=type(model).__name__,
         initial_types=[("X", tensor_type([None, model.n_features_in_]))],
@@ -137,13 +146,82 @@ def to_onnx(
         options={id(last): _options(last, names)},
         target_opset=target_opset,
     )
+    entry = onnx_model.metadata_props.add(key=KEY, value=ZEROS)
+    entry.value = hashlib.sha256(onnx_model.SerializeToString()).hexdigest()
+    return onnx_model
+
+
+def verify(model: bytes | str | os.PathLike[str]) -> bytes:
+    """Check that a model is, byte by byte, as `to_onnx` made it, before it is loaded.
+
+    ONNX has no checksum of its own: most changes of a file make another valid graph, which gives other numbers. Needs
+    neither onnx nor skl2onnx.
+
+    Parameters
+    ----------
+    model : bytes, str or path-like
+        A serialised model, or the path of a file with one.
+
+    Returns
+    -------
+    data : bytes
+        The serialised model, for ``onnxruntime.InferenceSession(data)``.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` is of another type.
+    ValueError
+        If the model has no digest, or one that does not fit: it was changed since, or `to_onnx` did not make it.
+    OSError
+        If the file cannot be read.
+
+    Notes
+    -----
+    The digest is the entry "skl_sae.sha256" of the model's ``metadata_props``: SHA-256 of the serialised model, in
+    hexadecimal digits, with 64 zeros in place of the digest itself.
+
+    It shows damage and carelessness, not forgery: who changes a file on purpose can put a new digest into it. Against
+    that, compare ``hashlib.sha256(data).hexdigest()`` with the value, or check a signature, that came another way than
+    the file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import onnxruntime
+    >>> from skl_sae import SparseAutoencoderTransformer
+    >>> from skl_sae.onnx import to_onnx, verify
+    >>> X = np.random.default_rng(0).random((100, 8), dtype=np.float32)
+    >>> data = to_onnx(SparseAutoencoderTransformer(4, random_state=0).fit(X)).SerializeToString()
+    >>> session = onnxruntime.InferenceSession(verify(data), providers=["CPUExecutionProvider"])
+    >>> verify(data.replace(b"Gemm", b"Germ"))
+    Traceback (most recent call last):
+        ...
+    ValueError: The model does not fit its digest: it is damaged, or was changed after skl_sae.onnx.to_onnx made it.
+    """
+    if isinstance(model, bytes):
+        data = model
+    elif isinstance(model, str | os.PathLike):
+        data = Path(model).read_bytes()
+    else:
+        raise TypeError(f"model must be bytes or the path of a file, got {type(model).__name__}.")
+    before, entry, rest = data.rpartition(ENTRY)
+    if not entry:
+        raise ValueError("The model has no digest: skl_sae.onnx.to_onnx did not make it, or it was changed since.")
+    digest, after = rest[: len(ZEROS)], rest[len(ZEROS) :]
+    if digest != hashlib.sha256(b"".join([before, entry, ZEROS.encode(), after])).hexdigest().encode():
+        raise ValueError(
+            "The model does not fit its digest: it is damaged, or was changed after skl_sae.onnx.to_onnx made it."
+        )
+    return data
 
 
 def register() -> None:
     """Make the autoencoders known to skl2onnx, for ``skl2onnx.to_onnx`` and other functions of its own.
 
     `to_onnx` does it by itself. To do it again changes nothing. The outputs are those of `to_onnx`; others than the
-    default ones are an option of skl2onnx: ``options={id(detector): {"outputs": ("label", "score_samples")}}``.
+    default ones are an option of skl2onnx: ``options={id(detector): {"outputs": ("label", "score_samples")}}``. What
+    skl2onnx converts by itself has no digest for `verify`.
 
     Raises
     ------

@@ -1,5 +1,6 @@
-"""Graphs give in onnxruntime what the models give in Python."""
+"""Graphs give in onnxruntime what the models give in Python, and a file that was changed is refused."""
 
+import hashlib
 import sys
 from itertools import product
 
@@ -10,6 +11,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.impute import KNNImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline, make_union
@@ -18,8 +20,9 @@ from sklearn.svm import LinearSVC
 
 from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
 from skl_sae import _kernels as kernels
-from skl_sae.onnx import NODES, OUTPUTS, register, to_onnx
+from skl_sae.onnx import ENTRY, KEY, NODES, OUTPUTS, ZEROS, register, to_onnx, verify
 
+onnx = pytest.importorskip("onnx", reason='needs pip install "skl-sae[onnx]"')
 skl2onnx = pytest.importorskip("skl2onnx", reason='needs pip install "skl-sae[onnx]"')
 onnxruntime = pytest.importorskip("onnxruntime", reason='needs pip install "skl-sae[onnx]"')
 
@@ -304,3 +307,94 @@ def test_without_skl2onnx(monkeypatch):
 
 def test_every_activation_has_a_node():
     assert NODES.keys() == kernels.OUTPUTS.keys()
+
+
+@pytest.fixture(scope="module")
+def converted(cancer):
+    """One of each kind. KNNImputer makes functions, which stand behind the digest; elsewhere it ends the file."""
+    X, y = cancer[0].astype(np.float32), cancer[1]
+    sae = SparseAutoencoderTransformer(5, max_iter=3, random_state=0)
+    models = [
+        clone(sae).fit(X),
+        SparseAutoencoderOutlierDetector(5, max_iter=3, random_state=0).fit(X),
+        make_pipeline(StandardScaler(), sae, LogisticRegression(max_iter=10000)).fit(X, y),
+        make_pipeline(KNNImputer(), sae).fit(X[:50]),
+        GridSearchCV(sae, {"alpha": [0.01]}, cv=2).fit(X),
+    ]
+    return [to_onnx(model) for model in models]
+
+
+@pytest.mark.plain
+def test_verify(converted, cancer, tmp_path):
+    X, path = cancer[0][:20].astype(np.float32), tmp_path / "model.onnx"
+    for onnx_model in converted:
+        onnx.checker.check_model(onnx_model, full_check=True)
+        data = onnx_model.SerializeToString()
+        assert verify(data) is data
+        onnx.save(onnx_model, path)
+        onnx.save(onnx.load(path), path)
+        assert verify(path) == verify(str(path)) == data
+        without = onnx.load(path)
+        del without.metadata_props[:]
+        session = onnxruntime.InferenceSession(verify(path), providers=["CPUExecutionProvider"])
+        for actual, expected in zip(session.run(None, {"X": X}), run(without, X=X).values(), strict=True):
+            np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.plain
+def test_digest_is_what_is_said_of_it(converted):
+    assert sorted({len(onnx_model.functions) > 0 for onnx_model in converted}) == [False, True]
+    for data in [onnx_model.SerializeToString() for onnx_model in converted]:
+        onnx_model = onnx.load_model_from_string(data)
+        (entry,) = onnx_model.metadata_props
+        digest = entry.value
+        assert entry.key == KEY
+        entry.value = ZEROS
+        assert hashlib.sha256(onnx_model.SerializeToString()).hexdigest() == digest
+        assert onnx.ModelProto(metadata_props=[entry]).SerializeToString() == ENTRY + ZEROS.encode()
+        assert data.endswith(ENTRY + digest.encode()) == (len(onnx_model.functions) == 0)
+
+
+@pytest.mark.plain
+def test_verify_refuses_what_was_changed(converted):
+    for data in [onnx_model.SerializeToString() for onnx_model in converted]:
+        start = data.index(ENTRY)
+        entry = range(start, start + len(ENTRY) + len(ZEROS))
+        changed = [data[:i] + bytes([data[i] ^ 1 << bit]) + data[i + 1 :] for i in entry for bit in range(8)]
+        for i in np.linspace(0, len(data) - 1, 200).astype(int):
+            changed += [data[:i] + bytes([data[i] ^ 1 << i % 8]) + data[i + 1 :], data[:i], data[i + 1 :]]
+        changed += [b"", data[1:], data + b"\0", b"\0" + data, data + data, data + data[start:], data.upper()]
+        changed += [data[: entry.stop] + b"0" + data[entry.stop :], data[entry.start : entry.stop]]
+        moved = data[: entry.start] + data[entry.stop :]
+        changed += [moved, data[entry.start : entry.stop] + moved]
+        for other in changed:
+            assert other != data
+            with pytest.raises(ValueError, match=r"has no digest|does not fit its digest"):
+                verify(other)
+
+
+@pytest.mark.plain
+def test_verify_says_why(converted, cancer, tmp_path):
+    X = cancer[0].astype(np.float32)
+    register()
+    for unknown in b"", skl2onnx.to_onnx(transformer().fit(X), X[:1]).SerializeToString():
+        with pytest.raises(ValueError, match=r"no digest: skl_sae\.onnx\.to_onnx did not make it, or it was changed"):
+            verify(unknown)
+    onnx_model = converted[0]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx_model.SerializeToString()[:-1])
+    with pytest.raises(ValueError, match="does not fit its digest: it is damaged, or was changed"):
+        verify(path)
+    with pytest.raises(FileNotFoundError):
+        verify(tmp_path / "another.onnx")
+    for other in onnx_model, bytearray(onnx_model.SerializeToString()), None, 3:
+        with pytest.raises(TypeError, match=f"bytes or the path of a file, got {type(other).__name__}"):
+            verify(other)
+
+
+@pytest.mark.plain
+def test_verify_needs_no_other_package(converted, monkeypatch):
+    data = converted[0].SerializeToString()
+    for name in "onnx", "skl2onnx", "google.protobuf":
+        monkeypatch.setitem(sys.modules, name, None)
+    assert verify(data) == data
