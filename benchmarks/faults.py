@@ -149,6 +149,14 @@ def compiling_threads(part):
         return compared(list(pool.map(work, kinds)), map(outcome, kinds))
 
 
+@case("8 processes that compile the same functions at once", NUMBA_CACHE_DIR="new")
+def compiling_processes(part):
+    """Both dtypes, which are entries of the same functions."""
+    kinds = KINDS[:2] * 4
+    found = Parallel(8, "loky", inner_max_num_threads=1)(delayed(outcome)(kind) for kind in kinds)
+    return compared(found, map(outcome, kinds))
+
+
 @case("one fitted model used by 8 threads at once")
 def one_model(part):
     models = [model(*kind[:3]).fit(data(*kind[2:])) for kind in KINDS]
@@ -932,7 +940,7 @@ class Chunks:
 def leaks(part):
     """Below 2 MB resident and 100 kB of Python's in n calls: free lists fill, what grows without end is larger."""
     n, answers, most = round(1000 * part), [], Counter()
-    for name, task in itertools.islice(tasks_that_may_leak(), 0, None, 1 if part == 1 else 3):
+    for name, task in itertools.islice(tasks_that_may_leak(), 0, None, 1 if part == 1 else 5):
         repeat(task, max(20, n // 10))
         running, resident = len(os.listdir("/proc/self/task")), [_status("VmRSS")]
         for _ in range(2):  # what leaks grows each time, what the allocator keeps does not

@@ -743,18 +743,3 @@ for name in ("evaluate_gradient", "adam_epoch", "encode", "decode"):
     assert compiled[name] == 1, compiled
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_without_a_folder_for_the_cache_it_works_and_says_so():
-    code = """
-import warnings
-import numba.core.caching
-numba.core.caching.CacheImpl._locator_classes = []  # as where neither the package nor the home can be written
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    import skl_sae
-assert any("cannot be kept on disk" in str(warning.message) for warning in caught)
-warnings.simplefilter("ignore")
-assert skl_sae.SparseAutoencoderTransformer(2, max_iter=2).fit([[0.0, 1], [1, 0], [1, 1]]).loss_ > 0
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
