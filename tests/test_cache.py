@@ -1,13 +1,12 @@
 """The disk cache of compiled kernels: never stale, and never the reason why a fit fails.
 
-Most tests start processes that share a cache folder of their own. They encode rows instead of fitting: that compiles in
-a third of the time, and goes through the same cache. The last ones compile nothing. benchmarks/faults.py has fits.
+Most tests start processes that share a cache folder of their own and run one small kernel and its helpers, which go
+through the cache as all others do. The last tests compile nothing. benchmarks/faults.py has fits.
 """
 
 import itertools
 import json
 import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -18,25 +17,30 @@ import numpy as np
 import pytest
 
 import skl_sae
-from skl_sae import SparseAutoencoderTransformer, _cache, _kernels
+from skl_sae import _cache, _kernels
 from skl_sae._cache import VariantFiles
 
 PACKAGE = Path(skl_sae.__file__).parent
 LIMIT = 240  # seconds: a process that waits for ever fails the test
 
+Z = np.random.default_rng(0).normal(size=(20, 3))
+EXPECTED = 1 / (1 + np.exp(-(Z + 1)))
+
 CHILD = """
-import json, pickle, sys, warnings
+import json, sys, warnings
 from pathlib import Path
 import numpy as np
-model, dtype, package, before = sys.argv[1:]
+Z, dtype, package, before = sys.argv[1:]
+Z = np.array(json.loads(Z), dtype)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import skl_sae
+    from skl_sae import _kernels
     assert Path(skl_sae.__file__).parent == Path(package), skl_sae.__file__
     exec(before)
-    sae, X = pickle.loads(Path(model).read_bytes())
-    codes = sae.transform(X.astype(dtype)).tolist()
-print(json.dumps({"codes": codes, "warnings": [str(warning.message) for warning in caught]}))
+    H = np.empty_like(Z)
+    _kernels.biased(Z, np.ones(3, dtype), _kernels.ACTIVATIONS["sigmoid"].kind, H)
+print(json.dumps({"H": H.tolist(), "warnings": [str(warning.message) for warning in caught]}))
 """
 
 # The number of calls of os.replace, with which a file of the cache is put in its place.
@@ -77,21 +81,10 @@ os.replace = in_turn
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A small fitted model and its data in a file, and the codes that every process has to arrive at."""
-    X = np.random.default_rng(0).uniform(size=(50, 4))
-    with pytest.warns():  # of a fit that was cut short
-        sae = SparseAutoencoderTransformer(3, max_iter=5, random_state=0).fit(X)
-    path = tmp_path_factory.mktemp("model") / "model.pickle"
-    path.write_bytes(pickle.dumps((sae, X)))
-    return path, sae.transform(X)
-
-
-@pytest.fixture(scope="module")
-def encoded(model, tmp_path_factory):
-    """A cache folder with what it takes to encode."""
-    cache = tmp_path_factory.mktemp("encoded")
-    run(model, cache)
+def compiled(tmp_path_factory):
+    """A cache folder with what it takes."""
+    cache = tmp_path_factory.mktemp("compiled")
+    run(cache)
     return cache
 
 
@@ -101,8 +94,8 @@ def package(tmp_path):
     return shutil.copytree(PACKAGE, tmp_path / "copy" / "skl_sae", ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def start(model, cache, *, package=PACKAGE, dtype="float64", before="", **environment):
-    """A new process that encodes; ``before`` is executed between the import and that."""
+def start(cache, *, package=PACKAGE, dtype="float64", before="", **environment):
+    """A new process that runs the kernel; ``before`` is executed between the import and that."""
     paths = [str(package.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     settings = {
         "PYTHONPATH": os.pathsep.join(paths),
@@ -110,7 +103,7 @@ def start(model, cache, *, package=PACKAGE, dtype="float64", before="", **enviro
         "NUMBA_CACHE_DIR": str(cache),
     }
     return subprocess.run(
-        [sys.executable, "-P", "-c", CHILD, str(model[0]), dtype, str(package), before],
+        [sys.executable, "-P", "-c", CHILD, json.dumps(Z.tolist()), dtype, str(package), before],
         env=os.environ | settings | environment, capture_output=True, text=True, timeout=LIMIT,
     )  # fmt: skip
 
@@ -138,30 +131,30 @@ def replace_text(path, old, new):
 
 
 def mirror(package):
-    """Turn sigmoid(z) into sigmoid(-z) = 1 - sigmoid(z), in a helper of the function that encodes."""
+    """Turn sigmoid(z) into sigmoid(-z) = 1 - sigmoid(z), in a helper of the kernel."""
     replace_text(package / "_kernels.py", "one / (one + _exp(-flat[i]))", "one / (one + _exp(+flat[i]))")
 
 
 # -- never stale -----------------------------------------------------------------------------------
 
 
-def test_a_change_and_its_reversal(model, package, tmp_path):
+def test_a_change_and_its_reversal(package, tmp_path):
     source = (package / "_kernels.py").read_bytes()
-    first = run(model, tmp_path, package=package)
+    first = run(tmp_path, package=package)
     mirror(package)
-    np.testing.assert_allclose(run(model, tmp_path, package=package)["codes"], 1 - model[1], rtol=1e-9)
+    np.testing.assert_allclose(run(tmp_path, package=package)["H"], 1 - EXPECTED, rtol=1e-9)
     (package / "_kernels.py").write_bytes(source)
-    assert run(model, tmp_path, package=package) == first
+    assert run(tmp_path, package=package) == first
 
 
-def test_a_process_that_is_killed_while_it_writes_leaves_nothing_stale(model, package, tmp_path):
+def test_a_process_that_is_killed_while_it_writes_leaves_nothing_stale(package, tmp_path):
     """Killed at its last file, with the other files new already."""
     cache, counter = tmp_path / "cache", tmp_path / "count"
-    run(model, cache, package=package, before=COUNT.format(str(counter)))
+    run(cache, package=package, before=COUNT.format(str(counter)))
     mirror(package)
-    killed = start(model, cache, package=package, before=KILL.format(int(counter.read_text())))
+    killed = start(cache, package=package, before=KILL.format(int(counter.read_text())))
     assert killed.returncode == 9, killed.stderr
-    np.testing.assert_allclose(run(model, cache, package=package)["codes"], 1 - model[1], rtol=1e-9)
+    np.testing.assert_allclose(run(cache, package=package)["H"], 1 - EXPECTED, rtol=1e-9)
 
 
 def test_an_interrupt_leaves_no_part_of_a_file(tmp_path, monkeypatch):
@@ -177,40 +170,40 @@ def test_an_interrupt_leaves_no_part_of_a_file(tmp_path, monkeypatch):
 # -- nowhere to write ------------------------------------------------------------------------------
 
 
-def test_a_cache_folder_that_cannot_be_made(model, package, tmp_path):
+def test_a_cache_folder_that_cannot_be_made(package, tmp_path):
     """Numba then takes the next of its folders."""
     (tmp_path / "file").touch()
-    outcome = run(model, tmp_path / "file" / "cache", package=package)
-    np.testing.assert_allclose(outcome["codes"], model[1], rtol=1e-9)
+    outcome = run(tmp_path / "file" / "cache", package=package)
+    np.testing.assert_allclose(outcome["H"], EXPECTED, rtol=1e-9)
     assert list(package.glob("__pycache__/*.nbc"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the folder of the user's programs cannot be moved on Windows")
-def test_without_any_folder_it_works_and_says_so(model, package, tmp_path):
+def test_without_any_folder_it_works_and_says_so(package, tmp_path):
     (package / "__pycache__").touch()
     (tmp_path / "file").touch()
     nowhere = str(tmp_path / "file" / "folder")
-    outcome = run(model, nowhere, package=package, HOME=nowhere, XDG_CACHE_HOME=nowhere)
-    np.testing.assert_allclose(outcome["codes"], model[1], rtol=1e-9)
+    outcome = run(nowhere, package=package, HOME=nowhere, XDG_CACHE_HOME=nowhere)
+    np.testing.assert_allclose(outcome["H"], EXPECTED, rtol=1e-9)
     assert sum("cannot be kept on disk" in warning for warning in outcome["warnings"]) == 1
 
 
-def test_a_cache_folder_that_disappears_after_the_import(model, tmp_path):
+def test_a_cache_folder_that_disappears_after_the_import(tmp_path):
     cache = tmp_path / "cache"
     replaced = f"import shutil; shutil.rmtree({str(cache)!r}); Path({str(cache)!r}).touch()"
-    outcome = run(model, cache, before=replaced)
-    np.testing.assert_allclose(outcome["codes"], model[1], rtol=1e-9)
+    outcome = run(cache, before=replaced)
+    np.testing.assert_allclose(outcome["H"], EXPECTED, rtol=1e-9)
     assert sum("cannot be kept on disk" in warning for warning in outcome["warnings"]) == 1
 
 
-def test_a_full_disk(model, tmp_path):
+def test_a_full_disk(tmp_path):
     """No file can grow beyond so many bytes: an index can be written, code cannot."""
     pytest.importorskip("resource")  # of POSIX systems
     full = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (2500, r.getrlimit(r.RLIMIT_FSIZE)[1]))"
-    outcome = run(model, tmp_path, before=full)
-    np.testing.assert_allclose(outcome["codes"], model[1], rtol=1e-9)
+    outcome = run(tmp_path, before=full)
+    np.testing.assert_allclose(outcome["H"], EXPECTED, rtol=1e-9)
     assert sum("cannot be kept on disk" in warning for warning in outcome["warnings"]) == 1
-    np.testing.assert_allclose(run(model, tmp_path)["codes"], model[1], rtol=1e-9)
+    np.testing.assert_allclose(run(tmp_path)["H"], EXPECTED, rtol=1e-9)
 
 
 # -- damaged files ---------------------------------------------------------------------------------
@@ -224,56 +217,56 @@ DAMAGES = {
 }
 
 
-def test_damaged_files_are_replaced(encoded, model, tmp_path):
+def test_damaged_files_are_replaced(compiled, tmp_path):
     """Machine code with some wrong bytes would end the process, or compute something else."""
-    files = [path.relative_to(encoded) for path in encoded.rglob("*.nb*")]
-    cases = list(itertools.product(sorted({file.suffix for file in files}), DAMAGES))
+    files = [path.relative_to(compiled) for path in compiled.rglob("*.nb*")]
+    cases = list(itertools.product(sorted({file.suffix for file in files}), ["half", "flipped"]))
 
-    def encode_with_damaged_files(case):
+    def with_damaged_files(case):
         suffix, kind = case
-        cache = shutil.copytree(encoded, tmp_path / f"{kind}{suffix}")
+        cache = shutil.copytree(compiled, tmp_path / f"{kind}{suffix}")
         paths = [cache / file for file in files if file.suffix == suffix]
         damaged = {path: DAMAGES[kind](path.read_bytes()) for path in paths}
         for path, content in damaged.items():
             path.write_bytes(content)
-        process = start(model, cache)
+        process = start(cache)
         if process.returncode:
             return f"exit code {process.returncode}: {process.stderr[-300:]}"
         if any(path.read_bytes() == content for path, content in damaged.items()):
             return "still damaged"
-        return "right" if np.allclose(report(process)["codes"], model[1], rtol=1e-9) else "wrong"
+        return "right" if np.allclose(report(process)["H"], EXPECTED, rtol=1e-9) else "wrong"
 
     assert cases
     with ThreadPoolExecutor(2) as pool:
-        outcomes = dict(zip(cases, pool.map(encode_with_damaged_files, cases), strict=True))
+        outcomes = dict(zip(cases, pool.map(with_damaged_files, cases), strict=True))
     assert outcomes == dict.fromkeys(cases, "right")
 
 
 # -- many at once ----------------------------------------------------------------------------------
 
 
-def test_four_processes_with_a_cold_cache(model, tmp_path):
+def test_four_processes_with_a_cold_cache(tmp_path):
     """Half of them in float32, since both dtypes are entries of the same functions."""
     dtypes = ["float64", "float32"] * 2
     with ThreadPoolExecutor(4) as pool:
-        outcomes = list(pool.map(lambda dtype: run(model, tmp_path, dtype=dtype), dtypes))
-    np.testing.assert_allclose(outcomes[0]["codes"], model[1], rtol=1e-9)
-    np.testing.assert_allclose(outcomes[1]["codes"], model[1], rtol=1e-3)
+        outcomes = list(pool.map(lambda dtype: run(tmp_path, dtype=dtype), dtypes))
+    np.testing.assert_allclose(outcomes[0]["H"], EXPECTED, rtol=1e-9)
+    np.testing.assert_allclose(outcomes[1]["H"], EXPECTED, rtol=1e-3)
     assert outcomes[:2] == outcomes[2:]
 
 
-def test_two_dtypes_at_the_same_moment(model, tmp_path):
+def test_two_dtypes_at_the_same_moment(tmp_path):
     """The worst order: each process reads what is there before the other writes, and they overwrite in turns."""
     dtypes, turns = ["float64", "float32"], tmp_path / "turns"
     turns.mkdir()
 
-    def encode(me):
+    def at_once(me):
         before = LOCKSTEP.format(me, 1 - me, str(turns) + os.sep)
-        return run(model, tmp_path / "cache", dtype=dtypes[me], before=before)
+        return run(tmp_path / "cache", dtype=dtypes[me], before=before)
 
     with ThreadPoolExecutor(2) as pool:
-        outcomes = list(pool.map(encode, [0, 1]))
-    assert [run(model, tmp_path / "cache", dtype=dtype) for dtype in dtypes] == outcomes
+        outcomes = list(pool.map(at_once, [0, 1]))
+    assert [run(tmp_path / "cache", dtype=dtype) for dtype in dtypes] == outcomes
 
 
 # -- the files themselves --------------------------------------------------------------------------

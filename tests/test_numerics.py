@@ -106,7 +106,7 @@ def in_other_units(model, s):
     if relu:
         settings |= dict(rho=s * model.rho, beta=s * model.beta, alpha=s**2 * model.alpha)
         return reference.Model(model.W, s * model.b, model.Wd, s * model.c, **settings), (s**2, s, s**2, s)
-    settings |= dict(rho=model.rho, beta=s**2 * model.beta, alpha=0)
+    settings |= dict(rho=model.rho, beta=s**2 * model.beta, alpha=0.0)
     return reference.Model(model.W / s, model.b, s * model.Wd, s * model.c, **settings), (s**3, s**2, s, s)
 
 
@@ -116,7 +116,7 @@ def in_other_units(model, s):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_data_in_other_units_have_a_matching_model(names, sizes, s, dtype):
     model, X, weights = problem(names, sizes, dtype)
-    model.alpha = 0.01 if model.activation == "relu" else 0
+    model.alpha = 0.01 if model.activation == "relu" else 0.0
     other, factors = in_other_units(model, s)
     one, gradient, _ = evaluate(model, X, weights, dtype)
     two, others, _ = evaluate(other, (s * X.astype(np.float64)).astype(dtype), weights, dtype)

@@ -46,7 +46,6 @@ np.savez(path + ".npz", W=estimator.encoder_coef_, loss=estimator.loss_, scores=
 @pytest.mark.parametrize(
     ("estimator", "dtype", "weighted"),
     [
-        (SparseAutoencoderTransformer(16, solver="lbfgs"), np.float32, False),
         (SparseAutoencoderTransformer(16, solver="lbfgs"), np.float64, True),
         (SparseAutoencoderTransformer(16, solver="adam", early_stopping=True), np.float32, True),
         (SparseAutoencoderOutlierDetector(16, solver="lbfgs"), np.float32, True),
