@@ -940,7 +940,7 @@ class Chunks:
 def leaks(part):
     """Below 2 MB resident and 100 kB of Python's in n calls: free lists fill, what grows without end is larger."""
     n, answers, most = round(1000 * part), [], Counter()
-    for name, task in itertools.islice(tasks_that_may_leak(), 0, None, 1 if part == 1 else 5):
+    for name, task in itertools.islice(tasks_that_may_leak(), 0, None, 1 if part == 1 else 6):
         repeat(task, max(20, n // 10))
         running, resident = len(os.listdir("/proc/self/task")), [_status("VmRSS")]
         for _ in range(2):  # what leaks grows each time, what the allocator keeps does not

@@ -21,7 +21,7 @@ PARTS = {  # of the full number of trials
     "refusals": 1,
     "flipped_skops": 0.1,
     "tampered_skops": 0.1,
-    "leaks": 0.01,
+    "leaks": 0.03,
 }
 
 
