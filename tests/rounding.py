@@ -66,6 +66,8 @@ class Arithmetic:
         value = reference.FORWARD[name](z.value)
         if name == "sigmoid":
             return self.rounded(Rounded(value, z.error / 4), SIGMOID)
+        if name == "relu":  # exactly 0 where z is negative for sure
+            return Rounded(value, np.where(z.value < -z.error, 0, z.error))
         return Rounded(value, z.error)
 
     def derivative(self, name, y):
