@@ -55,7 +55,7 @@ SIZES = {"small": (300, 20, 10), "large": (400, 150, 60)}  # rows, features, uni
 KINDS = list(itertools.product(ESTIMATORS, SOLVERS, SIZES, [False, True], ["float64", "float32"]))
 
 
-def kinds(part):
+def kinds_for(part):
     """In small no float32 and float64 of everything: most of it would be compiling."""
     return KINDS if part == 1 else KINDS[::2]
 
@@ -137,7 +137,7 @@ def counted(answers, good):
 @case("the same with numba's layer tbb", NUMBA_THREADING_LAYER="tbb")
 def threads(part):
     """With one thread of BLAS, as the README advises."""
-    jobs = random.Random(0).sample(list(itertools.product(kinds(part), range(25))), round(800 * part))
+    jobs = random.Random(0).sample(list(itertools.product(kinds_for(part), range(25))), round(800 * part))
     with threadpool_limits(1), ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda job: outcome(*job), jobs))
         return compared(found, [outcome(*job) for job in jobs])
@@ -165,8 +165,8 @@ def compiling_processes(part):
 
 @case("one fitted model used by 8 threads at once")
 def one_model(part):
-    models = [model(*kind[:3]).fit(data(*kind[2:])) for kind in kinds(part)]
-    jobs = list(zip(models, kinds(part), strict=True)) * max(1, round(25 * part))
+    models = [model(*kind[:3]).fit(data(*kind[2:])) for kind in kinds_for(part)]
+    jobs = list(zip(models, kinds_for(part), strict=True)) * max(1, round(25 * part))
     with threadpool_limits(1), ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda job: joblib.hash(job[0].score_samples(data(*job[1][2:]))), jobs))
         return compared(found, [joblib.hash(job[0].score_samples(data(*job[1][2:]))) for job in jobs])
@@ -180,7 +180,7 @@ def together(start, jobs):
 @case("fits in processes of loky, fork, spawn, forkserver", OPENBLAS_NUM_THREADS="1")
 def processes(part):
     """Everywhere one thread of BLAS, so that large fits are the same bit by bit, too."""
-    jobs = random.Random(0).sample(list(itertools.product(kinds(part), range(4))), round(128 * part))
+    jobs = random.Random(0).sample(list(itertools.product(kinds_for(part), range(4))), round(128 * part))
     expected = [outcome(*job) for job in jobs]
     found = Parallel(2, "loky")(delayed(outcome)(*job) for job in jobs)
     for start in "fork", "spawn", "forkserver":
