@@ -880,12 +880,13 @@ def add_statistics(H, w, mean, square, lowest, highest):
 def moments(X, w, mean, variance):
     """Weighted mean of every feature into ``mean``, its weighted variance into ``variance``, both (d,)."""
     mean[:], variance[:] = 0, 0
+    middle = X[np.argmax(w)]  # a row that hardly counts may lie anywhere
     for i in range(X.shape[0]):
         for k in range(X.shape[1]):
-            mean[k] += w[i] * (np.float64(X[i, k]) - np.float64(X[0, k]))  # of a constant exactly zero
+            mean[k] += w[i] * (np.float64(X[i, k]) - np.float64(middle[k]))  # of a constant exactly zero
     for k in range(mean.size):
-        mean[k] += X[0, k]
-    rest = np.zeros(mean.size)  # what rounding left out of the mean, which may lie far from the first row
+        mean[k] += middle[k]
+    rest = np.zeros(mean.size)  # what rounding left out of the mean
     for i in range(X.shape[0]):
         for k in range(X.shape[1]):
             deviation = np.float64(X[i, k]) - mean[k]

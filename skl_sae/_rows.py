@@ -70,7 +70,7 @@ class SparseRows:
         """Mean and variance of every feature, (d,) each, with weights that sum to one."""
         mean, variance = mean_variance_axis(self.S.astype(np.float64), axis=0, weights=weights)
         deviation, rounding = np.sqrt(np.maximum(variance, 0)), len(self) * np.finfo(np.float64).eps * np.abs(mean)
-        return mean + self.offset, np.where(deviation > rounding, variance, 0)
+        return mean + self.offset, np.where(deviation <= rounding, 0, variance)  # NaN stays NaN
 
     def square_distances(self, centre):
         """||x - centre||² of every row (n,), in float64."""
@@ -190,7 +190,7 @@ def transformed(X, function):
 
 
 def stays_in_file(X):
-    """Whether X is an array in a mapped file which may be larger than memory: no copy of it has to fit in there."""
+    """Whether X is a large array in mapped memory, a file or shared memory: a copy may be too large for memory."""
     large = isinstance(X, np.ndarray) and X.size > SMALL_COPY
     while large and isinstance(X, np.ndarray | memoryview):
         X = X.base if isinstance(X, np.ndarray) else X.obj
@@ -199,16 +199,17 @@ def stays_in_file(X):
 
 def in_file(blocks, shape, dtype):
     """An array of these blocks of rows, in a temporary file that is gone when nobody has the array any more."""
+    folder = tempfile.gettempdir()
     try:
-        with tempfile.TemporaryFile() as file:
+        with tempfile.TemporaryFile(dir=folder) as file:
             for block in blocks:
                 file.write(np.ascontiguousarray(block).data)
             file.flush()
             return np.asarray(np.memmap(file, dtype, mode="r", shape=shape))
     except OSError as error:
         size = f"{np.prod(shape) * dtype.itemsize / 1e9:.3g} GB"
-        problem = f"{error.strerror}: a copy of rows of X, which comes from a mapped file, needs {size} there"
-        raise OSError(error.errno, problem, tempfile.gettempdir()) from error
+        problem = f"{error.strerror or error}: a copy of rows of X, which comes from a mapped file, needs {size} there"
+        raise OSError(error.errno, problem, folder) from error
 
 
 def bounds(X):

@@ -47,7 +47,7 @@ Problems: TypeAlias = list[tuple[str, type[BaseException]]]
 
 
 def _standard_scaler(X: Rows, weights: Float64Array) -> StandardScaler:
-    """Fitted to rows of X, of which each stands for so many: one whose own fit would copy X."""
+    """A scaler of rows of X, of which each stands for so many, from moments of our own: its `fit` would copy X."""
     mean, variance = moments(X, weights)
     finite_variance = np.isfinite(variance)
     if not finite_variance.all():
@@ -421,8 +421,11 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
             return X.standardised(self._scaler.mean_, self._scaler.scale_, limit)
         if self._scaler is None:
             return np.clip(X, -limit, limit)
+        mean, scale = (part.astype(X.dtype) for part in (self._scaler.mean_, self._scaler.scale_))
         with np.errstate(over="ignore"):  # cut off at once
-            return np.clip(self._scaler.transform(X), -limit, limit)
+            scaled = X - mean
+            scaled /= scale
+        return np.clip(scaled, -limit, limit, out=scaled)
 
     def _explain(self, X: Rows) -> tuple[FloatArray, Float64Array]:
         """Of a block of rows: scaled rows, and the vectors that are scored, residuals first, in float64."""

@@ -1,6 +1,6 @@
 """What benchmarks/faults.py tries at full size: threads, processes, kills, interrupts, tampered files, leaks.
 
-What is left out here is tried by test_cache.py and test_onnx.py in less time.
+Of what is left out here test_cache.py and test_onnx.py try some in less time.
 """
 
 import importlib

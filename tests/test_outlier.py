@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.special import expit
+from sklearn import config_context
 from sklearn.covariance import oas
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import IsolationForest
@@ -378,14 +379,24 @@ def test_scores_that_overflow_are_refused(rng):
 
 
 @pytest.mark.plain
-def test_variance_that_overflows_is_refused(rng):
-    X = rng.normal(size=(30, 3))
-    X[:, 1] *= 1e200
-    with pytest.raises(ValueError, match="variance of feature 1 of X overflows"):
-        detector().fit(X)
+@pytest.mark.parametrize("rows", [np.asarray, sparse.csr_array])
+def test_variance_that_overflows_is_refused(rows, rng):
+    X = rng.normal(size=(30, 3)) * (rng.uniform(size=(30, 3)) < 0.7)
+    for size in 1e155, 1e200, 1e300:
+        with pytest.raises(ValueError, match="variance of feature 1 of X overflows"):
+            detector().fit(rows(X * [1, size, 1]))
+    X = np.ones((30, 3))
     X[:, 1] = 1e300 * np.where(np.arange(30) % 2, 1, -1)
     with pytest.raises(ValueError, match="variance of feature 1"):
         detector().fit(X)
+
+
+def test_it_fits_where_transformers_give_frames(correlated):
+    pytest.importorskip("pandas", reason="needs pandas")
+    X = correlated
+    with config_context(transform_output="pandas"):
+        scores = detector().fit(X).score_samples(X)
+    np.testing.assert_array_equal(scores, detector().fit(X).score_samples(X))
 
 
 @pytest.mark.plain
