@@ -225,7 +225,8 @@ def moments(X, weights):
     if isinstance(X, SparseRows):
         return X.moments(weights)
     mean, variance = np.empty((2, X.shape[1]))
-    kernels.moments(frozen(X), frozen(weights), mean, variance)
+    with np.errstate(over="ignore", invalid="ignore"):  # in plain Python it would warn
+        kernels.moments(frozen(X), frozen(weights), mean, variance)
     return mean, variance
 
 

@@ -78,6 +78,7 @@ def test_copies_of_mapped_rows_leave_nothing_behind(tmp_path, monkeypatch):
     assert os.listdir(tmp_path / "temporary") == []
 
 
+@pytest.mark.plain
 def test_no_room_for_a_copy_of_mapped_rows(tmp_path, monkeypatch):
     """The error says what needed how much room where, and the estimator is as it was."""
 
