@@ -880,12 +880,12 @@ def add_statistics(H, w, mean, square, lowest, highest):
 def moments(X, w, mean, variance):
     """Weighted mean of every feature into ``mean``, its weighted variance into ``variance``, both (d,)."""
     mean[:], variance[:] = 0, 0
-    middle = X[np.argmax(w)]  # a row that hardly counts may lie anywhere
+    heaviest = X[np.argmax(w)]  # a row that hardly counts may lie anywhere
     for i in range(X.shape[0]):
         for k in range(X.shape[1]):
-            mean[k] += w[i] * (np.float64(X[i, k]) - np.float64(middle[k]))  # of a constant exactly zero
+            mean[k] += w[i] * (np.float64(X[i, k]) - np.float64(heaviest[k]))  # of a constant exactly zero
     for k in range(mean.size):
-        mean[k] += middle[k]
+        mean[k] += heaviest[k]
     rest = np.zeros(mean.size)  # what rounding left out of the mean
     for i in range(X.shape[0]):
         for k in range(X.shape[1]):
