@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSparseAutoencoder):
-    r"""Sparse autoencoder: a code of mostly inactive hidden units from which the input is reconstructed.
+    r"""Sparse autoencoder that learns a code of mostly inactive hidden units and reconstructs the input from it.
 
     The encoder :math:`h = f(W x + b)` and the decoder :math:`\hat x = g(W' h + b')` are trained together to minimise
 
@@ -30,85 +30,88 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
             + \alpha \left( \lVert W \rVert_F^2 + \lVert W' \rVert_F^2 \right)
 
     where :math:`\hat\rho_j = \frac{1}{N} \sum_i h_{ij}` is the mean activation of hidden unit j [1]_. The error is
-    summed over features and averaged over rows; biases do not decay; every figure that the estimator gives
-    (``loss_``, ``history_``, printed lines) is in these units. KL is that of Bernoulli variables for a sigmoid code,
-    :math:`\rho \log(\rho/\hat\rho) + (1-\rho) \log((1-\rho)/(1-\hat\rho))`, and that of Poisson variables,
-    :math:`\rho \log(\rho/\hat\rho) - \rho + \hat\rho`, for a ReLU code, whose mean activation may pass 1. Where
-    :math:`\hat\rho` is within a millionth of the end of its range (:math:`10^{-6} \rho`, :math:`1 - 10^{-6}
-    (1-\rho)`), KL goes on as its tangent, so that value and gradient stay finite.
+    summed over features and averaged over rows; biases do not decay; every figure the estimator reports (``loss_``,
+    ``history_``, printed lines) is in these units. For a sigmoid code, KL is the divergence between Bernoulli
+    variables, :math:`\rho \log(\rho/\hat\rho) + (1-\rho) \log((1-\rho)/(1-\hat\rho))`. For a ReLU code, whose mean
+    activation may exceed 1, it is the divergence between Poisson variables,
+    :math:`\rho \log(\rho/\hat\rho) - \rho + \hat\rho`. Where :math:`\hat\rho` is within a millionth of the end of its
+    range (:math:`10^{-6} \rho`, :math:`1 - 10^{-6} (1-\rho)`), KL is replaced by its tangent, so that value and
+    gradient stay finite.
 
     Parameters
     ----------
     n_components : int, default=100
-        Number of hidden units m. More than there are features is allowed.
+        Number of hidden units m. May exceed the number of features.
     rho : float, default=0.1
-        Wanted mean activation of every hidden unit: between 0 and 1, both excluded, for ``activation="sigmoid"``, any
-        positive number for ``"relu"``.
+        Target mean activation of every hidden unit: strictly between 0 and 1 for ``activation="sigmoid"``, any positive
+        number for ``"relu"``.
     beta : float, default=3.0
-        Weight of the sparsity term, at least 0. Raise it where ``mean_activation_`` stays away from ``rho``, as it
-        does when the reconstruction error is large (hundreds of standardised features).
+        Weight of the sparsity term, at least 0. Raise it if ``mean_activation_`` stays far from ``rho``, as it does
+        when the reconstruction error is large (hundreds of standardised features).
     alpha : float, default=1e-3
-        Weight decay, at least 0. Without it a unit can carry any signal in tiny changes of its activation around
-        ``rho``: decay of the decoder makes activations large, and so the code sparse.
+        Weight decay, at least 0. Without it, a unit can carry any signal in tiny changes of its activation around
+        ``rho``; decay of the decoder weights makes activations large and thus the code sparse.
     activation : {"sigmoid", "relu"}, default="sigmoid"
         Activation f of the hidden units.
     output_activation : {"identity", "sigmoid", "relu"}, default="identity"
-        Activation g of the output. "sigmoid" is for data in [0, 1], "relu" for data that are not negative; data outside
-        the range give a `DataRangeWarning`.
+        Activation g of the output. "sigmoid" is for data in [0, 1], "relu" for non-negative data; data outside the
+        range trigger a `DataRangeWarning`.
     tied_weights : bool, default=False
-        Whether the decoder's weights are the transposed weights of the encoder. They still count twice in the weight
+        Whether the decoder weights are the transpose of the encoder weights. They still count twice in the weight
         decay.
     solver : {"lbfgs", "adam"}, default="lbfgs"
-        - "lbfgs": L-BFGS [2]_ over all rows at once, with the exact gradient and without a learning rate. The choice
-          up to some ten thousand rows, and beyond with ``adam_start``.
-        - "adam": Adam [3]_ over mini-batches, with the mean activation taken over each batch. The choice for more
-          rows. On small data, with few batches an epoch, it moves little from epoch to epoch: raise
-          ``learning_rate_init`` or lower ``tol`` there, or take "lbfgs".
+        - "lbfgs": L-BFGS [2]_ over all rows at once, with the exact gradient and without a learning rate. Use it for up
+          to about ten thousand rows, and beyond that with ``adam_start``.
+        - "adam": Adam [3]_ over mini-batches, with the mean activation taken over each batch. Use it for more rows. On
+          small data, with few batches per epoch, it makes little progress per epoch: raise ``learning_rate_init``,
+          lower ``tol``, or use "lbfgs".
     batch_size : int, default=100
-        Most rows of a mini-batch (Adam). The rows are dealt out evenly: 1701 rows with ``batch_size=100`` make 18
-        batches of 94 or 95. The sparsity term needs enough rows for a mean activation; take some tens at least.
+        Maximum number of rows in a mini-batch (Adam). Rows are distributed evenly: 1701 rows with ``batch_size=100``
+        make 18 batches of 94 or 95. The sparsity term needs enough rows for a mean activation; use at least a few tens.
     learning_rate_init : float, default=1e-3
         Step size of Adam.
     shuffle : bool, default=True
-        Whether Adam meets the rows in a new order in every epoch.
+        Whether Adam visits the rows in a new order in every epoch.
     adam_start : int, default=0
-        With ``solver="lbfgs"``, so many epochs of Adam come first (with ``batch_size``, ``learning_rate_init`` and
-        ``shuffle``). From some ten thousand rows on, 10 to 20 epochs cost as much as about as many iterations of
-        L-BFGS and save many more of them. They stand in ``history_`` and ``n_iter_``; ``max_iter`` does not count them.
+        With ``solver="lbfgs"``, the number of epochs of Adam to run first (with ``batch_size``, ``learning_rate_init``
+        and ``shuffle``). Above about ten thousand rows, 10 to 20 epochs cost about as much as the same number of L-BFGS
+        iterations and save many more. They count in ``history_`` and ``n_iter_``, but not towards ``max_iter``.
     max_iter : int, default=1000
-        Most iterations (L-BFGS) or epochs (Adam as the solver). Reaching it gives a `ConvergenceWarning`.
+        Maximum number of iterations (L-BFGS) or epochs (Adam as the solver). Reaching it triggers a
+        `ConvergenceWarning`.
     tol : float, default=5e-3
-        Training stops when the loss has not fallen by ``tol`` times its size within ``n_iter_no_change`` iterations.
-        This tolerance is relative, unlike that of scikit-learn's MLP, since L grows with the number and the scale of
-        the features. 0 trains until nothing improves or ``max_iter`` is reached.
+        Training stops when the loss has not fallen by ``tol`` times its value within ``n_iter_no_change`` iterations.
+        This tolerance is relative, unlike in scikit-learn's MLP, because L grows with the number and the scale of the
+        features. 0 trains until nothing improves or ``max_iter`` is reached.
     n_iter_no_change : int, default=10
         See ``tol``.
     early_stopping : bool, default=False
-        Whether to hold out rows, to judge by L on these rows instead, and to keep the weights for which it was
-        lowest, those at the start included. Both solvers.
+        Whether to hold out rows, monitor L on these rows instead of the training rows, and keep the weights for which
+        it was lowest; these may be the initial weights. Works with both solvers.
     validation_fraction : float, default=0.1
-        Part of the rows held out by ``early_stopping``.
+        Fraction of the rows held out by ``early_stopping``.
     noise : float, default=0.0
         Standard deviation of Gaussian noise that Adam adds to the input, while the reconstruction is still compared
         with the clean rows (a denoising autoencoder [4]_). 0 adds none. Needs ``solver="adam"``.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of an earlier `fit` of the same architecture instead of new random ones.
-        ``n_iter_`` and ``history_`` go on, and so do the solvers, as if they had not stopped: two fits of 5 epochs or
-        iterations give the weights of one of 10, bit by bit. After ``early_stopping``, which keeps the best weights,
-        they start anew from these. What they remember is kept and saved with the estimator: Adam the moments, twice
-        as large as the weights, L-BFGS the curvature, up to 20 times. Another fit does not repeat ``adam_start``.
+        Whether `fit` continues from the weights of an earlier `fit` of the same architecture instead of starting from
+        new random ones. ``n_iter_`` and ``history_`` continue as well, and the solvers resume as if they had not
+        stopped: two fits of 5 epochs or iterations give the same weights as one of 10, bit for bit. After
+        ``early_stopping``, which keeps the best weights, the solvers restart from these. Their state is kept and saved
+        with the estimator: Adam's moments are twice as large as the weights, the curvature for L-BFGS up to 20 times as
+        large. A later fit does not repeat ``adam_start``.
     random_state : int, RandomState instance or None, default=None
-        Seed of the initial weights, the held-out rows, the order of the rows and the noise. The same number gives the
-        same weights, bit by bit, on the same machine with the same number of BLAS threads, which
-        matters for large models only (n_features * n_components > 8192).
+        Seed for the initial weights, the held-out rows, the order of the rows and the noise. The same number gives the
+        same weights, bit for bit, on the same machine with the same number of BLAS threads; the number of threads
+        matters only for large models (n_features * n_components > 8192).
     verbose : int, default=0
-        1 prints iteration, loss, its terms and mean activation for the first ten iterations, then for every tenth,
-        from 100 on for every hundredth, and for the last; 2 prints every iteration.
+        1 prints the iteration, the loss, its terms and the mean activation for the first ten iterations, every tenth up
+        to 100, every hundredth after that, and the last; 2 prints every iteration.
 
     Attributes
     ----------
     encoder_coef_ : ndarray of shape (n_components, n_features)
-        Encoder weights W, in the dtype of the training data, as all weights.
+        Encoder weights W. Like all weights, they have the dtype of the training data.
     encoder_intercept_ : ndarray of shape (n_components,)
         Encoder biases b.
     decoder_coef_ : ndarray of shape (n_features, n_components)
@@ -116,26 +119,26 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     decoder_intercept_ : ndarray of shape (n_features,)
         Decoder biases b'.
     components_ : ndarray of shape (n_components, n_features)
-        ``encoder_coef_`` under the name that `sklearn.neural_network.BernoulliRBM` gives it.
+        ``encoder_coef_`` under the name used by `sklearn.neural_network.BernoulliRBM`.
     mean_activation_ : ndarray of shape (n_components,)
-        Mean activation of every hidden unit over the training rows (without those held out).
+        Mean activation of every hidden unit over the training rows, excluding held-out rows.
     loss_ : float
         L at the fitted weights over the training rows.
     n_iter_ : int
-        Number of iterations (L-BFGS) or epochs (Adam), those of ``adam_start`` included.
+        Number of iterations (L-BFGS) or epochs (Adam), including those of ``adam_start``.
     history_ : dict of ndarrays of shape (n_iter_,)
         "loss" and its terms as they enter the sum, "reconstruction", "sparsity" and "weight_decay"; "mean_activation",
-        averaged over the hidden units; with early stopping "validation_loss". Adam notes what it met on its way through
-        an epoch: the error averaged over the batches, the sparsity term of the mean activation of the epoch. The last
-        entry always describes the fitted weights over all training rows, without noise.
+        averaged over the hidden units; with early stopping, "validation_loss". Adam records these while the weights
+        change during an epoch: the error is averaged over the batches, and the sparsity term is that of the epoch's
+        mean activation. The last entry always describes the fitted weights over all training rows, without noise.
     dead_fraction_ : float
-        Share of the hidden units that are never active on the training rows: no activation above 0.01 (sigmoid), 0
+        Fraction of the hidden units that are never active on the training rows: no activation above 0.01 (sigmoid) or 0
         (ReLU).
     saturated_fraction_ : float
-        Share of the units that are always fully active: no activation below 0.99 (sigmoid); 0 for ReLU, which has no
-        upper end.
+        Fraction of the units that are always fully active: no activation below 0.99 (sigmoid); 0 for ReLU, which has no
+        upper limit.
     constant_fraction_ : float
-        Share of the units whose activations on the training rows span no more than a hundredth of the highest.
+        Fraction of the units whose activations on the training rows span at most a hundredth of the highest.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -144,47 +147,48 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     Warns
     -----
     HiddenUnitWarning
-        After a fit that leaves dead, saturated or constant units, or a code in which most units hardly vary or have a
+        If the fit leaves dead, saturated or constant units, or a code in which most units hardly vary or have a
         mean activation far above ``rho``.
     DataRangeWarning
-        When X leaves the range of ``output_activation``.
+        If X has values outside the range of ``output_activation``.
     ConvergenceWarning
-        When ``max_iter`` is reached, or L-BFGS finds no further step, before the loss has settled; when the loss of
-        Adam has risen; when the fit explains next to nothing of the variance of X.
+        If ``max_iter`` is reached, or L-BFGS finds no further step, before the loss has settled; if the loss has risen
+        with Adam; if the fit explains hardly any of the variance of X.
 
     See Also
     --------
-    sklearn.decomposition.MiniBatchDictionaryLearning : Sparse codes by an L1 penalty on each row.
+    sklearn.decomposition.MiniBatchDictionaryLearning : Sparse codes from an L1 penalty on each row.
     sklearn.neural_network.BernoulliRBM : Hidden units of a generative model.
 
     Notes
     -----
-    Initial weights are uniform in :math:`\pm\sqrt{6 / (d + m)}` [5]_ for d features. Initial biases centre both
-    layers: the mean row of X gives every unit the activation ``rho``, and the code with every unit at ``rho`` gives
-    the mean row.
+    Initial weights are uniform in :math:`\pm\sqrt{6 / (d + m)}` [5]_ for d features. Initial biases centre both layers:
+    the mean row of X gives every unit the activation ``rho``, and the code with every unit at ``rho`` decodes to the
+    mean row.
 
     The defaults of ``beta``, ``alpha``, ``tol`` and ``max_iter`` were chosen on digits, breast cancer, wine and 4000
-    images of MNIST, each standardised and scaled to [0, 1], with 100 components: ``python benchmarks/defaults.py``
-    prints the figures. They explain at least 98 % of the variance of the small sets standardised and 87 % in [0, 1],
-    73 % and 86 % of MNIST; keep the mean activation within 0.013 of ``rho`` on average (standardised MNIST: 0.08;
-    there ``beta=10`` gives 0.03); and a linear classifier on the code is as good as on the raw features to within
-    0.011, better on digits and MNIST. The code is sparse on standardised data and on images: about 40 % of the
-    activations are below 0.05 (18 % on digits in [0, 1], 17 % on standardised MNIST), and it gets sparser with a
-    smaller ``rho``. On few features in [0, 1], whose variance is small against the penalties, units keep the wanted
-    mean but vary little around it, and a `HiddenUnitWarning` says so: standardise such data.
+    images of MNIST, each once standardised and once scaled to [0, 1], with 100 components;
+    ``python benchmarks/defaults.py`` prints the figures. Fits with these defaults explain at least 98 % of the variance
+    of the small sets when standardised and 87 % in [0, 1], and 73 % and 86 % of the variance of MNIST. The mean
+    activation is within 0.013 of ``rho`` on average (standardised MNIST: 0.08, or 0.03 with ``beta=10``). The accuracy
+    of a linear classifier on the code matches that on the raw features to within 0.011, and is higher on digits and
+    MNIST. The code is sparse on standardised data and on images: about 40 % of the activations are below 0.05 (18 % on
+    digits in [0, 1], 17 % on standardised MNIST), and it becomes sparser with a smaller ``rho``. With few features in
+    [0, 1], whose variance is small compared with the penalties, units reach the target mean but vary little around it,
+    and a `HiddenUnitWarning` is issued: standardise such data.
 
-    What ``rho`` and ``beta`` do on MNIST (200 units, 10000 images) shows ``benchmarks/sparsity.py``: without the
-    sparsity term a linear classifier on the code gets 91.2 to 91.6 %; with ``rho`` from 0.05 to 0.1 and ``beta`` from
-    0.3 to 6 it stays within a point of the best, 95.4 %. With Adam, batches of 100, ``rho=0.1``, ``beta=3`` and 256
-    units it gets 96.8 % behind a code trained with ``output_activation="sigmoid"`` and 94.8 % with "identity", which
-    does not ask for data in [0, 1] and so is the default (``benchmarks/mnist_probe.py``). A running mean of the
-    activations in place of that of the batch lets units stray further from ``rho`` and was left out. ``adam_start``
-    earned its place on natural images: 50 epochs and 200 iterations take a seventh of the time of 400 iterations and
-    give 82 instead of 64 % edge filters (``benchmarks/natural_images.py``).
+    ``benchmarks/sparsity.py`` shows the effect of ``rho`` and ``beta`` on MNIST (200 units, 10000 images): without the
+    sparsity term, a linear classifier on the code reaches 91.2 to 91.6 %; with ``rho`` from 0.05 to 0.1 and ``beta``
+    from 0.3 to 6, it stays within a point of the best, 95.4 %. With Adam, batches of 100, ``rho=0.1``, ``beta=3`` and
+    256 units, it reaches 96.8 % on a code trained with ``output_activation="sigmoid"`` and 94.8 % with "identity",
+    which does not require data in [0, 1] and is therefore the default (``benchmarks/mnist_probe.py``). A running mean
+    of the activations instead of the batch mean lets units stray further from ``rho`` and was rejected. ``adam_start``
+    pays off on natural images: 50 epochs and 200 iterations take a seventh of the time of 400 iterations and give 82 %
+    instead of 64 % edge filters (``benchmarks/natural_images.py``).
 
-    float32 and float64 are kept throughout; other data become float64. Losses and mean activations are summed in
-    float64 in both cases. Rows so large that a code, a reconstruction or a squared error overflows are refused with a
-    ValueError.
+    float32 and float64 data keep their dtype throughout; other data are converted to float64. Losses and mean
+    activations are summed in float64 in both cases. Rows so large that a code, a reconstruction or a squared error
+    overflows raise a ValueError.
 
     References
     ----------
@@ -217,22 +221,23 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     def fit(self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train on X.
 
-        An exception leaves the estimator as it was before. An interrupt (Ctrl-C) does, too, unless ``warm_start`` is
-        set: then weights and history after the last whole iteration are kept (with ``early_stopping`` the best
-        weights), but no ``mean_activation_`` and shares of units, and another `fit` goes on from there.
+        An exception leaves the estimator unchanged. So does an interrupt (Ctrl-C), unless ``warm_start`` is set: then
+        weights and history after the last complete iteration are kept (with ``early_stopping``, the best weights), but
+        ``mean_activation_`` and the fractions of dead, saturated and constant units are not, and the next `fit`
+        continues from there.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
-            At least two rows, finite. Sparse matrices are converted to CSR; dense they become in blocks of rows only,
-            and with ``solver="lbfgs"`` and identity output, where it is faster, not at all. The blocks of a dask array
-            stay on its workers, which return sums; this takes ``solver="lbfgs"`` without ``adam_start`` and
+            At least two rows, all finite. Sparse matrices are converted to CSR; they are made dense only in blocks of
+            rows, and not at all with ``solver="lbfgs"`` and identity output where that is faster. The blocks of a dask
+            array stay on its workers, which return sums; this requires ``solver="lbfgs"`` without ``adam_start`` or
             ``early_stopping``.
         y : Ignored
-            Present for scikit-learn's conventions.
+            Present for API consistency.
         sample_weight : {array-like, dask array} of shape (n_samples,), default=None
-            Weights of the rows, not negative, of which only ratios matter: in L and in the mean activations a row of
-            weight 2 counts as two equal rows, one of weight 0 not at all. Adam normalises the weights in each
+            Non-negative weights of the rows; only their ratios matter. In L and in the mean activations, a row of
+            weight 2 counts as two identical rows, and one of weight 0 not at all. Adam normalises the weights in each
             mini-batch. Default: equal weights.
 
         Returns
@@ -242,30 +247,30 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         Raises
         ------
         ValueError
-            For bad data or parameters, before any work.
+            If the data or the parameters are invalid; raised before any work is done.
         DivergenceError
-            A ValueError: the loss became infinite or NaN. The message says what to change.
+            If the loss becomes infinite or NaN; a subclass of ValueError. The message says what to change.
         """
         return self._fit(X, y, sample_weight)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Train on a chunk of rows: one epoch of Adam over it, whatever ``solver`` is, from where the last call ended.
+        """Train on a chunk of rows for one epoch of Adam, whatever ``solver`` is, continuing from the last call.
 
-        Weights, moments, step count and the state of the random numbers go on, also through pickling and after `fit`
-        with ``warm_start=True``. The mean activation of the sparsity term is that of each mini-batch, as in `fit` with
-        Adam: nothing of earlier chunks enters it, so chunks should be random samples of the data, of ``batch_size``
-        rows or more. ``mean_activation_``, ``loss_``, the last entry of ``history_`` and the shares of dead and other
-        units describe the latest chunk; ``history_`` gets an entry a call. ``early_stopping``, ``verbose`` and
-        callbacks have no effect, and nothing is said of convergence.
+        Weights, moments, step count and random state carry over, including through pickling and from a `fit` with
+        ``warm_start=True``. As in `fit` with Adam, the sparsity term uses the mean activation of each mini-batch.
+        Earlier chunks do not enter it, so chunks should be random samples of the data with at least ``batch_size``
+        rows. ``mean_activation_``, ``loss_``, the last entry of ``history_`` and the fractions of dead, saturated and
+        constant units describe the latest chunk; ``history_`` gains one entry per call. ``early_stopping``, ``verbose``
+        and callbacks have no effect, and there is no warning about convergence.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : Ignored
-            Present for scikit-learn's conventions.
+            Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
-            As for `fit`; a chunk as a whole has no weight.
+            As for `fit`; the chunk as a whole has no weight.
 
         Returns
         -------
@@ -274,16 +279,16 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         Raises
         ------
         ValueError
-            For bad data or parameters, before any work.
+            If the data or the parameters are invalid; raised before any work is done.
         DivergenceError
-            A ValueError: the loss became infinite or NaN. The estimator is as it was before.
+            If the loss becomes infinite or NaN; a subclass of ValueError. The estimator is left unchanged.
         """
         return self._partial_fit(X, sample_weight)
 
     def transform(self, X: MatrixLike) -> FloatArray:
-        """Encode: h = f(W x + b) for every row.
+        """Encode every row x as h = f(W x + b).
 
-        This, like all methods that give something for every row, makes of a dask array another one, lazily.
+        Given a dask array, this and all other row-wise methods return a lazy dask array.
 
         Parameters
         ----------
@@ -300,19 +305,19 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         return self._encode(self._check_rows(X))
 
     def _check_container(self) -> None:
-        """Refuse to make a frame of a lazy array, as scikit-learn refuses it for sparse results."""
+        """Refuse to turn a lazy array into a data frame, as scikit-learn does for sparse results."""
         if _get_output_config("transform", self)["dense"] != "default":
             raise ValueError(
-                "transform of a dask array gives a dask array, not a frame. Use set_output(transform='default')."
+                "transform of a dask array returns a dask array, not a frame. Use set_output(transform='default')."
             )
 
     def inverse_transform(self, X: ArrayLike) -> FloatArray:
-        """Decode: g(W' h + b') for every code.
+        """Decode every code h as g(W' h + b').
 
         Parameters
         ----------
         X : {array-like, dask array} of shape (n_samples, n_components)
-            Codes, as `transform` gives them.
+            Codes, as returned by `transform`.
 
         Returns
         -------
@@ -325,7 +330,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         return self._decode(codes)
 
     def reconstruction_error(self, X: MatrixLike, per_feature: bool = False) -> FloatArray:
-        r"""Squared error of the reconstruction, :math:`\lVert x - \hat x \rVert^2`, for every row.
+        r"""Squared reconstruction error of every row, :math:`\lVert x - \hat x \rVert^2`.
 
         Its mean over the training rows is the first term of L.
 
@@ -333,11 +338,11 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         ----------
         X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
         per_feature : bool, default=False
-            Whether to keep the features apart; they show what made a row anomalous.
+            Whether to return the error of each feature separately, which shows what made a row anomalous.
 
         Returns
         -------
-        error : ndarray of shape (n_samples,) or, ``per_feature``, (n_samples, n_features)
+        error : ndarray of shape (n_samples,), or (n_samples, n_features) if ``per_feature``
             In squared units of X, in the dtype of X.
         """
         if is_dask(X):
@@ -359,13 +364,13 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         return -self.reconstruction_error(X)
 
     def score(self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
-        """Mean of `score_samples`, so that a search without a scorer looks for the best reconstruction.
+        """Mean of `score_samples`, so that a search without a scorer selects the best reconstruction.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
         y : Ignored
-            Present for scikit-learn's conventions.
+            Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in the mean.
 
