@@ -1,4 +1,4 @@
-"""The sparse autoencoder as an outlier detector."""
+"""SparseAutoencoderOutlierDetector: outlier detection with a sparse autoencoder."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from ._rows import (
 from ._scatter import LEAST_UNIT, TIE, Scatter, concentrate, lowest, plain, scores_of
 from ._types import Activation, Float64Array, FloatArray, MatrixLike, OutputActivation, Solver, _fit_context
 
-# More units than this made no scores better and cost time.
+# More units than this cost time without improving any scores.
 MOST_COMPONENTS = 50
 
-# As many numbers (32 MiB) as the scored vectors of all rows may take; larger sets compute them anew in every pass.
+# Limit in numbers (32 MiB) for keeping the scored vectors of all rows; beyond it, every pass recomputes them.
 KEPT_NUMBERS = 2**22
 
-# Standard deviation of a residual (in that of its feature) or activation below which it counts as constant.
+# Activations and residuals with a smaller standard deviation (residuals: relative to their feature's) are constant.
 CONSTANT = 0.01
 
-# Scaled values are cut off here, so that squares and their sums stay finite; rows beyond are tied.
+# Scaled values are clipped here so that squares and their sums stay finite; rows beyond the limit are tied.
 LIMITS: dict[np.dtype[Any], Any] = {np.dtype(np.float64): 1e100, np.dtype(np.float32): np.float32(1e30)}
 
 Rows: TypeAlias = Any  # an array, SparseRows or DaskRows
@@ -47,7 +47,7 @@ Problems: TypeAlias = list[tuple[str, type[BaseException]]]
 
 
 def _standard_scaler(X: Rows, weights: Float64Array) -> StandardScaler:
-    """A scaler of rows of X, of which each stands for so many, from moments of our own: its `fit` would copy X."""
+    """Return a scaler for weighted rows of X, from moments computed here: the scaler's `fit` would copy X."""
     mean, variance = moments(X, weights)
     finite_variance = np.isfinite(variance)
     if not finite_variance.all():
@@ -56,7 +56,7 @@ def _standard_scaler(X: Rows, weights: Float64Array) -> StandardScaler:
         )
     n, eps = len(X), np.finfo(np.float64).eps
     with np.errstate(over="ignore"):
-        constant = variance <= n * eps * variance + np.square(n * mean * eps)  # what scikit-learn takes for rounding
+        constant = variance <= n * eps * variance + np.square(n * mean * eps)  # scikit-learn's limit for rounding
     scaler = StandardScaler()
     scaler.mean_, scaler.var_, scaler.n_features_in_, scaler.n_samples_seen_ = mean, variance, len(mean), n
     # A smaller scale may be 0 in the dtype of X.
@@ -65,104 +65,105 @@ def _standard_scaler(X: Rows, weights: Float64Array) -> StandardScaler:
 
 
 class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
-    r"""Outlier detection by what a sparse autoencoder cannot explain.
+    r"""Outlier detector that scores rows by what a sparse autoencoder cannot explain.
 
     A row x of standardised features has the code h and the residual :math:`e = x - \hat x` (see
-    `SparseAutoencoderTransformer` for the model and its objective). By default its score is how far residual and code
-    together, :math:`u = (e, h)`, lie from those of the bulk of the training rows, the squared Mahalanobis distance
+    `SparseAutoencoderTransformer` for the model and its objective). By default its score is the squared Mahalanobis
+    distance of residual and code together, :math:`u = (e, h)`, from the bulk of the training rows,
 
     .. math:: s(x) = (u - \mu)^\top \Sigma^{-1} (u - \mu) .
 
-    So an error counts relative to the spread that errors have in that feature and direction, and a row whose code is
-    strange counts as well, even if it is reconstructed. Anomalies among the training rows neither train the model nor
-    widen the spread: :math:`\mu` and :math:`\Sigma` are those of the ``support_fraction`` of the rows that lie closest
-    together (concentration steps, as in the minimum covariance determinant [1]_, with shrinkage [2]_), and the model is
-    trained a second time on these rows alone.
+    So an error counts relative to the spread of errors in that feature and direction, and a row with an unusual code
+    stands out even if it is reconstructed well. Anomalies among the training rows neither train the model nor widen the
+    spread: :math:`\mu` and :math:`\Sigma` are those of the ``support_fraction`` of the rows that lie closest together
+    (concentration steps, as in the minimum covariance determinant [1]_, with shrinkage [2]_), and the model is trained
+    a second time on these rows alone.
 
     Parameters
     ----------
     n_components : int or "auto", default="auto"
-        Number of hidden units m. "auto" takes as many as there are features, at most 50.
+        Number of hidden units m. "auto" takes the number of features, at most 50.
     contamination : "auto" or float, default="auto"
-        Where `predict` draws the line; scores and ranking do not depend on it.
+        Sets the threshold of `predict`; scores and ranking do not depend on it.
 
-        - "auto": anomaly scores above the upper fence of Tukey [3]_, :math:`Q_3 + 1.5 (Q_3 - Q_1)` of those of the
-          training rows, are outliers; that takes in about a tenth of the normal rows (1 to 20 % by data set).
-        - float in (0, 0.5]: that part of the training rows are outliers. If the training rows are known to be
-          clean (novelty detection), it is the rate of false alarms to accept among them; on new rows it is higher, the
-          more so the fewer training rows there are for each feature and component.
+        - "auto": anomaly scores above Tukey's upper fence [3]_, :math:`Q_3 + 1.5 (Q_3 - Q_1)` of the training rows'
+          scores, are outliers; this includes about a tenth of the normal rows (1 to 20 %, depending on the data set).
+        - float in (0, 0.5]: this fraction of the training rows is classified as outliers. If the training rows are
+          known to be clean (novelty detection), it is the rate of false alarms to accept among them; on new rows the
+          rate is higher, the more so the fewer training rows there are per feature and component.
     scoring : {"mahalanobis", "standardized_error", "squared_error"}, default="mahalanobis"
-        What a score is.
+        How rows are scored.
 
-        - "mahalanobis": as above. Takes memory and time for a matrix of (n_features + n_components) squared.
+        - "mahalanobis": as above. Needs memory and time for a matrix of size (n_features + n_components) squared.
         - "standardized_error": :math:`\sum_k (e_k - \mu_k)^2 / \sigma_k^2`, the error relative to its spread in each
           feature, with :math:`\mu` and :math:`\sigma` from the bulk of the rows.
-        - "squared_error": :math:`\lVert x - \hat x \rVert^2`, the reconstruction error that the literature means.
+        - "squared_error": :math:`\lVert x - \hat x \rVert^2`, the reconstruction error as used in the literature.
     scaling : "standard" or None, default="standard"
-        Whether the features are standardised first, in the end by mean and standard deviation over the support. None
-        takes X as it is.
+        Whether to standardise the features first; the final mean and standard deviation are those of the support. None
+        uses X unchanged.
     support_fraction : float, default=0.75
-        Part of the training rows, 0.5 to 1, that is taken for normal. 1 trusts all rows (and trains once): for
-        training data that are known to be clean.
+        Fraction of the training rows, 0.5 to 1, that is taken to be normal. 1 trusts all rows (and trains only once);
+        use it for training data that are known to be clean.
     rho : float, default=0.1
-        As for `SparseAutoencoderTransformer`, like all parameters from here on.
+        Target mean activation. See `SparseAutoencoderTransformer` for this and the following parameters.
     beta : float, default=3.0
         Weight of the sparsity term.
     alpha : float, default=0.1
-        Weight decay. Higher than the transformer's: an autoencoder that reconstructs everything reconstructs
-        anomalies, too.
+        Weight decay. The default is higher than the transformer's: an autoencoder that reconstructs everything also
+        reconstructs anomalies.
     activation : {"sigmoid", "relu"}, default="sigmoid"
         Activation of the hidden units.
     output_activation : {"identity", "sigmoid", "relu"}, default="identity"
-        Activation of the output. Others than "identity" go with ``scaling=None``.
+        Activation of the output. Use values other than "identity" with ``scaling=None``.
     tied_weights : bool, default=False
-        Whether the decoder's weights are the transposed weights of the encoder.
+        Whether the decoder weights are the transpose of the encoder weights.
     solver : {"lbfgs", "adam"}, default="lbfgs"
-        How to train.
+        Training algorithm.
     batch_size : int, default=100
-        Most rows of a mini-batch (Adam).
+        Maximum number of rows in a mini-batch (Adam).
     learning_rate_init : float, default=1e-3
         Step size of Adam.
     shuffle : bool, default=True
-        Whether Adam meets the rows in a new order in every epoch.
+        Whether Adam visits the rows in a new order in every epoch.
     adam_start : int, default=0
-        With ``solver="lbfgs"``, so many epochs of Adam come first.
+        With ``solver="lbfgs"``, the number of epochs of Adam to run first.
     max_iter : int, default=1000
-        Most iterations or epochs.
+        Maximum number of iterations or epochs.
     tol : float, default=5e-3
-        Training stops when the loss has not fallen by this part within ``n_iter_no_change`` iterations.
+        Training stops when the loss has not fallen by this fraction within ``n_iter_no_change`` iterations.
     n_iter_no_change : int, default=10
         See ``tol``.
     early_stopping : bool, default=False
-        Whether to judge by rows that are held out.
+        Whether to monitor the loss on held-out rows.
     validation_fraction : float, default=0.1
-        Part of the rows held out.
+        Fraction of the rows held out.
     noise : float, default=0.0
         Standard deviation of the noise that Adam adds to the (scaled) input.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of an earlier `fit`.
+        Whether `fit` continues from the weights of an earlier `fit`.
     random_state : int, RandomState instance or None, default=None
-        Seed of everything random.
+        Seed for everything random.
     verbose : int, default=0
-        Progress of training, as the transformer prints it.
+        Verbosity of training, as for the transformer.
 
     Attributes
     ----------
     offset_ : float
-        `decision_function` is `score_samples` less this.
+        `decision_function` is `score_samples` minus this.
     support_ : ndarray of shape (n_samples,)
-        True for the training rows that are taken for normal; the model was trained on these.
+        True for the training rows taken to be normal, on which the model was trained.
     location_ : ndarray of shape (n_features + n_components,)
-        :math:`\mu` of residual and code, in scaled units. Of shape (n_features,) for the errors, and 0 for
-        "squared_error".
+        :math:`\mu` of residual and code, in scaled units. For the two error scores, it has shape (n_features,); for
+        "squared_error", it is 0.
     precision_ : ndarray of shape (n_features + n_components, n_features + n_components)
-        :math:`\Sigma^{-1}`. Of shape (n_features,) for the errors: the weight of each feature's squared error.
+        :math:`\Sigma^{-1}`. For the two error scores, it has shape (n_features,): the weight of each feature's squared
+        error.
     n_components_ : int
         Number of hidden units.
     encoder_coef_, encoder_intercept_, decoder_coef_, decoder_intercept_ : ndarrays
-        The weights, for scaled features; see `SparseAutoencoderTransformer`, like the next ones.
+        Weights and biases, for scaled features. See `SparseAutoencoderTransformer`, also for the attributes below.
     mean_activation_, loss_, n_iter_, history_, dead_fraction_, saturated_fraction_, constant_fraction_
-        About the last training; with ``warm_start`` the history is that of all of them.
+        Describe the last training run; with ``warm_start``, the history covers all runs.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -170,20 +171,20 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
     See Also
     --------
-    sklearn.ensemble.IsolationForest : Needs no scaling and no training to speak of.
+    sklearn.ensemble.IsolationForest : Needs no scaling and hardly any training.
     sklearn.covariance.EllipticEnvelope : Robust Mahalanobis distance of the features themselves.
 
     Notes
     -----
-    Anomalies that lie close together and make up more than a tenth of the rows can pass for normal: seen
-    from the mean of all rows they are not far enough away. Starting the concentration steps from medians instead, which
-    finds such clusters, made scores worse on most data sets.
+    Anomalies that lie close together and make up more than a tenth of the rows can pass for normal: they are not far
+    enough from the mean of all rows. Starting the concentration steps from medians instead finds such clusters, but
+    made scores worse on most data sets.
 
     Scores are computed in float64 from the reconstructions in the dtype of X. Scaled values beyond 1e100 (float32:
-    1e30) count as that, so that scores of any finite row are finite.
+    1e30) are clipped there, so that every finite row has a finite score.
 
-    How the defaults were chosen, and figures on data that had no part in it, stand in the benchmarks:
-    ``benchmarks/anomaly.py`` and ``benchmarks/anomaly_defaults.py``.
+    ``benchmarks/anomaly.py`` and ``benchmarks/anomaly_defaults.py`` show how the defaults were chosen and give figures
+    on data that had no part in the choice.
 
     References
     ----------
@@ -207,9 +208,9 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     (1, 3)
     """
 
-    _weights_suffice = False  # weights without the scatter that belongs to them are of no use
+    _weights_suffice = False  # weights are useless without the scatter that belongs to them
 
-    # What a fit sets, beside what every fit sets.
+    # Set by `fit`, in addition to what the base class sets.
     offset_: float
     support_: Mask
     n_components_: int
@@ -286,21 +287,21 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     def fit(self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn what is normal from X.
 
-        An exception or an interrupt (Ctrl-C) leaves the estimator as it was before.
+        An exception or an interrupt (Ctrl-C) leaves the estimator unchanged.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
-            At least two rows, finite. Anomalies may be among them. Sparse matrices are converted to CSR and become
-            dense in blocks of rows only; with many features take another ``scoring`` than "mahalanobis". The blocks of
-            a dask array stay on its workers, as for the transformer; what is one number a row (weights, scores,
-            ``support_``) is an array here.
+            At least two rows, all finite; they may include anomalies. Sparse matrices are converted to CSR and made
+            dense only in blocks of rows; with many features, use a ``scoring`` other than "mahalanobis". The blocks of
+            a dask array stay on its workers, as for the transformer; whatever has one number per row (weights, scores,
+            ``support_``) is an array in local memory.
         y : Ignored
-            Present for scikit-learn's conventions.
+            Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
-            For how many rows each row stands, in everything: scaling, training, support, scatter, threshold. One of
-            weight 0 stands for none. So weights that sum to one describe a single row, from which no covariance can be
-            learned. Default: one each.
+            How many rows each row stands for, in all steps: scaling, training, support, scatter and threshold. A row of
+            weight 0 counts for nothing. Weights that sum to one therefore describe a single row, from which no
+            covariance can be learned. Default: 1 for every row.
 
         Returns
         -------
@@ -309,9 +310,9 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         Raises
         ------
         ValueError
-            For bad data or parameters, before any work.
+            If the data or the parameters are invalid; raised before any work is done.
         DivergenceError
-            A ValueError: the loss became infinite or NaN. The message says what to change.
+            If the loss becomes infinite or NaN; a subclass of ValueError. The message says what to change.
         """
         return self._fit(X, y, sample_weight)
 
@@ -344,7 +345,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         rng: np.random.RandomState,
         tasks: FitTasks,
     ) -> tuple[Problems, Float64Array]:
-        """Train on the rows of the support; return what to warn of and the scores of all rows."""
+        """Train on the rows of the support; return the warnings to issue and the scores of all rows."""
         rows, row_weights = (X, weights) if support.all() else (chosen(X, support), weights[support])
         self._scaler = self._fit_scaler(rows, row_weights, X, weights) if self.scaling else None
         scaled = transformed(rows, self._method("_scale"))
@@ -356,7 +357,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         return problems, self._score(X)
 
     def _fit_scaler(self, rows: Rows, row_weights: Float64Array, X: Rows, weights: Float64Array) -> StandardScaler:
-        """Standardise by the rows of the support; a feature that is constant there, by all rows."""
+        """Fit a scaler to the rows of the support; a feature that is constant there takes its scale from all rows."""
         scaler = _standard_scaler(rows, row_weights)
         low, high = bounds(rows)
         constant = low == high
@@ -389,7 +390,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         if self.contamination == "auto":
             lower, upper = quantiles([0.25, 0.75])
             return float(-(upper + 1.5 * (upper - lower)))
-        # Half-way to the next score, so that rounding cannot turn a training row from one side to the other.
+        # Half-way to the next score, so that rounding cannot move a training row across the threshold.
         highest_inlier = quantiles(1 - self.contamination)
         outliers = scores[scores > highest_inlier * (1 + TIE)]
         return float(-(highest_inlier + outliers.min()) / 2 if outliers.size else -highest_inlier)
@@ -422,13 +423,13 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         if self._scaler is None:
             return np.clip(X, -limit, limit)
         mean, scale = (part.astype(X.dtype) for part in (self._scaler.mean_, self._scaler.scale_))
-        with np.errstate(over="ignore"):  # cut off at once
+        with np.errstate(over="ignore"):  # clipped right away
             scaled = X - mean
             scaled /= scale
         return np.clip(scaled, -limit, limit, out=scaled)
 
     def _explain(self, X: Rows) -> tuple[FloatArray, Float64Array]:
-        """Of a block of rows: scaled rows, and the vectors that are scored, residuals first, in float64."""
+        """Return the scaled rows of a block and the vectors to score, residuals first, in float64."""
         rows = frozen(self._scale(dense(X)))
         H = self._encode(rows)
         residual = rows.astype(np.float64) - self._decode(H)
@@ -438,11 +439,11 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         return self._explain(X)[1]
 
     def _score(self, X: Rows) -> Float64Array:
-        """Anomaly scores, the higher the stranger, without checks."""
+        """Anomaly scores, without input checks: the higher, the more anomalous."""
         return finite(scores_of(X, self._method("_vectors"), self._scatter), "the scores")
 
     def score_samples(self, X: MatrixLike) -> Float64Array:
-        """Opposite of the anomaly score of every row: the higher, the more normal.
+        """Negative anomaly score of every row: the higher, the more normal.
 
         Parameters
         ----------
@@ -458,7 +459,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         return -self._score(self._check_rows(X))
 
     def decision_function(self, X: MatrixLike) -> Float64Array:
-        """`score_samples` less ``offset_``: negative for outliers.
+        """`score_samples` minus ``offset_``: negative for outliers.
 
         Parameters
         ----------
@@ -471,7 +472,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: MatrixLike) -> NDArray[np.int_]:
-        """Whether every row is an inlier.
+        """Predict whether each row is an inlier.
 
         Parameters
         ----------
@@ -485,17 +486,17 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def reconstruction_error(self, X: MatrixLike, per_feature: bool = False) -> Float64Array:
-        r"""Squared error of the reconstruction, :math:`\lVert x - \hat x \rVert^2`, of every row, whatever ``scoring``.
+        r"""Squared reconstruction error of every row, :math:`\lVert x - \hat x \rVert^2`, whatever ``scoring`` is.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
         per_feature : bool, default=False
-            Whether to keep the features apart.
+            Whether to return the error of each feature separately.
 
         Returns
         -------
-        error : ndarray of shape (n_samples,) or, ``per_feature``, (n_samples, n_features)
+        error : ndarray of shape (n_samples,), or (n_samples, n_features) if ``per_feature``
             In squared scaled units (standard deviations with ``scaling="standard"``), in float64.
         """
         if is_dask(X):
@@ -509,13 +510,13 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         return np.concatenate(list(map_blocks(self._check_rows(X), errors)))
 
     def score_contributions(self, X: MatrixLike) -> Float64Array:
-        r"""What each feature contributes to the anomaly score of every row.
+        r"""Contribution of each feature to the anomaly score of every row.
 
         A feature's residual contributes its term of the score: :math:`(u - \mu)_k [\Sigma^{-1} (u - \mu)]_k` for
-        "mahalanobis", its squared (standardised) error for the others. With "mahalanobis" such a term of a hidden unit
-        j is shared among the features in proportion to :math:`\lvert W_{jk} (x_k - \bar x_k) \rvert`, their part in
-        the unit's deviation from its input for the mean row (as in layer-wise relevance propagation [1]_). A
-        contribution can be negative where a feature makes a row more normal, given the others.
+        "mahalanobis", its squared (standardised) error otherwise. With "mahalanobis", the corresponding term of a
+        hidden unit j is shared among the features in proportion to :math:`\lvert W_{jk} (x_k - \bar x_k) \rvert`, their
+        share in the deviation of the unit's input from its value for the mean row (as in layer-wise relevance
+        propagation [1]_). A contribution can be negative where a feature makes a row more normal, given the others.
 
         Parameters
         ----------
@@ -524,7 +525,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         Returns
         -------
         contributions : ndarray of shape (n_samples, n_features)
-            In float64. A row's sum is the opposite of its `score_samples`.
+            In float64. Each row sums to the negative of its `score_samples`.
 
         References
         ----------
@@ -536,7 +537,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         return np.concatenate(list(map_blocks(self._check_rows(X), self._contributions)))
 
     def _contributions(self, X: Rows) -> Float64Array:
-        """Those of a block of rows."""
+        """Contributions for a block of rows."""
         rows, vectors = self._explain(X)
         terms, d = finite(self._scatter.contributions(vectors), "the contributions"), rows.shape[1]
         if terms.shape[1] == d:
@@ -546,7 +547,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         shareable = total > LEAST_UNIT
         terms_per_part = np.divide(terms[:, d:], total, out=np.zeros_like(total), where=shareable)
         shared = deviation * (terms_per_part @ weights)
-        # What is left over, where a row equals the mean row, belongs to all features alike.
+        # Where a row equals the mean row, the remainder is shared equally among all features.
         left = np.where(shareable, 0, terms[:, d:]).sum(axis=1, keepdims=True)
         return terms[:, :d] + shared + left / d
 
