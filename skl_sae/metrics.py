@@ -1,9 +1,9 @@
-"""How sparse a code is, how much of the data a reconstruction explains, how well anomalies are found; as scorers, too.
+"""Metrics and scorers for the sparsity of codes, the variance explained by reconstructions, and anomaly detection.
 
-scikit-learn's detectors give inliers the high values and the label +1, so its built-in scorers, such as
-``scoring="roc_auc"``, are right for labels +1 (normal) and -1 (anomaly). Most data sets of the field mark anomalies by
-1 and normal rows by 0: with these the built-in scorers would measure how well anomalies are *missed*, and
-`anomaly_roc_auc_scorer` and `anomaly_average_precision_scorer` are the ones to use. They take any detector with a
+scikit-learn's detectors give inliers high values and the label +1, so its built-in scorers, such as
+``scoring="roc_auc"``, are right for labels +1 (normal) and -1 (anomaly). Most anomaly detection data sets label
+anomalies 1 and normal rows 0; with these, the built-in scorers would measure how well anomalies are *missed*. Use
+`anomaly_roc_auc_scorer` and `anomaly_average_precision_scorer` instead. They accept any detector with a
 ``decision_function``.
 """
 
@@ -58,20 +58,20 @@ MEASURES = {"hoyer": _hoyer, "treves_rolls": _treves_rolls}
 
 
 def _sparsity(H: Any, measure: Measure, axis: int) -> Float64Array:
-    """Sparsity along ``axis`` of every vector that is not all 0."""
+    """Sparsity of every vector along ``axis``; NaN for vectors that are all 0."""
     H = check_array(H, dtype=np.float64, input_name="H")
     if H.shape[axis] < 2:
         raise ValueError(f"Sparsity needs at least 2 {'units' if axis else 'rows'}, got codes of shape {H.shape}.")
-    largest = np.abs(H).max(axis=axis, keepdims=True)  # in units of which squares stay in range
+    largest = np.abs(H).max(axis=axis, keepdims=True)  # scaled by this, squares stay in range
     H = np.divide(H, largest, out=np.zeros_like(H), where=largest > 0)
-    return np.clip(MEASURES[measure](H, axis), 0, 1)  # NaN, 0 / 0, where nothing is active
+    return np.clip(MEASURES[measure](H, axis), 0, 1)  # NaN (0 / 0) where nothing is active
 
 
 @validate_params({"H": ["array-like"], "measure": [StrOptions(set(MEASURES))]}, prefer_skip_nested_validation=True)
 def population_sparsity(H: ArrayLike, measure: Measure = "hoyer") -> float:
-    r"""Mean over the rows of how unevenly the activity of a row is spread over the units.
+    r"""Mean sparsity of the rows: how unevenly the activity of each is spread over the units.
 
-    For the n activations h of a row
+    For a row with the n activations h, the sparsity is
 
     - "hoyer" [1]_: :math:`(\sqrt n - \lVert h \rVert_1 / \lVert h \rVert_2) / (\sqrt n - 1)`;
     - "treves_rolls" [2]_, as normalised in [3]_: :math:`(1 - \bar{|h|}^2 / \overline{h^2}) / (1 - 1/n)`.
@@ -85,8 +85,8 @@ def population_sparsity(H: ArrayLike, measure: Measure = "hoyer") -> float:
     Returns
     -------
     sparsity : float
-        Between 0 (all units equally active) and 1 (one unit active). Rows without any activity do not count; NaN if
-        there is no other.
+        Between 0 (all units equally active) and 1 (one unit active). Rows without any activity are ignored; NaN if
+        there are no others.
 
     References
     ----------
@@ -110,7 +110,7 @@ def population_sparsity(H: ArrayLike, measure: Measure = "hoyer") -> float:
 
 @validate_params({"H": ["array-like"], "measure": [StrOptions(set(MEASURES))]}, prefer_skip_nested_validation=True)
 def lifetime_sparsity(H: ArrayLike, measure: Measure = "treves_rolls") -> Float64Array:
-    """How unevenly the activity of every unit is spread over the rows.
+    """Sparsity of each unit: how unevenly its activity is spread over the rows.
 
     The measures are those of `population_sparsity`, taken over rows.
 
@@ -139,14 +139,14 @@ _THRESHOLD = {"H": ["array-like"], "threshold": [Interval(Real, 0, None, closed=
 
 @validate_params(_THRESHOLD, prefer_skip_nested_validation=True)
 def dead_fraction(H: ArrayLike, threshold: float = 0.01) -> float:
-    """Share of the units that are never more active than ``threshold``.
+    """Fraction of the units whose activation never exceeds ``threshold``.
 
     Parameters
     ----------
     H : array-like of shape (n_samples, n_components)
         Codes.
     threshold : float, default=0.01
-        What the transformer takes for silence of a sigmoid unit; 0 for ReLU codes.
+        The default is the transformer's limit for a silent sigmoid unit; use 0 for ReLU codes.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def dead_fraction(H: ArrayLike, threshold: float = 0.01) -> float:
 
 @validate_params(_THRESHOLD, prefer_skip_nested_validation=True)
 def saturated_fraction(H: ArrayLike, threshold: float = 0.99) -> float:
-    """Share of the units of a sigmoid code that are never less active than ``threshold``.
+    """Fraction of the units of a sigmoid code whose activation never falls below ``threshold``.
 
     Parameters
     ----------
@@ -190,11 +190,11 @@ def saturated_fraction(H: ArrayLike, threshold: float = 0.99) -> float:
 
 
 def explained_variance(X: ArrayLike, X_reconstructed: ArrayLike) -> float:
-    r"""Part of the variance that a reconstruction explains, over all features together.
+    r"""Fraction of the variance that a reconstruction explains, over all features together.
 
     :math:`1 - \sum_i \lVert x_i - \hat x_i \rVert^2 / \sum_i \lVert x_i - \bar x \rVert^2`, the coefficient of
     determination [1]_ of all entries of X pooled around their feature's mean: 1 for a perfect reconstruction, 0 for the
-    mean row, and below 0 for worse. `sklearn.metrics.r2_score` gives the same with
+    mean row, and negative for anything worse. `sklearn.metrics.r2_score` gives the same value with
     ``multioutput="variance_weighted"``.
 
     Parameters
@@ -221,7 +221,7 @@ def explained_variance(X: ArrayLike, X_reconstructed: ArrayLike) -> float:
     reconstruction = check_array(X_reconstructed, dtype=np.float64, input_name="X_reconstructed")
     check_consistent_length(rows, reconstruction)
     if rows.shape != reconstruction.shape:
-        raise ValueError(f"X has the shape {rows.shape}, but its reconstruction {reconstruction.shape}.")
+        raise ValueError(f"X has shape {rows.shape}, but its reconstruction has shape {reconstruction.shape}.")
     if not np.ptp(rows, axis=0).any():
         return float("nan")
     return float(1 - np.square(rows - reconstruction).sum() / np.square(rows - rows.mean(axis=0)).sum())
@@ -231,7 +231,7 @@ def explained_variance(X: ArrayLike, X_reconstructed: ArrayLike) -> float:
 
 
 def explained_variance_scorer(estimator: Any, X: MatrixLike, y: object = None) -> float:
-    """`explained_variance` of an estimator or Pipeline with ``transform`` and ``inverse_transform``, for searches."""
+    """Scorer: `explained_variance` of an estimator or Pipeline with ``transform`` and ``inverse_transform``."""
     if not issparse(X):
         return explained_variance(X, estimator.inverse_transform(estimator.transform(X)))
     rows = as_rows(check_array(X, accept_sparse="csr", dtype=np.float64))
@@ -243,12 +243,12 @@ def explained_variance_scorer(estimator: Any, X: MatrixLike, y: object = None) -
 
 
 def population_sparsity_scorer(estimator: Any, X: MatrixLike, y: object = None) -> float:
-    """`population_sparsity` of what an estimator or Pipeline makes of X, for searches."""
+    """Scorer: `population_sparsity` of the output of an estimator or Pipeline for X."""
     return population_sparsity(estimator.transform(X))
 
 
 def lifetime_sparsity_scorer(estimator: Any, X: MatrixLike, y: object = None) -> float:
-    """Mean of `lifetime_sparsity` over the units; those that are never active count as 0, since they are no use."""
+    """Scorer: mean of `lifetime_sparsity` over the units; those that are never active are useless and count as 0."""
     return float(np.nan_to_num(lifetime_sparsity(estimator.transform(X))).mean())
 
 
@@ -258,7 +258,7 @@ class SparsestWithin:
     Parameters
     ----------
     tolerance : float, default=0.01
-        How much lower than the best mean test score a candidate may score.
+        How far below the best mean test score a candidate may score.
     score, sparsity : str
         Names of the scorers, keys of ``scoring``.
 
@@ -296,7 +296,7 @@ class SparsestWithin:
 
 
 def is_anomaly(y_true: ArrayLike) -> NDArray[np.bool_]:
-    """True where a label marks an anomaly; the labels are 0 and 1, or False and True."""
+    """True where a label marks an anomaly; labels must be 0 and 1, or False and True."""
     marks = column_or_1d(y_true)
     labels = np.unique(marks)
     if not np.isin(labels, [0, 1]).all():

@@ -1,4 +1,4 @@
-"""Pictures of what was learned and how, in the manner of scikit-learn's displays. Needs matplotlib (extra ``plot``)."""
+"""Plots of models and their training, in the style of scikit-learn's displays. Needs matplotlib (extra ``plot``)."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ActivationDisplay", "AnomalyDisplay", "FilterDisplay", "ReconstructionDisplay", "TrainingDisplay"]
 
-# Okabe and Ito's colours, which remain apart for colour-blind readers (https://jfly.uni-koeln.de/color).
+# Okabe and Ito's colours, which colour-blind readers can tell apart (https://jfly.uni-koeln.de/color).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.6"
 
 
 def _axes(
     ax: AxesLike | None, n_rows: int = 1, n_columns: int = 1, size: tuple[float, float] = (6.0, 4.0), **options: Any
 ) -> tuple[Figure, NDArray[np.object_]]:
-    """Figure and array of axes: a new one, or ``ax``, one Axes or as many as are needed."""
+    """Return a figure and an array of axes, new ones or those of ``ax``: one Axes, or as many as needed."""
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -46,7 +46,7 @@ def _axes(
 
 
 def _image_shape(n_features: int, image_shape: Sequence[int] | None) -> tuple[int, int]:
-    """Height and width of an image of so many pixels: what is asked for, or a square."""
+    """Height and width of an image of ``n_features`` pixels: ``image_shape`` if given, else a square."""
     if image_shape is not None:
         if len(image_shape) != 2 or np.prod(image_shape) != n_features:
             raise ValueError(f"image_shape={image_shape!r} does not make {n_features} features.")
@@ -54,12 +54,12 @@ def _image_shape(n_features: int, image_shape: Sequence[int] | None) -> tuple[in
         return int(height), int(width)
     side = round(np.sqrt(n_features))
     if side**2 != n_features:
-        raise ValueError(f"{n_features} features are not the pixels of a square: give image_shape=(height, width).")
+        raise ValueError(f"{n_features} features are not the pixels of a square: pass image_shape=(height, width).")
     return side, side
 
 
 def _mosaic(images: FloatArray, shape: tuple[int, int], n_columns: int) -> FloatArray:
-    """Images (n, pixels) as tiles of one image, with a border of a pixel that is NaN."""
+    """Tile images (n, pixels) into one image, with one-pixel borders of NaN."""
     height, width = shape
     n_rows = -(-len(images) // n_columns)
     tiles = np.full((n_rows * (height + 1) + 1, n_columns * (width + 1) + 1), np.nan)
@@ -89,17 +89,17 @@ def _names(estimator: Autoencoder, feature_names: Iterable[str] | None, n_featur
 
 
 class FilterDisplay:
-    r"""The input that excites each hidden unit most, :math:`W_j / \lVert W_j \rVert` [1]_: among inputs of norm 1.
+    r"""Input of norm 1 that excites each hidden unit most, :math:`W_j / \lVert W_j \rVert` [1]_.
 
     Parameters
     ----------
     filters : ndarray of shape (n_components, n_features)
-        Of norm 1; 0 for a unit without weights.
+        Each of norm 1, or 0 for a unit whose weights are all 0.
     image_shape : tuple of two ints or None
-        Height and width: filters are shown as images. None shows them as bars over ``feature_names``.
+        Height and width, to show filters as images. None shows them as bars over ``feature_names``.
     feature_names : list of str
     components : array-like of ints or None
-        Which units the filters belong to, for the titles of bars; None numbers them.
+        Indices of the units, for the titles of bars; None numbers them from 0.
 
     Attributes
     ----------
@@ -139,16 +139,16 @@ class FilterDisplay:
         ----------
         estimator : SparseAutoencoderTransformer or SparseAutoencoderOutlierDetector
         images : bool, default=None
-            Whether features are pixels. None: if ``image_shape`` is given, or if their number is a square of 16 or more
-            and they have no names.
+            Whether features are pixels. None means that they are if ``image_shape`` is given, or if they have no names
+            and their number is a square of at least 16.
         image_shape : tuple of two ints, default=None
             Height and width of an image; None means a square.
         feature_names : list of str, default=None
-            For bars; None takes those seen in `fit`.
+            Labels for bars; None uses the names seen during `fit`.
         components : array-like of ints, default=None
-            Which units; None means all.
+            Units to show; None means all.
         **plot
-            Arguments of `plot`.
+            Arguments passed to `plot`.
 
         Returns
         -------
@@ -171,16 +171,16 @@ class FilterDisplay:
         return cls(filters, image_shape=shape, feature_names=names, components=components).plot(**plot)
 
     def plot(self, ax: AxesLike | None = None, *, n_columns: int | None = None, cmap: str = "gray") -> Self:
-        """Draw.
+        """Draw the filters.
 
         Parameters
         ----------
         ax : Axes or array of Axes, default=None
-            For images one, for bars one for each unit; None makes a figure.
+            One for images, one per unit for bars; None creates a figure.
         n_columns : int, default=None
-            How many filters stand side by side.
+            Number of filters side by side.
         cmap : str, default="gray"
-            Colours of images; each filter has its own scale, symmetric around 0.
+            Colormap of images; each filter has its own scale, symmetric about 0.
 
         Returns
         -------
@@ -223,14 +223,14 @@ class FilterDisplay:
 
 
 class TrainingDisplay:
-    """Loss, its parts and the mean activation over the iterations.
+    """Loss, its terms and the mean activation over the iterations.
 
     Parameters
     ----------
     history : dict of ndarrays of shape (n_iter,)
         ``history_`` of an estimator.
     rho : float
-        The mean activation asked for.
+        Target mean activation.
 
     Attributes
     ----------
@@ -243,12 +243,12 @@ class TrainingDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Autoencoder, *, ax: AxesLike | None = None) -> Self:
-        """Show how a fitted estimator was trained; ``ax`` may hold two axes."""
+        """Show how a fitted estimator was trained; ``ax``, if given, holds two axes."""
         check_is_fitted(estimator)
         return cls(estimator.history_, estimator.rho).plot(ax)
 
     def plot(self, ax: AxesLike | None = None) -> Self:
-        """Draw; ``ax`` may hold two axes, for the losses and the mean activation."""
+        """Draw the curves; ``ax``, if given, holds two axes, for the losses and the mean activation."""
         self.figure_, self.ax_ = _axes(ax, 1, 2, (9, 3.5))
         losses, activation = self.ax_
         iterations = np.arange(1, len(self.history["loss"]) + 1)
@@ -275,7 +275,7 @@ class TrainingDisplay:
 
 
 class ReconstructionDisplay:
-    """Rows, their reconstructions and the difference, as images.
+    """Rows, their reconstructions and the differences, as images.
 
     Parameters
     ----------
@@ -302,12 +302,12 @@ class ReconstructionDisplay:
         ax: AxesLike | None = None,
         cmap: str = "gray",
     ) -> Self:
-        """Show rows of X beside what is left of them.
+        """Show rows of X with their reconstructions.
 
         Parameters
         ----------
         estimator : object
-            With ``transform`` and ``inverse_transform``: `SparseAutoencoderTransformer`, or a Pipeline around it.
+            Has ``transform`` and ``inverse_transform``: a `SparseAutoencoderTransformer` or a Pipeline containing one.
         X : array-like of shape (n_samples, n_features)
             A dozen rows or so.
         image_shape : tuple of two ints, default=None
@@ -325,7 +325,7 @@ class ReconstructionDisplay:
         return cls(rows, np.asarray(reconstruction, dtype=np.float64), image_shape=shape).plot(ax, cmap=cmap)
 
     def plot(self, ax: AxesLike | None = None, *, cmap: str = "gray") -> Self:
-        """Draw; ``ax`` may hold three axes."""
+        """Draw the images; ``ax``, if given, holds three axes."""
         n = len(self.X)
         self.figure_, self.ax_ = _axes(ax, 3, 1, (max(4.0, 0.8 * n), 3.2))
         low, high = min(self.X.min(), self.reconstruction.min()), max(self.X.max(), self.reconstruction.max())
@@ -345,7 +345,7 @@ class ReconstructionDisplay:
 class ActivationDisplay:
     """Histograms of the activations and of every unit's mean activation.
 
-    The mean activation alone does not tell whether a code is sparse: a unit may always stay near ``rho``.
+    The mean activation alone does not show whether a code is sparse: a unit may stay near ``rho`` for every row.
 
     Parameters
     ----------
@@ -369,7 +369,7 @@ class ActivationDisplay:
         return cls(np.asarray(estimator.transform(X)), estimator.rho).plot(ax)
 
     def plot(self, ax: AxesLike | None = None, *, bins: int = 50) -> Self:
-        """Draw; ``ax`` may hold two axes."""
+        """Draw the histograms; ``ax``, if given, holds two axes."""
         self.figure_, self.ax_ = _axes(ax, 1, 2, (9, 3.5))
         activations, means = self.ax_
         activations.hist(self.codes.ravel(), bins=bins, color=BLUE, log=True)
@@ -382,15 +382,15 @@ class ActivationDisplay:
 
 
 class AnomalyDisplay:
-    """Anomaly scores with the threshold, and what the features contribute to the score of one row.
+    """Anomaly scores with the threshold, and the contributions of the features to the score of one row.
 
     Parameters
     ----------
     scores : ndarray of shape (n_samples,)
-        Anomaly scores, the higher the stranger.
+        Anomaly scores: the higher, the more anomalous.
     threshold : float
     contributions : ndarray of shape (n_features,)
-        To the score of the row.
+        Contributions to the score of ``row``.
     row : int
     feature_names : list of str
     y : ndarray of shape (n_samples,) or None
@@ -435,12 +435,12 @@ class AnomalyDisplay:
         y : array-like of shape (n_samples,), default=None
             Labels, 1 (or True) for known anomalies, 0 for normal rows.
         row : int, default=None
-            Which row to explain; None takes the strangest.
+            Row to explain; None takes the one with the highest anomaly score.
         feature_names : list of str, default=None
-            None takes those seen in `fit`.
+            None uses the names seen during `fit`.
         ax : array of two Axes, default=None
         n_features : int, default=10
-            How many contributions to show; the others are added up.
+            Number of contributions to show; the others are summed.
 
         Returns
         -------
@@ -456,7 +456,7 @@ class AnomalyDisplay:
         return cls(scores, -estimator.offset_, contributions, row, names, y).plot(ax, n_features=n_features)
 
     def plot(self, ax: AxesLike | None = None, *, n_features: int = 10, bins: int = 40) -> Self:
-        """Draw; ``ax`` may hold two axes."""
+        """Draw scores and contributions; ``ax``, if given, holds two axes."""
         self.figure_, self.ax_ = _axes(ax, 1, 2, (10, 4))
         self._plot_scores(self.ax_[0], bins)
         self._plot_contributions(self.ax_[1], n_features)
