@@ -1,4 +1,4 @@
-"""Conversion of fitted models to ONNX, for use without Python. skl2onnx is imported on use."""
+"""Conversion of fitted models to ONNX, for use without Python. skl2onnx is imported only when needed."""
 
 import hashlib
 import os
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 __all__ = ["register", "to_onnx", "verify"]
 
-# What a graph can give, and how many of these it gives if nothing is said.
+# Outputs that a graph can have, and how many of these (the first ones) it has by default.
 OUTPUTS: dict[type, tuple[str, ...]] = {
     SparseAutoencoderTransformer: ("code", "reconstruction", "score_samples"),
     SparseAutoencoderOutlierDetector: ("label", "scores", "score_samples"),
 }
 DEFAULTS = {SparseAutoencoderTransformer: 1, SparseAutoencoderOutlierDetector: 2}
 
-# The node of every activation.
+# The ONNX node for each activation.
 NODES = {"identity": "Identity", "sigmoid": "Sigmoid", "relu": "Relu"}
 
-# The first in which the axes of ReduceSum are an input.
+# The first opset in which the axes of ReduceSum are an input.
 OLDEST_OPSET = 13
 
-# The entry of metadata_props with the digest, and what stands for the digest while it is computed. ENTRY is how a file
-# has it up to the digest: field 14 of the model, 82 bytes; field 1 of these, the key; field 2, 64 bytes.
+# The entry of metadata_props that holds the digest, and the placeholder while the digest is computed. ENTRY is the
+# serialised entry up to the digest: field 14 of the model (82 bytes), with field 1 (the key) and field 2 (64 bytes).
 KEY = "skl_sae.sha256"
 ZEROS = "0" * 64
 ENTRY = b"\x72\x52\x0a\x0e" + KEY.encode() + b"\x12\x40"
 
-# What makes a node. Nodes, scopes, operators and variables are of skl2onnx, which has no types.
+# Creates a node. Nodes, scopes, operators and variables come from skl2onnx, which has no type hints.
 Node: TypeAlias = Callable[..., Any]
 
 
@@ -53,59 +53,59 @@ def to_onnx(
 ) -> "ModelProto":
     """Convert a fitted model to ONNX.
 
-    The graph has one input "X" of shape (n_samples, n_features) and gives what the model gives for rows of this dtype.
+    The graph has one input "X" of shape (n_samples, n_features) and gives the model's outputs for rows of ``dtype``.
 
     Parameters
     ----------
     model : SparseAutoencoderTransformer, SparseAutoencoderOutlierDetector, Pipeline or search
-        Fitted. The steps of a Pipeline may be all that skl2onnx converts. Of a GridSearchCV or RandomizedSearchCV the
-        best estimator is converted.
+        A fitted model. A Pipeline may contain any steps that skl2onnx can convert. For a GridSearchCV or
+        RandomizedSearchCV, the best estimator is converted.
     outputs : str or sequence of str, default=None
-        The wanted outputs, in this order, of a model that ends in an autoencoder:
+        Outputs to include, in this order, for a model that ends in an autoencoder:
 
-        - of a transformer "code" (`transform`, the default), "reconstruction" (`inverse_transform` of the code) and
-          "score_samples", in the dtype of X. Behind other steps they mean what they mean there: the reconstruction is
-          that of scaled features, ``pipeline[-1].inverse_transform(pipeline.transform(X))``.
-        - of a detector "label" (`predict`, int64) and "scores" (`decision_function`), the default, and "score_samples",
-          both float64.
+        - for a transformer: "code" (`transform`, the default), "reconstruction" (`inverse_transform` of the code) and
+          "score_samples", in the dtype of X. In a Pipeline, they refer to the autoencoder's own input: after a scaler,
+          the reconstruction is that of the scaled features, ``pipeline[-1].inverse_transform(pipeline.transform(X))``.
+        - for a detector: "label" (`predict`, int64) and "scores" (`decision_function`, float64), both by default, and
+          "score_samples" (float64).
 
-        Scores and labels of rows have shape (n_samples, 1), as skl2onnx gives them for scikit-learn's outlier
-        detectors. A Pipeline that ends in something else needs None and has the outputs that skl2onnx gives it: for
-        classifiers "label" of shape (n_samples,) and "probabilities" of shape (n_samples, n_classes), which are
-        decision values where there is no `predict_proba`.
+        Scores and labels have shape (n_samples, 1), as in skl2onnx for scikit-learn's outlier detectors. A Pipeline
+        that ends in something else requires None and has the outputs that skl2onnx gives it: for classifiers, "label"
+        of shape (n_samples,) and "probabilities" of shape (n_samples, n_classes), which are decision values if there is
+        no `predict_proba`.
     dtype : {float32, float64}, default=float32
-        Type of X. The weights are cast to it, whatever type they were trained in, as the Python model does.
+        Type of X. The weights are cast to it, whatever type they were trained in, as in the Python model.
     target_opset : int or dict, default=None
-        Version of the ONNX operators, 13 at least; None takes the newest that skl2onnx supports.
+        Version of the ONNX operators, at least 13; None means the newest that skl2onnx supports.
 
     Returns
     -------
     onnx_model : onnx.ModelProto
-        ``onnx_model.SerializeToString()`` is what belongs into a file. It has a digest of itself, for `verify`.
+        Save ``onnx_model.SerializeToString()`` to a file. The model contains a digest of itself, for `verify`.
 
     Raises
     ------
     ImportError
         If skl2onnx is not installed.
     TypeError
-        If ``model`` is of another class, a class derived from ours included.
+        If ``model`` is of another class, including a subclass of either autoencoder.
     ValueError
-        For unknown outputs, another dtype, an opset that is too old.
+        If an output is unknown, the dtype is not supported, or the opset is too old.
     sklearn.exceptions.NotFittedError
         If ``model`` is not fitted.
 
     Notes
     -----
-    On scikit-learn's digits and breast cancer sets onnxruntime agrees with Python to 1e-5 in float32, relative to the
+    On scikit-learn's digits and breast cancer sets, onnxruntime agrees with Python to 1e-5 in float32, relative to the
     largest absolute value of an output. Both have rounding errors there; a detector's are smaller in the graph, which
-    computes all but the scaling in float64. If features have a mean far larger than their standard deviation, take
-    float64. The float32 sigmoid of onnxruntime may leave [0, 1] by the last digit.
+    computes everything but the scaling in float64. If features have a mean far larger than their standard deviation,
+    use float64. The float32 sigmoid of onnxruntime may fall outside [0, 1] in the last digit.
 
-    Other steps are as good as their converters in skl2onnx; compare the results. That of version 1.20 for
-    CalibratedClassifierCV, for one, gives other probabilities if the classifier in it is a Pipeline.
+    Other steps are only as good as their converters in skl2onnx, so compare the results. For example, the converter for
+    CalibratedClassifierCV in version 1.20 gives different probabilities if the classifier inside is a Pipeline.
 
-    Rows with NaN or infinity, which the Python model refuses with an error, have NaN in all outputs of an autoencoder,
-    and the label -1.
+    For rows with NaN or infinity, for which the Python model raises an error, all outputs of an autoencoder are NaN,
+    and the label is -1.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def to_onnx(
     if not isinstance(model, Pipeline) and type(model) not in OUTPUTS:
         raise TypeError(
             "model must be a SparseAutoencoderTransformer, a SparseAutoencoderOutlierDetector, a Pipeline or a search "
-            f"of these, got {type(model).__name__}. For others call skl_sae.onnx.register() and skl2onnx.to_onnx."
+            f"of these, got {type(model).__name__}. For other models call skl_sae.onnx.register() and skl2onnx.to_onnx."
         )
     check_is_fitted(model)
     last = _last_step(model)
@@ -152,15 +152,15 @@ def to_onnx(
 
 
 def verify(model: bytes | str | os.PathLike[str]) -> bytes:
-    """Check that a model is, byte by byte, as `to_onnx` made it, before it is loaded.
+    """Check before loading a model that it is, byte for byte, as `to_onnx` made it.
 
-    ONNX has no checksum of its own: most changes of a file make another valid graph, which gives other numbers. Needs
+    ONNX has no checksum of its own: most changes to a file give another valid graph with different results. Needs
     neither onnx nor skl2onnx.
 
     Parameters
     ----------
     model : bytes, str or path-like
-        A serialised model, or the path of a file with one.
+        A serialised model, or the path of a file that contains one.
 
     Returns
     -------
@@ -172,18 +172,18 @@ def verify(model: bytes | str | os.PathLike[str]) -> bytes:
     TypeError
         If ``model`` is of another type.
     ValueError
-        If the model has no digest, or one that does not fit: it was changed since, or `to_onnx` did not make it.
+        If the model has no digest, or one that does not match: it was changed since, or `to_onnx` did not make it.
     OSError
         If the file cannot be read.
 
     Notes
     -----
-    The digest is the entry "skl_sae.sha256" of the model's ``metadata_props``: SHA-256 of the serialised model, in
+    The digest is the entry "skl_sae.sha256" of the model's ``metadata_props``: the SHA-256 of the serialised model, in
     hexadecimal digits, with 64 zeros in place of the digest itself.
 
-    It shows damage and carelessness, not forgery: who changes a file on purpose can put a new digest into it. Against
-    that, compare ``hashlib.sha256(data).hexdigest()`` with the value, or check a signature, that came another way than
-    the file.
+    It detects damage and accidental changes, not forgery: anyone who changes a file on purpose can also insert a new
+    digest. To detect forgery, compare ``hashlib.sha256(data).hexdigest()`` with a value, or check a signature, that you
+    received separately from the file.
 
     Examples
     --------
@@ -217,11 +217,11 @@ def verify(model: bytes | str | os.PathLike[str]) -> bytes:
 
 
 def register() -> None:
-    """Make the autoencoders known to skl2onnx, for ``skl2onnx.to_onnx`` and other functions of its own.
+    """Register the autoencoders with skl2onnx, for ``skl2onnx.to_onnx`` and its other functions.
 
-    `to_onnx` does it by itself. To do it again changes nothing. The outputs are those of `to_onnx`; others than the
-    default ones are an option of skl2onnx: ``options={id(detector): {"outputs": ("label", "score_samples")}}``. What
-    skl2onnx converts by itself has no digest for `verify`.
+    `to_onnx` does this itself; repeating it has no effect. The outputs are those of `to_onnx`; to select others than
+    the default ones, use an option of skl2onnx: ``options={id(detector): {"outputs": ("label", "score_samples")}}``.
+    Models converted by skl2onnx directly have no digest for `verify`.
 
     Raises
     ------
@@ -239,7 +239,7 @@ def register() -> None:
 
 
 def _plain(model: BaseEstimator) -> BaseEstimator:
-    """As skl2onnx takes it: a search as its best estimator, a Pipeline without steps that do nothing."""
+    """Simplify for skl2onnx: replace a search by its best estimator, drop Pipeline steps that do nothing."""
     if isinstance(model, GridSearchCV | RandomizedSearchCV):
         check_is_fitted(model, "best_estimator_")
         return _plain(model.best_estimator_)
@@ -254,7 +254,7 @@ def _last_step(model: BaseEstimator) -> BaseEstimator:
 
 
 def _check_outputs(estimator: BaseEstimator, outputs: str | Sequence[str] | None) -> Any:
-    """The names of the outputs as a tuple, None for those of another estimator."""
+    """Names of the outputs as a tuple, or None if the estimator is not an autoencoder."""
     known = OUTPUTS.get(type(estimator))
     if known is None:
         if outputs is not None:
@@ -335,7 +335,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
     model, inputs = operator.raw_operator, operator.inputs
     X = inputs[0] if len(inputs) == 1 else node("Concat", *inputs, axis=1)
-    # Zero for rows that are finite, NaN for others: infinity would vanish in a sigmoid, and runtimes differ in NaN.
+    # Zero for finite rows, NaN for others: infinity would vanish in a sigmoid, and runtimes treat NaN differently.
     invalid = _sum(node, node("Sub", X, X))
     graph = _transformer if isinstance(model, SparseAutoencoderTransformer) else _detector
     tensors = graph(node, model, X, invalid, guess_numpy_type(inputs[0].type))
@@ -356,7 +356,7 @@ def _network(node: Node, model: Any, X: Any, dtype: Any) -> tuple[Any, Any]:
     V, c = model.decoder_coef_.T.astype(dtype), model.decoder_intercept_.astype(dtype)
     encode, decode = (NODES[name] for name in model._functions)
     code = node(encode, node("Gemm", X, W, b, transB=1))
-    return code, node(decode, node("Gemm", code, V, c))  # V is W where the weights are tied, and is kept once
+    return code, node(decode, node("Gemm", code, V, c))  # V equals W if weights are tied, and is stored once
 
 
 def _transformer(node: Node, model: Any, X: Any, invalid: Any, dtype: Any) -> dict[str, Any]:
@@ -387,6 +387,6 @@ def _detector(node: Node, model: Any, X: Any, invalid: Any, dtype: Any) -> dict[
     distance = node("Max", _sum(node, node("Mul", weighted, centred)), np.zeros(1))
     score = node("Sub", double(invalid), distance)
     decision = node("Sub", score, np.array([model.offset_]))
-    inlier = node("GreaterOrEqual", decision, np.zeros(1))  # NaN is none
+    inlier = node("GreaterOrEqual", decision, np.zeros(1))  # False for NaN
     label = node("Where", inlier, np.array([1]), np.array([-1]))
     return {"label": label, "scores": decision, "score_samples": score}
