@@ -1,8 +1,8 @@
-"""A fit and its iterations as tasks for scikit-learn's callbacks, which came with scikit-learn 1.9."""
+"""Report a fit and its iterations as tasks to scikit-learn's callbacks, which were added in scikit-learn 1.9."""
 
 __all__ = ["DURING_FIT", "CallbackSupportMixin", "FitTasks"]
 
-# Attributes that scikit-learn sets while a fit is under way: no part of a copy that a callback saves.
+# Attributes that scikit-learn sets during a fit; a copy saved by a callback leaves them out.
 DURING_FIT = "_callback_fit_ctx", "_skl_callbacks_to_teardown"
 
 try:
@@ -10,17 +10,17 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Of a scikit-learn without callbacks: there is no `set_callbacks`, so nothing has to be told."""
+        """Placeholder for scikit-learn without callbacks: there is no `set_callbacks`, so nothing to report."""
 
 
 class FitTasks:
-    """Tells the callbacks of an estimator when its fit and each iteration of it begin and end.
+    """Tell the callbacks of an estimator when its fit and each iteration of the fit begin and end.
 
     Parameters
     ----------
     estimator : estimator
     max_iter : int
-        The most iterations of the fit.
+        Maximum number of iterations of the fit.
     """
 
     def __init__(self, estimator, max_iter):
@@ -30,27 +30,27 @@ class FitTasks:
             self._context = estimator._init_callback_context(max_subtasks=max_iter)
 
     def begin(self, X, y, sample_weight):
-        """The fit begins, with validated data."""
+        """Report that the fit begins, with validated data."""
         self._data = {"X": X, "y": y}
         if sample_weight is not None:
             self._data["metadata"] = {"sample_weight": sample_weight}
         if self._context is not None:
             self._context.call_on_fit_task_begin(estimator=self._estimator, **self._data)
         if not hasattr(self._estimator, "_skl_callbacks"):
-            self._context = None  # nobody listens, so iterations cost nothing
+            self._context = None  # no callback is set, so iterations cost nothing
 
     def begin_iteration(self):
-        """The next iteration begins, unless one has begun already or none is left."""
+        """Report that the next iteration begins, unless one has begun already or none is left."""
         if self._context is not None and self._task is None and self._left > 0:
             self._left -= 1
             self._task = self._context.subcontext(task_name="iteration")
             self._task.call_on_fit_task_begin(estimator=self._estimator, **self._data)
 
     def end_iteration(self, attributes):
-        """An iteration ends; True if a callback asks for the end of the training.
+        """Report that an iteration ends; return True if a callback asks to stop training.
 
-        ``attributes`` is called, if a callback wants it, for the fitted attributes after this iteration; None: there is
-        nothing that could be used.
+        ``attributes`` is called, if a callback needs it, for the fitted attributes after this iteration; None means
+        that there are none that could be used.
         """
         if self._task is None:
             return False
@@ -58,7 +58,7 @@ class FitTasks:
         return task.call_on_fit_task_end(estimator=self._estimator, reconstruction_attributes=attributes, **self._data)
 
     def end(self):
-        """The fit ends, and with it an iteration that began and was not needed any more."""
+        """Report that the fit ends, and with it any iteration that began but was no longer needed."""
         if self._task is not None:
             self._task.call_on_fit_task_end(estimator=self._estimator)
             self._task = None

@@ -1,4 +1,4 @@
-"""Types of arguments and results, and decorators of scikit-learn, which has no types: they give what they decorate."""
+"""Types of arguments and results, and type hints for scikit-learn decorators, which keep the decorated type."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
@@ -18,10 +18,10 @@ __all__ = [
     "validate_params",
 ]
 
-# Rows as a user gives them.
+# Rows as a user passes them.
 MatrixLike: TypeAlias = ArrayLike | sparray | spmatrix
 
-# float32 or float64, whichever the data are.
+# float32 or float64, depending on the data.
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 Float64Array: TypeAlias = NDArray[np.float64]
 
