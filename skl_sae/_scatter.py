@@ -1,7 +1,7 @@
-"""Robust location and scatter of the vectors by which rows are scored, and what a score is in terms of them.
+"""Robust location and scatter of the vectors by which rows are scored, and the scores that follow from them.
 
-The vectors (residuals, codes) of many rows are never all in memory: ``vectors(rows)`` makes them for a block of rows at
-a time, where the rows are.
+The vectors (residuals, codes) of many rows are never all in memory: ``vectors(rows)`` computes them for one block of
+rows at a time, where the rows are stored.
 """
 
 import functools
@@ -12,20 +12,20 @@ from scipy.linalg import cho_factor, cho_solve
 
 from ._rows import map_blocks, sum_blocks
 
-MAX_STEPS = 5  # of concentration; the first few do nearly all of the work
+MAX_STEPS = 5  # concentration steps; the first few do nearly all of the work
 MIN_SHRINKAGE = 1e-3  # bounds the condition number of a precision matrix
-TIE = 1e-9  # scores that differ by less than this part of them are the same
-LEAST_UNIT = 1e-100  # of which the square, and the inverse of the square, are finite
+TIE = 1e-9  # scores with a smaller relative difference are tied
+LEAST_UNIT = 1e-100  # its square, and the inverse of its square, are finite
 
 
 class Scatter(NamedTuple):
-    """The score of a vector u is (u - location)' P (u - location); a diagonal P is kept as a vector."""
+    """Location and precision P; a vector u scores (u - location)' P (u - location). A diagonal P is a vector."""
 
     location: np.ndarray
     precision: np.ndarray
 
     def contributions(self, U):
-        """What each entry of every row of U adds to the row's score, float64 of the shape of U; it may overflow."""
+        """Contribution of each entry of U to the score of its row, in float64 and the shape of U; it may overflow."""
         centred = U - self.location
         with np.errstate(over="ignore", invalid="ignore"):
             weighted = centred * self.precision if self.precision.ndim == 1 else centred @ self.precision
@@ -33,37 +33,37 @@ class Scatter(NamedTuple):
         return weighted
 
     def scores(self, U):
-        # A quadratic form is not negative, but rounding could make it so.
+        # A score is never negative, except through rounding.
         with np.errstate(over="ignore", invalid="ignore"):
             return np.maximum(self.contributions(U).sum(axis=1), 0)
 
 
 def plain(size):
-    """The scatter under which a score is the sum of squares."""
+    """Scatter for which a score is the sum of squares."""
     return Scatter(np.zeros(size), np.ones(size))
 
 
 def concentrate(X, vectors, floor, weights, support_fraction, diagonal=False):
-    """Location and scatter of the part of the rows that lie closest together.
+    """Location and scatter of the fraction of the rows that lie closest together.
 
-    Concentration steps [1]_: mean and covariance of the rows kept, starting from all rows, then keep the rows with the
-    lowest scores, until they are the same or `MAX_STEPS` are done. The covariance is shrunk towards a multiple of the
-    identity, in units of each entry's standard deviation over the rows kept, so that a wild value counts for nothing
-    once its row is left out.
+    Concentration steps [1]_: starting from all rows, take the mean and covariance of the kept rows, then keep the rows
+    with the lowest scores, until they no longer change or `MAX_STEPS` steps are done. The covariance is shrunk towards
+    a multiple of the identity, in units of each entry's standard deviation over the kept rows, so that an extreme value
+    has no influence once its row is left out.
 
     Parameters
     ----------
     X : rows
     vectors : callable
-        Makes of a block of rows an array of shape (rows, p).
+        Turns a block of rows into an array of shape (rows, p).
     floor : ndarray of shape (p,)
-        Standard deviations below these count as these: the unit of an entry that is constant.
+        Lower limits for the standard deviations, which serve as the units of constant entries.
     weights : ndarray of shape (n,)
-        For how many rows each row stands.
+        How many rows each row stands for.
     support_fraction : float
-        Part of the rows to keep.
+        Fraction of the rows to keep.
     diagonal : bool
-        Whether to leave out how the entries vary together.
+        Whether to ignore how the entries vary together.
 
     Returns
     -------
@@ -86,9 +86,9 @@ def concentrate(X, vectors, floor, weights, support_fraction, diagonal=False):
 
 
 def lowest(scores, support_fraction, weights):
-    """True for the rows with the lowest scores that make up ``support_fraction`` of the weight, two at least.
+    """True for the rows with the lowest scores that make up ``support_fraction`` of the weight, at least two.
 
-    Rows with the same score, as copies of a row have but for rounding, are taken or left together.
+    Rows with the same score, such as copies of a row (up to rounding), are kept or left out together.
     """
     order = np.argsort(scores, kind="stable")
     reached = np.cumsum(weights[order])
@@ -106,7 +106,7 @@ def _scores(vectors, scatter, rows):
 
 
 def _moments(X, vectors, weights, diagonal):
-    """Weighted mean and covariance (its diagonal)."""
+    """Weighted mean and covariance (only its diagonal if ``diagonal``)."""
     total = weights.sum()
     mean = sum_blocks(X, functools.partial(_weighted_sum, vectors), weights) / total
     return mean, sum_blocks(X, functools.partial(_products, vectors, mean, diagonal), weights) / total
@@ -123,7 +123,7 @@ def _products(vectors, mean, diagonal, rows, w):
 
 
 def _precision(covariance, floor, n):
-    """Inverse of the covariance, shrunk in units of the standard deviations, which are ``floor`` at least."""
+    """Inverse of the covariance, shrunk in units of the standard deviations, which are at least ``floor``."""
     variance = covariance if covariance.ndim == 1 else np.diag(covariance)
     unit = np.maximum(np.sqrt(variance), floor)
     if covariance.ndim == 1:
@@ -138,7 +138,7 @@ def _precision(covariance, floor, n):
 
 
 def _oas_shrinkage(covariance, n):
-    """Oracle approximating shrinkage [1]_, equation 23, as scikit-learn's `OAS` has it, for a given covariance.
+    """Oracle approximating shrinkage [1]_, equation 23, of a given covariance, as in scikit-learn's `OAS`.
 
     References
     ----------

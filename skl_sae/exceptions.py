@@ -1,4 +1,4 @@
-"""Errors and warnings of the package's own."""
+"""Exceptions and warnings of the package."""
 
 
 class DivergenceError(ValueError):
@@ -10,4 +10,4 @@ class HiddenUnitWarning(UserWarning):
 
 
 class DataRangeWarning(UserWarning):
-    """The training data leave the range of the output activation, so they cannot be reconstructed."""
+    """The training data exceed the range of the output activation, so they cannot be reconstructed."""
