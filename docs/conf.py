@@ -26,8 +26,8 @@ templates_path = ["_templates"]
 default_role = "py:obj"
 
 autosummary_generate = True
-autodoc_typehints = "none"  # the docstrings give types
-numpydoc_show_class_members = False  # the template lists methods
+autodoc_typehints = "none"  # the docstrings give the types
+numpydoc_show_class_members = False  # the template lists the methods
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 

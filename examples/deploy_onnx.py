@@ -1,10 +1,10 @@
-"""A detector as an ONNX file, which needs neither Python nor this package where it is used.
+"""Save a detector as an ONNX file, which can be used without Python and without this package.
 
     pip install ".[onnx]"
     python examples/deploy_onnx.py detector.onnx     # writes the file
 
-The detector is trained on half of the benign tumours of scikit-learn's breast cancer set; onnxruntime then scores all
-tumours.
+The detector is trained on half of the benign tumours in scikit-learn's breast cancer data set; onnxruntime then scores
+all tumours.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""Which measurements make a tumour unusual? The top anomalies of scikit-learn's breast cancer set, by feature names.
+"""Which measurements make a tumour unusual? The top anomalies in scikit-learn's breast cancer data, by feature name.
 
     python examples/explain_anomalies.py                    # a table
-    python examples/explain_anomalies.py anomalies.png      # and a picture (matplotlib)
+    python examples/explain_anomalies.py anomalies.png      # also a picture (matplotlib)
 
 The detector sees all 357 benign tumours and 20 malignant ones, without labels.
 """
@@ -18,7 +18,7 @@ TOP_ROWS, TOP_FEATURES = 5, 4
 
 
 def load():
-    """Names, rows and whether they are malignant."""
+    """Feature names, rows, and whether each row is malignant."""
     data = load_breast_cancer()
     benign, malignant = np.flatnonzero(data.target == 1), np.flatnonzero(data.target == 0)
     rows = np.concatenate([benign, np.random.default_rng(0).permutation(malignant)[:20]])
@@ -37,7 +37,7 @@ def print_table(names, X, malignant, scores, contributions, top):
 
 
 def draw(path, names, malignant, scores, contributions, top):
-    """For every row the shares of its foremost features in its score, and that of all others together."""
+    """For every row, the shares of the score due to its top features and to all others together."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 1.5 * len(top)), layout="constrained")

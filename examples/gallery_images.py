@@ -1,7 +1,7 @@
-"""Pictures of an autoencoder of images: its training, filters, reconstructions and activations.
+"""Pictures of an autoencoder for images: its training, filters, reconstructions and activations.
 
     pip install ".[plot]"
-    python examples/gallery_images.py FOLDER        # four files *.png
+    python examples/gallery_images.py FOLDER        # writes four PNG files
 
 The images are scikit-learn's handwritten digits.
 """

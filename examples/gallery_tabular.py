@@ -1,10 +1,10 @@
-"""Pictures of the outlier detector on a table with named columns: scores, an explanation, and what the units look for.
+"""Pictures of the outlier detector on a table with named columns: scores, an explanation and the filters of the units.
 
     pip install ".[plot]"
-    python examples/gallery_tabular.py FOLDER       # two files *.png
+    python examples/gallery_tabular.py FOLDER       # writes two PNG files
 
-The table is scikit-learn's wine set; wines of the third cultivar are the anomalies, ten of them beside all of the first
-two. The detector does not see which.
+The table is scikit-learn's wine data set. Ten wines of the third cultivar are the anomalies among all wines of the
+first two. The detector does not see the labels.
 """
 
 import sys

@@ -20,13 +20,13 @@ SPLITS = 3
 
 
 def classifier(features):
-    """Logistic regression on features of pixels that are scaled to [0, 1]."""
+    """Logistic regression on features of pixels scaled to [0, 1]."""
     steps = [("scale", MinMaxScaler()), ("features", features), ("standardise", StandardScaler())]
     return Pipeline([*steps, ("classify", LogisticRegression(max_iter=1000))])
 
 
 def search_rho_and_beta(X, y):
-    """Grid search, in two processes, by the accuracy of the classifier behind the autoencoder."""
+    """Grid search in two processes, by the accuracy of a classifier on the code."""
     sae = SparseAutoencoderTransformer(N_COMPONENTS, random_state=0)
     grid = {"features__rho": [0.02, 0.05, 0.1], "features__beta": [0.3, 3.0, 10.0]}
     return GridSearchCV(classifier(sae), grid, cv=5, n_jobs=2).fit(X, y)
@@ -44,9 +44,9 @@ def print_search(search):
 
 
 def compare_classifiers(X, y):
-    """Search on the training part of several splits; the accuracy on their test parts."""
+    """Search on the training part of several splits and print the accuracy on their test parts."""
     print(
-        f"grid search behind {N_COMPONENTS} units, accuracy in 5-fold cross-validation (first of {SPLITS} splits)",
+        f"grid search with {N_COMPONENTS} units, accuracy in 5-fold cross-validation (first of {SPLITS} splits)",
         flush=True,
     )
     scores = {}
@@ -71,7 +71,7 @@ def compare_classifiers(X, y):
 
 
 def score_anomalies(X, y):
-    """Train on nine digits; images of the tenth are the anomalies in the test set. Each digit in turn."""
+    """For each digit, train on the other nine; its images are the anomalies in the test set."""
     print("anomaly detection, AUROC      autoencoder   IsolationForest")
     scores = []
     for odd in range(10):
@@ -86,7 +86,7 @@ def score_anomalies(X, y):
 
 def print_sparsity(sae, X):
     mean, codes = sae.mean_activation_, sae.transform(X)
-    print(f"sparsity: asked for a mean activation of {sae.rho}, with beta = {sae.beta}")
+    print(f"sparsity: target mean activation {sae.rho}, with beta = {sae.beta}")
     print(
         f"  reached {mean.mean():.4f}, units from {mean.min():.4f} to {mean.max():.4f}, {sae.dead_fraction_:.0%} dead"
     )

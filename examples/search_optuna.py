@@ -1,10 +1,10 @@
-"""Parameters of the autoencoder that Optuna finds, on scikit-learn's handwritten digits (1797 images of 8×8 pixels).
+"""Search parameters of the autoencoder with Optuna, on scikit-learn's handwritten digits (1797 images of 8×8 pixels).
 
     pip install optuna
     python examples/search_optuna.py
 
-Twenty trials, the first one with the default parameters. Each is judged by the accuracy that a linear classifier on the
-code reaches in cross-validation. Takes less than a minute.
+The script runs twenty trials, the first with the default parameters. Each is judged by the cross-validated accuracy of
+a linear classifier on the code. It takes less than a minute.
 """
 
 import optuna

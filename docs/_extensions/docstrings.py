@@ -1,8 +1,7 @@
-"""What docstrings need beyond numpydoc: links to scikit-learn, made without a network, and some quotes.
+"""Handle what numpydoc does not in docstrings: links to scikit-learn without network access, and some escaping.
 
-Addresses of scikit-learn's API pages follow from the names of the objects. Docstrings of methods that are inherited
-from it also refer to labels and terms in its user guide: these become links to the guide and the
-glossary.
+The addresses of scikit-learn's API pages follow from the names of the objects. Docstrings of inherited methods also
+refer to labels and terms in its user guide: these become links to the guide and the glossary.
 """
 
 import re
@@ -15,13 +14,13 @@ PAGES = {"ref": "user_guide", "term": "glossary"}
 
 
 def link_to_sklearn(app, env, node, content):
-    """Resolve references that lead to scikit-learn."""
+    """Resolve references to scikit-learn."""
     target = node.get("reftarget", "")
     if node.get("refdomain") == "py" and re.fullmatch(r"sklearn(\.\w+){2,}", target):
         address = f"{SITE}/modules/generated/{target}.html"
     elif re.search(r"sklearn/\w+.*docstring of", get_node_source(node) or "") and node.get("reftype") in PAGES:
         address = f"{SITE}/{PAGES[node['reftype']]}.html"
-        if content.astext().startswith("sphx_glr_"):  # an example without a title of its own
+        if content.astext().startswith("sphx_glr_"):  # an example without a title
             content = nodes.inline("", "scikit-learn's example")
     else:
         return None
@@ -29,10 +28,10 @@ def link_to_sklearn(app, env, node, content):
 
 
 def quote(app, what, name, obj, options, lines):
-    """Quote what reStructuredText would take for something else.
+    """Escape text that reStructuredText would misread.
 
-    A name that ends in "_" in a type, "of shape (n_iter_,)", is no link, and an initial at the beginning of a reference
-    of one line, "A. Ng", no item of a list.
+    A name that ends in "_" in a type, as in "of shape (n_iter_,)", is not a link, and an initial at the beginning of a
+    one-line reference, as in "A. Ng", is not a list item.
     """
     for i, line in enumerate(lines):
         if re.match(r"\w+ : ", line):

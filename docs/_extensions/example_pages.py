@@ -1,7 +1,7 @@
-"""A page for every script in ``examples/``: its docstring, what it prints, its pictures and its source.
+"""Make a page for every script in ``examples/``: its docstring, output, pictures and source.
 
-The scripts in `RUNS` run while the pages are built; what they print and draw is kept until the script changes. A script
-that fails makes a warning. The others are only shown.
+The scripts in `RUNS` run while the pages are built; their output and pictures are kept until the script changes. A
+script that fails gives a warning. The other scripts are shown without running them.
 """
 
 import ast
@@ -17,7 +17,7 @@ from sphinx.util import logging
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "examples" / "generated"
 
-# Arguments of the scripts, which run in the folder of their pictures.
+# Arguments of the scripts, which run in the folder for their pictures.
 RUNS = {
     "explain_anomalies": ["explain_anomalies.png"],
     "gallery_images": ["."],
@@ -26,7 +26,7 @@ RUNS = {
 
 
 def _run(script, folder):
-    """What the script prints; None if it failed."""
+    """Output of the script; None if it failed."""
     output = folder / "output.txt"
     if not output.exists() or output.stat().st_mtime < script.stat().st_mtime:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def _run(script, folder):
 
 
 def _page(script):
-    """Text of the page of a script, in MyST."""
+    """Text of the page for a script, in MyST."""
     docstring = inspect.cleandoc(ast.get_docstring(ast.parse(script.read_text())))
     title = re.match(r".*?(\?|(?=[.:] )|(?= \()|(?=\.?$))", docstring, flags=re.MULTILINE).group()
     parts = [f"# {title}", f"`examples/{script.name}`"]
@@ -52,14 +52,14 @@ def _page(script):
         folder = FOLDER / script.stem
         output = _run(script, folder)
         if output:
-            parts.append(f"It prints\n\n```text\n{output.rstrip()}\n```")
+            parts.append(f"Output:\n\n```text\n{output.rstrip()}\n```")
         parts += [f"![{path.stem}]({script.stem}/{path.name})" for path in sorted(folder.glob("*.png"))]
     parts.append(f"```{{literalinclude}} ../../../examples/{script.name}\n:language: python\n```")
     return "\n\n".join(parts) + "\n"
 
 
 def write_pages(app):
-    """Write the pages, and remove those of scripts that are gone."""
+    """Write the pages and remove those of scripts that no longer exist."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     scripts = {script.stem: script for script in sorted((ROOT / "examples").glob("*.py"))}
     for page in FOLDER.glob("*.md"):
