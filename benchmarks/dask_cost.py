@@ -22,9 +22,9 @@ import dask.array as da
 import numpy as np
 from _harness import Report, parser
 from distributed import Client, LocalCluster
+from skl_sae._dask import FAN_IN, Graph, sent
 
 from skl_sae import _kernels as kernels
-from skl_sae._dask import FAN_IN, Graph, sent
 from skl_sae._rows import as_rows, check_weights, in_use
 
 SIZES = [(20_000, 256, 64), (40_000, 256, 64), (20_000, 784, 256)]  # rows, features, units

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 from _harness import Report, measured, parser
+from skl_sae._objective import FullBatchObjective, SparseGramObjective, initial_parameters
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skl_sae import SparseAutoencoderTransformer
 from skl_sae import _kernels as kernels
-from skl_sae._objective import FullBatchObjective, SparseGramObjective, initial_parameters
 from skl_sae._rows import as_rows, moments
 
 SETTINGS = dict(rho=0.05, beta=1.0, alpha=0.01, tol=0, n_iter_no_change=1000, random_state=0)

@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import os
 import pickle
+import pkgutil
 import uuid
 import warnings
 from pathlib import Path
@@ -26,13 +27,20 @@ def _digest(content):
 
 
 @functools.cache
-def _source_digest(module):
-    """Of the text of a module and of numba's version."""
+def _source_digest(package):
+    """Digest the source of every module of a package, and numba's version: compiled functions call each other."""
+    folder = importlib.util.find_spec(package).submodule_search_locations
+    modules = sorted(module.name for module in pkgutil.iter_modules(folder, f"{package}."))
+    sources = [f"{module}\n{_source(module)}" for module in modules]
+    return _digest("\n".join([numba.__version__, *sources]).encode()).hex()[:16]
+
+
+def _source(module):
     loader = importlib.util.find_spec(module).loader
     source = loader.get_source(module) if hasattr(loader, "get_source") else None
     if source is None:  # in an application that was frozen into one file, say
         raise RuntimeError(f"the source of {module} cannot be read")
-    return _digest(f"{numba.__version__}\n{source}".encode()).hex()[:16]
+    return source
 
 
 _problems: list[object] = []
@@ -50,7 +58,7 @@ class VariantFiles:
 
     def __init__(self, folder, function, base):
         self._folder, self._base = Path(folder), base
-        self._source = _source_digest(function.__module__)
+        self._source = _source_digest(function.__module__.rpartition(".")[0])
 
     def _path(self, key):
         signature, *rest = key  # types have no stable pickle, but their text is complete

@@ -10,8 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from ._rows import map_blocks, sum_blocks
-
 MAX_STEPS = 5  # concentration steps; the first few do nearly all of the work
 MIN_SHRINKAGE = 1e-3  # bounds the condition number of a precision matrix
 TIE = 1e-9  # scores with a smaller relative difference are tied
@@ -43,7 +41,7 @@ def plain(size):
     return Scatter(np.zeros(size), np.ones(size))
 
 
-def concentrate(X, vectors, floor, weights, support_fraction, diagonal=False):
+def concentrate(rows, vectors, floor, weights, support_fraction, diagonal=False):
     """Location and scatter of the fraction of the rows that lie closest together.
 
     Concentration steps [1]_: starting from all rows, take the mean and covariance of the kept rows, then keep the rows
@@ -53,7 +51,7 @@ def concentrate(X, vectors, floor, weights, support_fraction, diagonal=False):
 
     Parameters
     ----------
-    X : rows
+    rows : Rows
     vectors : callable
         Turns a block of rows into an array of shape (rows, p).
     floor : ndarray of shape (p,)
@@ -76,9 +74,9 @@ def concentrate(X, vectors, floor, weights, support_fraction, diagonal=False):
     """
     kept = np.ones(len(weights), dtype=bool)
     for _ in range(MAX_STEPS):
-        location, covariance = _moments(X, vectors, weights * kept, diagonal)
+        location, covariance = _moments(rows, vectors, weights * kept, diagonal)
         scatter = Scatter(location, _precision(covariance, np.maximum(floor, LEAST_UNIT), weights[kept].sum()))
-        closest = lowest(scores_of(X, vectors, scatter), support_fraction, weights)
+        closest = lowest(scores_of(rows, vectors, scatter), support_fraction, weights)
         if (closest == kept).all():
             break
         kept = closest
@@ -96,20 +94,20 @@ def lowest(scores, support_fraction, weights):
     return scores <= scores[order[min(max(1, last), len(order) - 1)]] * (1 + TIE)
 
 
-def scores_of(X, vectors, scatter):
+def scores_of(rows, vectors, scatter):
     """Scores (n,) of all rows."""
-    return np.concatenate(list(map_blocks(X, functools.partial(_scores, vectors, scatter))))
+    return np.concatenate(list(rows.map(functools.partial(_scores, vectors, scatter))))
 
 
 def _scores(vectors, scatter, rows):
     return scatter.scores(vectors(rows))
 
 
-def _moments(X, vectors, weights, diagonal):
+def _moments(rows, vectors, weights, diagonal):
     """Weighted mean and covariance (only its diagonal if ``diagonal``)."""
     total = weights.sum()
-    mean = sum_blocks(X, functools.partial(_weighted_sum, vectors), weights) / total
-    return mean, sum_blocks(X, functools.partial(_products, vectors, mean, diagonal), weights) / total
+    mean = rows.sum(functools.partial(_weighted_sum, vectors), weights) / total
+    return mean, rows.sum(functools.partial(_products, vectors, mean, diagonal), weights) / total
 
 
 def _weighted_sum(vectors, rows, w):

@@ -1,19 +1,24 @@
 """Types of arguments and results, and type hints for scikit-learn decorators, which keep the decorated type."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import sparray, spmatrix
 
+from ._kernels.activations import HiddenActivation, OutputActivation
+from ._kernels.penalties import PenaltyName
+from ._solvers import SolverName
+
 __all__ = [
-    "Activation",
     "Float64Array",
     "FloatArray",
+    "HiddenActivation",
     "MatrixLike",
     "OutputActivation",
-    "Solver",
+    "PenaltyName",
+    "SolverName",
     "_fit_context",
     "validate_params",
 ]
@@ -24,10 +29,6 @@ MatrixLike: TypeAlias = ArrayLike | sparray | spmatrix
 # float32 or float64, depending on the data.
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 Float64Array: TypeAlias = NDArray[np.float64]
-
-Activation: TypeAlias = Literal["sigmoid", "relu"]
-OutputActivation: TypeAlias = Literal["identity", "sigmoid", "relu"]
-Solver: TypeAlias = Literal["lbfgs", "adam"]
 
 if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])

@@ -20,7 +20,7 @@ from sklearn.metrics import average_precision_score, make_scorer, roc_auc_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._rows import as_rows, blocks_of, moments
+from ._rows import as_rows
 from ._types import Float64Array, MatrixLike, validate_params
 
 __all__ = [
@@ -235,8 +235,8 @@ def explained_variance_scorer(estimator: Any, X: MatrixLike, y: object = None) -
     if not issparse(X):
         return explained_variance(X, estimator.inverse_transform(estimator.transform(X)))
     rows = as_rows(check_array(X, accept_sparse="csr", dtype=np.float64))
-    total, error = len(rows) * moments(rows, np.ones(len(rows)))[1].sum(), 0.0
-    for block in blocks_of(rows):
+    total, error = len(rows) * rows.moments(np.ones(len(rows)))[1].sum(), 0.0
+    for block in rows.blocks():
         reconstruction = estimator.inverse_transform(estimator.transform(rows.S[block]))
         error += np.square(rows[block].toarray() - reconstruction).sum()
     return float(1 - error / total) if total > 0 else float("nan")

@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from ._kernels.activations import ACTIVATIONS
 from .outlier import LIMITS, SparseAutoencoderOutlierDetector
 from .transformer import SparseAutoencoderTransformer
 
@@ -27,9 +28,6 @@ OUTPUTS: dict[type, tuple[str, ...]] = {
     SparseAutoencoderOutlierDetector: ("label", "scores", "score_samples"),
 }
 DEFAULTS = {SparseAutoencoderTransformer: 1, SparseAutoencoderOutlierDetector: 2}
-
-# The ONNX node for each activation.
-NODES = {"identity": "Identity", "sigmoid": "Sigmoid", "relu": "Relu"}
 
 # The first opset in which the axes of ReduceSum are an input.
 OLDEST_OPSET = 13
@@ -354,7 +352,7 @@ def _network(node: Node, model: Any, X: Any, dtype: Any) -> tuple[Any, Any]:
     """Code and reconstruction."""
     W, b = model.encoder_coef_.astype(dtype), model.encoder_intercept_.astype(dtype)
     V, c = model.decoder_coef_.T.astype(dtype), model.decoder_intercept_.astype(dtype)
-    encode, decode = (NODES[name] for name in model._functions)
+    encode, decode = (ACTIVATIONS[name].onnx for name in model._functions)
     code = node(encode, node("Gemm", X, W, b, transB=1))
     return code, node(decode, node("Gemm", code, V, c))  # V equals W if weights are tied, and is stored once
 

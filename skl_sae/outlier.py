@@ -11,23 +11,22 @@ from sklearn.base import OutlierMixin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._base import BaseSparseAutoencoder, finite
-from ._callbacks import FitTasks
-from ._rows import (
-    SparseRows,
-    bounds,
-    chosen,
-    dense,
-    frozen,
-    is_dask,
-    is_local,
-    map_blocks,
-    moments,
-    transformed,
-    without_weightless,
-)
+from ._base import BaseSparseAutoencoder, lazy_on_dask
+from ._diagnostics import diagnose_range
+from ._model import check_overflow
+from ._rows import DenseRows
 from ._scatter import LEAST_UNIT, TIE, Scatter, concentrate, lowest, plain, scores_of
-from ._types import Activation, Float64Array, FloatArray, MatrixLike, OutputActivation, Solver, _fit_context
+from ._training import Training
+from ._types import (
+    Float64Array,
+    FloatArray,
+    HiddenActivation,
+    MatrixLike,
+    OutputActivation,
+    PenaltyName,
+    SolverName,
+    _fit_context,
+)  # fmt: skip
 
 # More units than this cost time without improving any scores.
 MOST_COMPONENTS = 50
@@ -41,26 +40,26 @@ CONSTANT = 0.01
 # Scaled values are clipped here so that squares and their sums stay finite; rows beyond the limit are tied.
 LIMITS: dict[np.dtype[Any], Any] = {np.dtype(np.float64): 1e100, np.dtype(np.float32): np.float32(1e30)}
 
-Rows: TypeAlias = Any  # an array, SparseRows or DaskRows
+Rows: TypeAlias = Any  # of any kind, see `_rows`
 Mask: TypeAlias = NDArray[np.bool_]
 Problems: TypeAlias = list[tuple[str, type[BaseException]]]
 
 
-def _standard_scaler(X: Rows, weights: Float64Array) -> StandardScaler:
-    """Return a scaler for weighted rows of X, from moments computed here: the scaler's `fit` would copy X."""
-    mean, variance = moments(X, weights)
+def _standard_scaler(rows: Rows, weights: Float64Array) -> StandardScaler:
+    """Return a scaler for weighted rows, from moments computed here: the scaler's `fit` would copy X."""
+    mean, variance = rows.moments(weights)
     finite_variance = np.isfinite(variance)
     if not finite_variance.all():
         raise ValueError(
             f"The variance of feature {int(np.argmin(finite_variance))} of X overflows float64. Scale X first."
         )
-    n, eps = len(X), np.finfo(np.float64).eps
+    n, eps = len(rows), np.finfo(np.float64).eps
     with np.errstate(over="ignore"):
         constant = variance <= n * eps * variance + np.square(n * mean * eps)  # scikit-learn's limit for rounding
     scaler = StandardScaler()
     scaler.mean_, scaler.var_, scaler.n_features_in_, scaler.n_samples_seen_ = mean, variance, len(mean), n
     # A smaller scale may be 0 in the dtype of X.
-    scaler.scale_ = np.maximum(np.where(constant, 1, np.sqrt(variance)), np.finfo(X.dtype).tiny)
+    scaler.scale_ = np.maximum(np.where(constant, 1, np.sqrt(variance)), np.finfo(rows.dtype).tiny)
     return scaler
 
 
@@ -111,6 +110,8 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     alpha : float, default=0.1
         Weight decay. The default is higher than the transformer's: an autoencoder that reconstructs everything also
         reconstructs anomalies.
+    penalty : {"kl", "l1"}, default="kl"
+        Sparsity penalty.
     activation : {"sigmoid", "relu"}, default="sigmoid"
         Activation of the hidden units.
     output_activation : {"identity", "sigmoid", "relu"}, default="identity"
@@ -235,10 +236,11 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         rho: float = 0.1,
         beta: float = 3.0,
         alpha: float = 0.1,
-        activation: Activation = "sigmoid",
+        penalty: PenaltyName = "kl",
+        activation: HiddenActivation = "sigmoid",
         output_activation: OutputActivation = "identity",
         tied_weights: bool = False,
-        solver: Solver = "lbfgs",
+        solver: SolverName = "lbfgs",
         batch_size: int = 100,
         learning_rate_init: float = 1e-3,
         shuffle: bool = True,
@@ -257,6 +259,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
             rho=rho,
             beta=beta,
             alpha=alpha,
+            penalty=penalty,
             activation=activation,
             output_activation=output_activation,
             tied_weights=tied_weights,
@@ -319,64 +322,59 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     def _count_iterations(self, warm: bool) -> int:
         return super()._count_iterations(warm) * (2 if self.support_fraction < 1 else 1)
 
-    def _learn(
-        self, X: Rows, weights: Float64Array, warm: bool, rng: np.random.RandomState, tasks: FitTasks
-    ) -> Problems:
+    def _learn(self, rows: Rows, weights: Float64Array, training: Training, warm: bool) -> Problems:
         self._scoring = self.scoring
         weights = np.asarray(weights)
         counted = weights > 0
-        X, weights = without_weightless(X, weights)
-        support = np.ones(len(X), dtype=bool)
-        problems, scores = self._learn_support(X, weights, support, warm, rng, tasks)
+        rows, weights = rows.drop_zero_weight(weights)
+        support = np.ones(len(rows), dtype=bool)
+        problems, scores = self._learn_support(rows, weights, support, training, warm)
         if self.support_fraction < 1:
             support = lowest(scores, self.support_fraction, weights)
-            problems, scores = self._learn_support(X, weights, support, warm, rng, tasks)
+            problems, scores = self._learn_support(rows, weights, support, training, warm)
         self.offset_ = self._threshold(scores, weights)
         self.support_ = counted
         self.support_[counted] = support
         return problems
 
     def _learn_support(
-        self,
-        X: Rows,
-        weights: Float64Array,
-        support: Mask,
-        warm: bool,
-        rng: np.random.RandomState,
-        tasks: FitTasks,
+        self, rows: Rows, weights: Float64Array, support: Mask, training: Training, warm: bool
     ) -> tuple[Problems, Float64Array]:
         """Train on the rows of the support; return the warnings to issue and the scores of all rows."""
-        rows, row_weights = (X, weights) if support.all() else (chosen(X, support), weights[support])
-        self._scaler = self._fit_scaler(rows, row_weights, X, weights) if self.scaling else None
-        scaled = transformed(rows, self._method("_scale"))
-        problems = self._check_range(scaled) + self._train(scaled, row_weights, warm, rng, tasks)
+        chosen, chosen_weights = (rows, weights) if support.all() else (rows.take(support), weights[support])
+        self._scaler = self._fit_scaler(chosen, chosen_weights, rows, weights) if self.scaling else None
+        scaled = chosen.map_rows(self._method("_scale"))
+        problems = diagnose_range(scaled, self.output_activation)
+        problems += self._train(scaled, chosen_weights, training, warm)
         self.n_components_ = len(self.encoder_coef_)
-        self._centre, variance = moments(scaled, row_weights)
-        low, high = bounds(scaled)
-        self._scatter = self._learn_scatter(X, weights, np.where(low == high, 0, np.sqrt(variance)))
-        return problems, self._score(X)
+        self._centre, variance = scaled.moments(chosen_weights)
+        low, high = scaled.bounds()
+        self._scatter = self._learn_scatter(rows, weights, np.where(low == high, 0, np.sqrt(variance)))
+        return problems, self._score(rows)
 
-    def _fit_scaler(self, rows: Rows, row_weights: Float64Array, X: Rows, weights: Float64Array) -> StandardScaler:
+    def _fit_scaler(
+        self, chosen: Rows, chosen_weights: Float64Array, rows: Rows, weights: Float64Array
+    ) -> StandardScaler:
         """Fit a scaler to the rows of the support; a feature that is constant there takes its scale from all rows."""
-        scaler = _standard_scaler(rows, row_weights)
-        low, high = bounds(rows)
+        scaler = _standard_scaler(chosen, chosen_weights)
+        low, high = chosen.bounds()
         constant = low == high
-        if constant.any() and len(rows) < len(X):
-            scaler.scale_[constant] = _standard_scaler(X, weights).scale_[constant]
+        if constant.any() and len(chosen) < len(rows):
+            scaler.scale_[constant] = _standard_scaler(rows, weights).scale_[constant]
         return scaler
 
-    def _learn_scatter(self, X: Rows, weights: Float64Array, deviation: Float64Array) -> Scatter:
+    def _learn_scatter(self, rows: Rows, weights: Float64Array, deviation: Float64Array) -> Scatter:
         if self.scoring == "squared_error":
-            return plain(X.shape[1])
+            return plain(rows.shape[1])
         floor = CONSTANT * np.where(deviation > 0, deviation, 1)
         full = self.scoring == "mahalanobis"
         if full:
             floor = np.concatenate([floor, np.full(self.n_components_, CONSTANT)])
 
         vectors = self._method("_vectors")
-        if is_local(X) and len(X) * len(floor) <= KEPT_NUMBERS:
-            X, vectors = np.concatenate(list(map_blocks(X, vectors))), np.asarray
-        return concentrate(X, vectors, floor, weights, self.support_fraction, diagonal=not full)
+        if rows.is_local and len(rows) * len(floor) <= KEPT_NUMBERS:
+            rows, vectors = DenseRows(np.concatenate(list(rows.map(vectors)))), DenseRows.toarray
+        return concentrate(rows, vectors, floor, weights, self.support_fraction, diagonal=not full)
 
     def _count_components(self, n_features: int) -> int:
         if self.n_components == "auto":
@@ -414,34 +412,28 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
     # -- using the fit -----------------------------------------------------------------------------
 
-    def _scale(self, X: Rows) -> Rows:
-        limit = LIMITS[X.dtype]
-        if isinstance(X, SparseRows):
-            if self._scaler is None:
-                return X.standardised(np.zeros(X.shape[1]), np.ones(X.shape[1]), limit)
-            return X.standardised(self._scaler.mean_, self._scaler.scale_, limit)
+    def _scale(self, rows: Rows) -> Rows:
         if self._scaler is None:
-            return np.clip(X, -limit, limit)
-        mean, scale = (part.astype(X.dtype) for part in (self._scaler.mean_, self._scaler.scale_))
-        with np.errstate(over="ignore"):  # clipped right away
-            scaled = X - mean
-            scaled /= scale
-        return np.clip(scaled, -limit, limit, out=scaled)
+            mean, scale = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
+        else:
+            mean, scale = self._scaler.mean_, self._scaler.scale_
+        return rows.standardized(mean, scale, LIMITS[rows.dtype])
 
-    def _explain(self, X: Rows) -> tuple[FloatArray, Float64Array]:
-        """Return the scaled rows of a block and the vectors to score, residuals first, in float64."""
-        rows = frozen(self._scale(dense(X)))
-        H = self._encode(rows)
-        residual = rows.astype(np.float64) - self._decode(H)
-        return rows, np.hstack([residual, H]) if self._scoring == "mahalanobis" else residual
+    def _explain(self, rows: Rows) -> tuple[FloatArray, Float64Array]:
+        """Return the scaled rows of a block, and the vectors that are scored, residuals first, in float64."""
+        scaled, network = self._scale(DenseRows(rows.toarray())), self._network(rows.dtype)
+        H = network.encode(scaled)
+        residual = scaled.toarray().astype(np.float64) - network.decode(H)
+        return scaled.toarray(), np.hstack([residual, H]) if self._scoring == "mahalanobis" else residual
 
-    def _vectors(self, X: Rows) -> Float64Array:
-        return self._explain(X)[1]
+    def _vectors(self, rows: Rows) -> Float64Array:
+        return self._explain(rows)[1]
 
-    def _score(self, X: Rows) -> Float64Array:
-        """Anomaly scores, without input checks: the higher, the more anomalous."""
-        return finite(scores_of(X, self._method("_vectors"), self._scatter), "the scores")
+    def _score(self, rows: Rows) -> Float64Array:
+        """Anomaly scores, the higher the stranger, without checks."""
+        return check_overflow(scores_of(rows, self._method("_vectors"), self._scatter), "the scores")
 
+    @lazy_on_dask(dtype=np.float64)
     def score_samples(self, X: MatrixLike) -> Float64Array:
         """Negative anomaly score of every row: the higher, the more normal.
 
@@ -454,8 +446,6 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         scores : ndarray of shape (n_samples,)
             At most 0, in float64.
         """
-        if is_dask(X):
-            return self._lazily("score_samples", X, None, np.float64)
         return -self._score(self._check_rows(X))
 
     def decision_function(self, X: MatrixLike) -> Float64Array:
@@ -485,6 +475,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
+    @lazy_on_dask(dtype=np.float64)
     def reconstruction_error(self, X: MatrixLike, per_feature: bool = False) -> Float64Array:
         r"""Squared reconstruction error of every row, :math:`\lVert x - \hat x \rVert^2`, whatever ``scoring`` is.
 
@@ -499,16 +490,14 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         error : ndarray of shape (n_samples,), or (n_samples, n_features) if ``per_feature``
             In squared scaled units (standard deviations with ``scaling="standard"``), in float64.
         """
-        if is_dask(X):
-            columns = "features" if per_feature else None
-            return self._lazily("reconstruction_error", X, columns, np.float64, per_feature=per_feature)
 
         def errors(rows: Rows) -> Float64Array:
             squares = np.square(self._vectors(rows)[:, : self.n_features_in_])
             return squares if per_feature else squares.sum(axis=1)
 
-        return np.concatenate(list(map_blocks(self._check_rows(X), errors)))
+        return np.concatenate(list(self._check_rows(X).map(errors)))
 
+    @lazy_on_dask("features", np.float64)
     def score_contributions(self, X: MatrixLike) -> Float64Array:
         r"""Contribution of each feature to the anomaly score of every row.
 
@@ -532,14 +521,12 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         .. [1] S. Bach et al., "On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
            propagation", PLOS ONE 10, 2015.
         """
-        if is_dask(X):
-            return self._lazily("score_contributions", X, "features", np.float64)
-        return np.concatenate(list(map_blocks(self._check_rows(X), self._contributions)))
+        return np.concatenate(list(self._check_rows(X).map(self._contributions)))
 
-    def _contributions(self, X: Rows) -> Float64Array:
+    def _contributions(self, block: Rows) -> Float64Array:
         """Contributions for a block of rows."""
-        rows, vectors = self._explain(X)
-        terms, d = finite(self._scatter.contributions(vectors), "the contributions"), rows.shape[1]
+        rows, vectors = self._explain(block)
+        terms, d = check_overflow(self._scatter.contributions(vectors), "the contributions"), rows.shape[1]
         if terms.shape[1] == d:
             return terms
         weights, deviation = np.abs(self.encoder_coef_).astype(np.float64), np.abs(rows - self._centre)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,8 +10,8 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import BaseSparseAutoencoder
-from ._rows import as_rows, check_weights, in_use, is_dask, moments, without_weightless
+from ._base import BaseSparseAutoencoder, lazy_on_dask, releasing
+from ._rows import as_rows
 from ._types import FloatArray, MatrixLike, _fit_context
 
 if TYPE_CHECKING:
@@ -51,6 +51,14 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
     alpha : float, default=1e-3
         Weight decay, at least 0. Without it, a unit can carry any signal in tiny changes of its activation around
         ``rho``; decay of the decoder weights makes activations large and thus the code sparse.
+    penalty : {"kl", "l1"}, default="kl"
+        Sparsity penalty on the mean activation of every hidden unit.
+
+        - "kl": :math:`\mathrm{KL}(\rho \,\Vert\, \hat\rho_j)`, which pulls it towards ``rho``.
+        - "l1": :math:`\hat\rho_j` itself, so that the term is ``beta`` times the L1 norm of the codes averaged over the
+          rows, as in sparse coding [6]_. It pulls activations towards 0, many of them to exactly 0 with
+          ``activation="relu"``. ``rho`` only sets where training starts. Use a ``beta`` of 0.1 to 1 for standardised
+          data: larger values switch units off.
     activation : {"sigmoid", "relu"}, default="sigmoid"
         Activation f of the hidden units.
     output_activation : {"identity", "sigmoid", "relu"}, default="identity"
@@ -200,6 +208,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
        denoising autoencoders", ICML 2008.
     .. [5] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS
        2010.
+    .. [6] B. A. Olshausen and D. J. Field, "Emergence of simple-cell receptive field properties by learning a sparse
+       code for natural images", Nature 381, 1996.
 
     Examples
     --------
@@ -285,6 +295,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         return self._partial_fit(X, sample_weight)
 
+    @lazy_on_dask("units")
     def transform(self, X: MatrixLike) -> FloatArray:
         """Encode every row x as h = f(W x + b).
 
@@ -299,18 +310,10 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         H : ndarray of shape (n_samples, n_components)
             Activations of the hidden units, in the dtype of X.
         """
-        if is_dask(X):
-            self._check_container()
-            return self._lazily("transform", X, "units")
-        return self._encode(self._check_rows(X))
+        rows = self._check_rows(X)
+        return self._network(rows.dtype).encode(rows)
 
-    def _check_container(self) -> None:
-        """Refuse to turn a lazy array into a data frame, as scikit-learn does for sparse results."""
-        if _get_output_config("transform", self)["dense"] != "default":
-            raise ValueError(
-                "transform of a dask array returns a dask array, not a frame. Use set_output(transform='default')."
-            )
-
+    @lazy_on_dask("features")
     def inverse_transform(self, X: ArrayLike) -> FloatArray:
         """Decode every code h as g(W' h + b').
 
@@ -325,10 +328,9 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
             Reconstructions, in the dtype of the codes.
         """
         codes = self._check_codes(X)
-        if is_dask(codes):
-            return self._lazily("inverse_transform", codes, "features")
-        return self._decode(codes)
+        return self._network(codes.dtype).decode(codes)
 
+    @lazy_on_dask()
     def reconstruction_error(self, X: MatrixLike, per_feature: bool = False) -> FloatArray:
         r"""Squared reconstruction error of every row, :math:`\lVert x - \hat x \rVert^2`.
 
@@ -345,10 +347,8 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         error : ndarray of shape (n_samples,), or (n_samples, n_features) if ``per_feature``
             In squared units of X, in the dtype of X.
         """
-        if is_dask(X):
-            columns = "features" if per_feature else None
-            return self._lazily("reconstruction_error", X, columns, per_feature=per_feature)
-        return self._squared_error(self._check_rows(X), per_feature)
+        rows = self._check_rows(X)
+        return self._network(rows.dtype).squared_errors(rows, per_feature)
 
     def score_samples(self, X: MatrixLike) -> FloatArray:
         """Negative reconstruction error of every row: the higher, the more normal.
@@ -378,9 +378,19 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         -------
         score : float
         """
-        with in_use(as_rows(self.score_samples(X).astype(np.float64)[:, None])) as scores:
-            mean, _ = moments(*without_weightless(scores, check_weights(sample_weight, scores, 1)))
+        with releasing(as_rows(self.score_samples(X).astype(np.float64)[:, None])) as scores:
+            scores, weights = scores.drop_zero_weight(scores.check_weights(sample_weight, 1))
+            mean, _ = scores.moments(weights)
         return float(mean[0])
+
+    def _apply_lazily(
+        self, method: str, X: MatrixLike, columns: str | None, dtype: Any, settings: dict[str, Any]
+    ) -> Any:
+        if method == "transform" and _get_output_config("transform", self)["dense"] != "default":
+            raise ValueError(  # as scikit-learn refuses to turn sparse results into a data frame
+                "transform of a dask array returns a dask array, not a frame. Use set_output(transform='default')."
+            )
+        return super()._apply_lazily(method, X, columns, dtype, settings)
 
     @property
     def components_(self) -> FloatArray:

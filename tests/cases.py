@@ -24,6 +24,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 import skl_sae
 from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from skl_sae._kernels.penalties import PENALTIES
+from skl_sae._solvers import SOLVERS
 
 ESTIMATORS = {"transformer": SparseAutoencoderTransformer, "detector": SparseAutoencoderOutlierDetector}
 EXPECTED_WARNINGS = ConvergenceWarning, skl_sae.HiddenUnitWarning, skl_sae.DataRangeWarning
@@ -254,10 +257,11 @@ USUAL = {
     "rho": st.floats(0.02, 0.5),
     "beta": st.floats(0, 10),
     "alpha": st.floats(0, 0.1),
-    "activation": st.sampled_from(["sigmoid", "relu"]),
-    "output_activation": st.sampled_from(["identity", "sigmoid", "relu"]),
+    "penalty": st.sampled_from(list(PENALTIES)),
+    "activation": st.sampled_from(HIDDEN_ACTIVATIONS),
+    "output_activation": st.sampled_from(list(ACTIVATIONS)),
     "tied_weights": st.booleans(),
-    "solver": st.sampled_from(["lbfgs", "adam"]),
+    "solver": st.sampled_from(list(SOLVERS)),
     "batch_size": st.integers(1, 40),
     "learning_rate_init": st.floats(1e-4, 0.05),
     "shuffle": st.booleans(),
@@ -308,7 +312,7 @@ INVALID = {
     "validation_fraction": [0, 1, *_no_number],
     **{key: [0, *_no_count] for key in ["n_components", "batch_size", "max_iter", "n_iter_no_change"]},
     "adam_start": _no_count,
-    **dict.fromkeys(["activation", "output_activation", "solver"], _no_name),
+    **dict.fromkeys(["penalty", "activation", "output_activation", "solver"], _no_name),
     **dict.fromkeys(["tied_weights", "shuffle", "early_stopping", "warm_start"], _no_flag),
     "random_state": [-1, 2**32, "a", 0.5, [1]],
     "verbose": [-1, "a", None],
@@ -561,8 +565,7 @@ def _run(case):
     assert unfitted == {key: vars(estimator)[key] for key in unfitted}
     np.testing.assert_array_equal(X.toarray() if sparse.issparse(X) else np.asarray(X), before)
     assert joblib.hash(weights) == weights_before
-    single = [np.float32] if data["form"] != "frame" else [np.float32, ">f4"]  # as scikit-learn has it
-    dtype = np.dtype(np.float32 if array.dtype in single and data["form"] != "list" else np.float64)
+    dtype = np.dtype(np.float32 if array.dtype in (np.float32, ">f4") and data["form"] != "list" else np.float64)
     with np.errstate(over="ignore"):
         array = array.astype(dtype)
     check_fit(estimator, array.shape[1], dtype)

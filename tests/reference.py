@@ -1,4 +1,8 @@
-"""A sparse autoencoder in plain NumPy, written for reading: the oracle that every kernel is compared with."""
+"""A sparse autoencoder in plain NumPy, written to be read: the oracle that every kernel is compared with.
+
+A new activation needs a row in `FORWARD`, `DERIVATIVE` and `ROUNDINGS`, and in `DIVERGENCE` if hidden units may have
+it; a new penalty needs a row in `PENALTY`.
+"""
 
 from collections import namedtuple
 
@@ -15,6 +19,8 @@ DERIVATIVE = {
     "sigmoid": lambda y: y * (1 - y),
     "relu": lambda y: (y > 0).astype(y.dtype),
 }
+# Roundings in a value, most of them in the exponential.
+ROUNDINGS = {"identity": 0, "sigmoid": 8, "relu": 0}
 
 Terms = namedtuple("Terms", "loss reconstruction sparsity weight_decay")
 
@@ -35,16 +41,21 @@ def poisson_slope(rho, p):
     return 1 - rho / p
 
 
+# The penalty on a mean activation and its derivative, as functions of rho and the mean.
 DIVERGENCE = {"sigmoid": (bernoulli, bernoulli_slope), "relu": (poisson, poisson_slope)}
+PENALTY = {
+    "kl": lambda activation: DIVERGENCE[activation],
+    "l1": lambda activation: (lambda rho, p: p, lambda rho, p: np.ones_like(p)),
+}
 
 
 class Model:
     """Parameters W (m, d), b (m,), Wd (d, m), c (d,) and the formulas of the objective."""
 
-    def __init__(self, W, b, Wd, c, *, activation, output, rho, beta, alpha, tied=False):
+    def __init__(self, W, b, Wd, c, *, activation, output, rho, beta, alpha, penalty="kl", tied=False):
         self.W, self.b, self.Wd, self.c = W, b, Wd, c
         self.activation, self.output, self.tied = activation, output, tied
-        self.rho, self.beta, self.alpha = rho, beta, alpha
+        self.rho, self.beta, self.alpha, self.penalty = rho, beta, alpha, penalty
 
     @classmethod
     def of(cls, estimator):
@@ -62,6 +73,7 @@ class Model:
             rho=estimator.rho,
             beta=estimator.beta,
             alpha=estimator.alpha,
+            penalty=estimator.penalty,
             tied=estimator.tied_weights,
         )
 
@@ -78,7 +90,7 @@ class Model:
         weights = np.full(len(X), 1 / len(X)) if weights is None else weights / weights.sum()
         mean = weights @ self.encode(X)
         reconstruction = weights @ self.squared_error(X).sum(axis=1)
-        sparsity = self.beta * DIVERGENCE[self.activation][0](self.rho, mean).sum()
+        sparsity = self.beta * PENALTY[self.penalty](self.activation)[0](self.rho, mean).sum()
         weight_decay = self.alpha * (np.sum(self.W**2) + np.sum(self.Wd**2))
         return Terms(reconstruction + sparsity + weight_decay, reconstruction, sparsity, weight_decay)
 
@@ -89,7 +101,7 @@ class Model:
         H = self.encode(inputs)
         Y = self.decode(H)
         error = 2 * weights[:, None] * (Y - X) * DERIVATIVE[self.output](Y)
-        slope = self.beta * DIVERGENCE[self.activation][1](self.rho, weights @ H)
+        slope = self.beta * PENALTY[self.penalty](self.activation)[1](self.rho, weights @ H)
         delta = (error @ self.Wd + weights[:, None] * slope) * DERIVATIVE[self.activation](H)
         dW = delta.T @ inputs + 2 * self.alpha * self.W
         dWd = error.T @ H + 2 * self.alpha * self.Wd

@@ -14,7 +14,6 @@ import numpy as np
 import reference
 
 MORE_PRECISE = {np.float32: np.float64, np.float64: np.longdouble}
-SIGMOID = 8  # roundings in a sigmoid, most of them those of the exponential
 
 
 class Rounded(NamedTuple):
@@ -63,20 +62,20 @@ class Arithmetic:
         return Rounded(A.value @ B.value, error)
 
     def activate(self, name, z):
-        value = reference.FORWARD[name](z.value)
-        if name == "sigmoid":
-            return self.rounded(Rounded(value, z.error / 4), SIGMOID)
-        if name == "relu":  # exactly 0 where z is negative for sure
-            return Rounded(value, np.where(z.value < -z.error, 0, z.error))
-        return Rounded(value, z.error)
+        """f(z) of a function that does not fall: its values at the ends of an interval bound those inside."""
+        forward = reference.FORWARD[name]
+        return self.rounded(_between(forward, z), reference.ROUNDINGS[name])
 
     def derivative(self, name, y):
-        """In terms of the value; that of ReLU may be either one where the value may be 0."""
-        value = reference.DERIVATIVE[name](y.value)
-        if name == "sigmoid":
-            return self.rounded(Rounded(value, y.error + y.error**2), 2)
-        doubt = (np.abs(y.value) <= y.error) & (y.error > 0) & (name == "relu")
-        return Rounded(value, doubt.astype(value.dtype))
+        """In terms of the value; an extremum inside an interval adds the square of its width."""
+        bounded = _between(reference.DERIVATIVE[name], y)
+        return self.rounded(Rounded(bounded.value, bounded.error + np.where(bounded.error > 0, y.error**2, 0)), 2)
+
+
+def _between(function, x):
+    """A function of a number that is known up to an error."""
+    value, *ends = (function(point) for point in (x.value, x.value - x.error, x.value + x.error))
+    return Rounded(value, np.max([np.abs(end - value) for end in ends], axis=0))
 
 
 def exact(value):
@@ -115,7 +114,7 @@ def objective(model, X, weights, dtype, gram=False):
 
 def _sparsity(a, double, model, mean):
     """The sparsity term, and its slope as the kernels round it."""
-    divergence, slope = reference.DIVERGENCE[model.activation]
+    divergence, slope = reference.PENALTY[model.penalty](model.activation)
     ends = mean.value - mean.error, mean.value + mean.error
     middle, *others = (model.beta * slope(model.rho, p) for p in (mean.value, *ends))
     change = np.max([np.abs(other - middle) for other in others], axis=0)

@@ -8,15 +8,21 @@ from sklearn.exceptions import SkipTestWarning
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
-from skl_sae._kernels import ACTIVATIONS, OUTPUTS
+from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from skl_sae._kernels.penalties import PENALTIES
+from skl_sae._solvers import SOLVERS
 
 CONFIGURATIONS = [
     {"solver": solver, "activation": activation, "output_activation": output, "tied_weights": tied}
-    for solver, activation, output, tied in itertools.product(["lbfgs", "adam"], ACTIVATIONS, OUTPUTS, [False, True])
+    for solver, activation, output, tied in itertools.product(SOLVERS, HIDDEN_ACTIVATIONS, ACTIVATIONS, [False, True])
+]
+CONFIGURATIONS += [
+    {"activation": activation, "penalty": penalty}
+    for activation, penalty in itertools.product(HIDDEN_ACTIVATIONS, PENALTIES)
 ]
 CONFIGURATIONS += [
     {"solver": solver, **extra}
-    for solver in ["lbfgs", "adam"]
+    for solver in SOLVERS
     for extra in [{"early_stopping": True}, {"beta": 0, "alpha": 0}, {"n_components": 1}]
 ]
 # Some checks fit twice and want the same result. A warm start gives it where the first fit has converged to a minimum

@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from test_transformer import assert_same_fit, short, weights_of
 
-from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
-from skl_sae import _base as base
-from skl_sae._objective import FullBatchObjective, MiniBatchObjective, Objective
+from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, _state, _training
+from skl_sae._callbacks import CallbackSupportMixin
+from skl_sae._objectives import FullBatchObjective, MiniBatchObjective, Objective
 from skl_sae.metrics import anomaly_roc_auc_scorer, population_sparsity_scorer
 
 SOLVERS = ["lbfgs", "adam"]
@@ -102,6 +102,11 @@ def test_weights_are_routed(digits):
         np.testing.assert_array_equal(found.encoder_coef_, expected.encoder_coef_)
 
 
+def memories(sae):
+    """What the solvers remember of a fit."""
+    return sae._training["memories"]
+
+
 # -- going on --------------------------------------------------------------------------------------
 
 
@@ -133,9 +138,9 @@ def test_two_fits_of_lbfgs_are_one_that_is_longer(digits, parameters, dtype):
 
 def test_lbfgs_begins_anew_after_steps_of_adam(digits):
     sae = short(warm_start=True).fit(digits)
-    assert sae._training.pairs
-    assert sae.partial_fit(digits)._training.pairs is None
-    assert sae.fit(digits).partial_fit(digits.astype(np.float32)).fit(digits)._training.pairs
+    assert memories(sae)["lbfgs"]["pairs"]
+    assert memories(sae.partial_fit(digits)).keys() == {"adam"}
+    assert memories(sae.fit(digits).partial_fit(digits.astype(np.float32)).fit(digits))["lbfgs"]["pairs"]
 
 
 def test_a_path_over_beta_starts_from_the_last_fit(digits):
@@ -149,8 +154,8 @@ def test_a_path_over_beta_starts_from_the_last_fit(digits):
 
 def test_held_out_rows_stay_held_out(digits, monkeypatch):
     seen = []
-    split = base.train_test_split
-    monkeypatch.setattr(base, "train_test_split", lambda *rows, **kw: seen.append(split(*rows, **kw)) or seen[-1])
+    split = _training.train_test_split
+    monkeypatch.setattr(_training, "train_test_split", lambda *rows, **kw: seen.append(split(*rows, **kw)) or seen[-1])
     sae = short(early_stopping=True, warm_start=True).fit(digits).fit(digits)
     np.testing.assert_array_equal(seen[0][1], seen[1][1])
     assert sae.n_iter_ == len(sae.history_["validation_loss"])
@@ -167,12 +172,12 @@ def test_a_fit_goes_on_from_the_fitted_weights_also_after_early_stopping(digits)
 
 def test_estimators_do_not_share_random_numbers(digits):
     ours, other = (short(solver="adam", random_state=None, warm_start=True).fit(digits) for _ in range(2))
-    assert ours._training.rng.randint(10**9) != other._training.rng.randint(10**9)
+    assert ours._training["rng"].randint(10**9) != other._training["rng"].randint(10**9)
     shared = np.random.RandomState(0)
     sae = short(solver="adam", random_state=shared, warm_start=True).fit(digits)
-    before = pickle.dumps(sae._training.rng.get_state())
+    before = pickle.dumps(sae._training["rng"].get_state())
     shared.randint(10)
-    assert pickle.dumps(sae._training.rng.get_state()) == before
+    assert pickle.dumps(sae._training["rng"].get_state()) == before
 
 
 def test_weights_of_any_size(digits):
@@ -221,7 +226,7 @@ def test_a_chunk_that_fails_changes_nothing(digits):
     with pytest.raises(DivergenceError):
         sae.set_params(learning_rate_init=1e200).partial_fit(digits)
     assert_same_fit(sae, pickle.loads(before))
-    np.testing.assert_array_equal(sae._training.first, pickle.loads(before)._training.first)
+    np.testing.assert_array_equal(memories(sae)["adam"]["exp_avg"], memories(pickle.loads(before))["adam"]["exp_avg"])
 
 
 # -- interrupts ------------------------------------------------------------------------------------
@@ -311,7 +316,7 @@ def test_a_detector_is_interrupted_as_a_whole(digits, monkeypatch):
 
 # -- callbacks -------------------------------------------------------------------------------------
 
-callbacks = pytest.mark.skipif(not hasattr(base.CallbackSupportMixin, "set_callbacks"), reason="scikit-learn < 1.9")
+callbacks = pytest.mark.skipif(not hasattr(CallbackSupportMixin, "set_callbacks"), reason="scikit-learn < 1.9")
 
 
 class Recorder:
@@ -478,7 +483,7 @@ def test_progress_bar_and_scoring_monitor(digits, capsys):
 @pytest.mark.parametrize("estimator", [short(), SparseAutoencoderOutlierDetector(max_iter=5, random_state=0)])
 def test_a_model_of_a_newer_version_says_so(digits, estimator, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(base, "STATE", base.STATE + 1)
+        patch.setattr(_state, "LAYOUT", _state.LAYOUT + 1)
         saved = pickle.dumps(estimator.fit(digits))
     with pytest.raises(ValueError, match=r"newer version of skl_sae .* Upgrade"):
         pickle.loads(saved)
@@ -525,8 +530,8 @@ def test_weights_that_do_not_fit_together_are_refused(digits, name):
 
 def test_pairs_that_do_not_fit_start_anew(digits):
     sae = short(warm_start=True).fit(digits)
-    sae._training.pairs = [(np.zeros(3), np.zeros(3), 1.0)]
-    assert sae.fit(digits)._training.pairs[0][0].shape == (8 * 64 * 2 + 8 + 64,)
+    memories(sae)["lbfgs"]["pairs"] = [(np.zeros(3), np.zeros(3), 1.0)]
+    assert memories(sae.fit(digits))["lbfgs"]["pairs"][0][0].shape == (8 * 64 * 2 + 8 + 64,)
 
 
 @pytest.mark.parametrize("name", ["encoder_coef_", "encoder_intercept_", "decoder_coef_", "decoder_intercept_"])
@@ -568,6 +573,6 @@ def test_a_scatter_or_a_scaler_that_no_fit_leaves_is_refused(tamper):
 
 def test_moments_that_do_not_fit_start_anew(digits):
     sae = short().partial_fit(digits)
-    sae._training.second = np.zeros(1)
+    memories(sae)["adam"]["exp_avg_sq"] = np.zeros(1)
     sae.partial_fit(digits)
-    assert sae._training.second.shape == sae._training.first.shape == (8 * 64 * 2 + 8 + 64,)
+    assert {memories(sae)["adam"][name].shape for name in ("exp_avg", "exp_avg_sq")} == {(8 * 64 * 2 + 8 + 64,)}

@@ -11,15 +11,17 @@ import time
 import joblib
 import numpy as np
 import pytest
+import reference
+from models import layout_of
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 from skl_sae import DataRangeWarning, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
-from skl_sae import _kernels as kernels
-from skl_sae._objective import Objective, full_batch_objective
-from skl_sae._rows import as_rows, check_weights
+from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from skl_sae._objectives import Objective, objective_for
+from skl_sae._rows import as_rows
 from skl_sae.exceptions import DivergenceError
 
 dask = pytest.importorskip("dask", reason="needs dask")
@@ -106,7 +108,7 @@ def assert_same_fit(actual, expected, tolerance=1e-6):
 def small(threads, monkeypatch, rng):
     """A dask array of small blocks, one of them empty, and the same rows here."""
     for name in "LEAST_ROWS", "LEAST_NUMBERS":
-        monkeypatch.setattr(f"skl_sae._dask.{name}", 1)
+        monkeypatch.setattr(f"skl_sae._rows.dask.{name}", 1)
     rows = rng.normal(size=(40, 6)) @ rng.normal(size=(6, 6))
     return da.from_array(rows, chunks=((7, 0, 13, 9, 11), (4, 2))), rows
 
@@ -142,7 +144,7 @@ def test_a_small_detector(small, scoring):
 @pytest.mark.plain
 def test_small_blocks_of_unknown_size_and_what_is_refused(small, monkeypatch):
     X, rows = small
-    monkeypatch.setattr("skl_sae._dask.PART", 64)  # what is sent goes in parts
+    monkeypatch.setattr("skl_sae._rows.graph.PART", 64)  # what is sent goes in parts
     found = transformer(4, max_iter=3, output_activation="relu")
     with pytest.warns(DataRangeWarning):
         found.fit(X[X[:, 0] > -1e9])
@@ -170,7 +172,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("code", list(kernels.ACTIVATIONS))
+@pytest.mark.parametrize("code", HIDDEN_ACTIVATIONS)
 @pytest.mark.parametrize("case", list(CASES))
 def test_sums_over_blocks_are_the_objective(threads, rng, case, code):
     d, m, tied, output, density = CASES[case]
@@ -178,13 +180,13 @@ def test_sums_over_blocks_are_the_objective(threads, rng, case, code):
     chunks = da.from_array(X, chunks=((1100, 900), (d,)))
     X, chunks = (sparse.csr_array(X), in_csr(chunks)) if density < 1 else (X, chunks)
     weights = rng.integers(1, 4, 2000).astype(float)
-    activation, entry = kernels.ACTIVATIONS[code], kernels.OUTPUTS[output]
-    arch = kernels.Architecture(d, m, tied, activation.kind, entry.kind)
-    reg = kernels.Regularization(activation.code.divergence, 0.1, 3.0, 1e-3)
-    theta = 0.1 * rng.normal(size=kernels.count_weights(arch) + m + d)
+    parts = (0.1 * rng.normal(size=size) for size in [(m, d), m, (d, m), d])
+    model = reference.Model(*parts, activation=code, output=output, rho=0.1, beta=3.0, alpha=1e-3, tied=tied)
+    arch, reg = layout_of(model)
+    theta = model.theta
     rows = as_rows(chunks)
-    found = full_batch_objective(rows, check_weights(weights, rows, 2), arch, reg)
-    wanted = full_batch_objective(as_rows(X), weights, arch, reg)
+    found = objective_for(rows, rows.check_weights(weights, 2), arch, reg)
+    wanted = objective_for(as_rows(X), weights, arch, reg)
     (evaluation, gradient), (expected, expected_gradient) = (one.evaluate_gradient(theta) for one in (found, wanted))
     np.testing.assert_allclose(evaluation, expected, rtol=1e-10)
     np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-7, atol=1e-10)
@@ -238,11 +240,11 @@ def kill_a_worker(client):
 
 @pytest.mark.parametrize("model", [transformer(max_iter=12), detector(max_iter=6)], ids=["transformer", "detector"])
 def test_a_fit_survives_the_death_of_a_worker(client, monkeypatch, model):
-    from skl_sae import _dask
+    from skl_sae._objectives.dask import DaskObjective
 
     chunks, _ = made_on_workers(4)
     expected = clone(model).fit(chunks)
-    evaluate, killed = _dask.DaskObjective.evaluate_gradient, []
+    evaluate, killed = DaskObjective.evaluate_gradient, []
     counter = iter(range(1000))
 
     def evaluate_and_kill(self, theta):
@@ -250,7 +252,7 @@ def test_a_fit_survives_the_death_of_a_worker(client, monkeypatch, model):
             killed.append(kill_a_worker(client))
         return evaluate(self, theta)
 
-    monkeypatch.setattr(_dask.DaskObjective, "evaluate_gradient", evaluate_and_kill)
+    monkeypatch.setattr(DaskObjective, "evaluate_gradient", evaluate_and_kill)
     fitted = clone(model).fit(chunks)
     assert killed
     assert killed[0] not in client.run(os.getpid).values()
@@ -311,8 +313,8 @@ def test_nothing_stays_on_the_cluster(client):
 # -- what else a fit does --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("output", list(kernels.OUTPUTS))
-@pytest.mark.parametrize("code", list(kernels.ACTIVATIONS))
+@pytest.mark.parametrize("output", list(ACTIVATIONS))
+@pytest.mark.parametrize("code", HIDDEN_ACTIVATIONS)
 def test_every_activation_and_output(threads, code, output):
     chunks, X = made_on_workers(3)
     model = transformer(max_iter=8, activation=code, output_activation=output)
@@ -353,7 +355,7 @@ def test_chunks_of_unknown_size(threads, rng):
 
 
 def test_tiny_chunks_are_worked_on_together(threads):
-    from skl_sae._dask import DaskRows
+    from skl_sae._rows.dask import DaskRows
 
     X = np.ones((6000, D))
     assert len(DaskRows.from_array(da.from_array(X, chunks=(10, D))).blocks) <= 6

@@ -1,56 +1,49 @@
 """Every kernel against plain NumPy, every gradient against finite differences."""
 
-import itertools
-
 import numba
 import numpy as np
 import pytest
 import reference
+from models import MODELS, adam_state, objective_of, penalty_kind
 
-from skl_sae import _kernels as kernels
-from skl_sae import _objective
-from skl_sae._objective import FullBatchObjective, MiniBatchObjective, Objective
-from skl_sae._rows import moments
+from skl_sae._kernels import activations, adam, evaluate, inference, penalties, products, sizes
+from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from skl_sae._kernels.penalties import PENALTIES, penalty_term
+from skl_sae._objectives import FullBatchObjective, MiniBatchObjective, Objective, full_batch
+from skl_sae._rows import as_rows
 
 DTYPES = [np.float32, np.float64]
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-11}
-MODELS = list(itertools.product(kernels.ACTIVATIONS, kernels.OUTPUTS, [False, True]))
-
+NAMES = ("activation", "output", "penalty", "tied")
 
 pytestmark = pytest.mark.plain
 
 
-def random_model(rng, activation, output, tied, d=7, m=5, beta=2.0, alpha=0.03):
+def random_model(rng, activation, output, tied, penalty="kl", d=7, m=5, beta=2.0, alpha=0.03):
     W, Wd = rng.normal(size=(m, d)) / 2, rng.normal(size=(d, m)) / 2
     b, c = rng.normal(size=m) / 2, rng.normal(size=d) / 2
     if activation == "relu":
         b += 1.0  # every unit active somewhere: the reference has no guard
     return reference.Model(
-        W, b, W.T if tied else Wd, c, activation=activation, output=output, tied=tied, rho=0.15, beta=beta, alpha=alpha
-    )
-
-
-def settings(model):
-    m, d = model.W.shape
-    activation = kernels.ACTIVATIONS[model.activation]
-    arch = kernels.Architecture(d, m, model.tied, activation.kind, kernels.OUTPUTS[model.output].kind)
-    return arch, kernels.Regularization(activation.code.divergence, model.rho, model.beta, model.alpha)
+        W, b, W.T if tied else Wd, c, activation=activation, output=output, tied=tied, rho=0.15, beta=beta,
+        alpha=alpha, penalty=penalty,
+    )  # fmt: skip
 
 
 @pytest.fixture(params=["by features", "by rows"])
 def layout(request, monkeypatch):
     """Run a test with the loops for small models and with those for large ones."""
     if request.param == "by rows":
-        monkeypatch.setattr(kernels, "SMALL_MODEL", 0)
+        monkeypatch.setattr(sizes, "SMALL_MODEL", 0)
     return request.param
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 32 rows; the codes of the first 64 rows are kept between the passes, others are computed twice."""
-    monkeypatch.setattr(kernels, "BLOCK_ROWS", 32)
-    monkeypatch.setattr(kernels, "BLOCK_NUMBERS", 32 * (7 + 5))
-    monkeypatch.setattr(_objective, "kept_codes", lambda n, row_size, X_size: min(n, 64))
+    monkeypatch.setattr(sizes, "BLOCK_ROWS", 32)
+    monkeypatch.setattr(sizes, "BLOCK_NUMBERS", 32 * (7 + 5))
+    monkeypatch.setattr(full_batch, "kept_codes", lambda n, row_size, X_size: min(n, 64))
 
 
 def random_rows(rng, n, d, dtype=np.float64):
@@ -77,12 +70,12 @@ def assert_slopes(gradient, objective, theta, *, rel, absolute):
 def test_sigmoid_is_accurate_to_the_last_digits(dtype, bound):
     z = np.linspace(-86, 86, 100_003).astype(dtype)
     exact = 1 / (1 + np.exp(-z.astype(np.longdouble)))
-    kernels.activate(kernels.SIGMOID, z)
+    activations.activate(activations.SIGMOID, z)
     assert np.max(np.abs(z - exact) / exact) < bound
 
 
-@pytest.mark.parametrize(("exp", "dtype", "ends"), [(kernels._exp_float32, np.float32, (-87, 88)),
-                                                    (kernels._exp_float64, np.float64, (-708, 709))])  # fmt: skip
+@pytest.mark.parametrize(("exp", "dtype", "ends"), [(activations._exp_float32, np.float32, (-87, 88)),
+                                                    (activations._exp_float64, np.float64, (-708, 709))])  # fmt: skip
 def test_exponentials_without_fused_operations(exp, dtype, ends):
     """As plain Python computes them, and processors that have none."""
     x = np.linspace(*ends, 2001).astype(dtype)
@@ -92,84 +85,88 @@ def test_exponentials_without_fused_operations(exp, dtype, ends):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", kernels.OUTPUTS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_at_the_ends(name, dtype):
     z = np.array([-np.inf, -1e30, -800, -1e-30, 0, 1e-30, 800, 1e30, np.inf], dtype=dtype)
     expected = reference.FORWARD[name](z)
     y = z.copy()
-    kernels.activate(kernels.OUTPUTS[name].kind, y)
+    activations.activate(ACTIVATIONS[name].kind, y)
     np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-37)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", kernels.OUTPUTS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_hand_on_nan(name, dtype):
     z = np.full(33, np.nan, dtype=dtype)
-    kernels.activate(kernels.OUTPUTS[name].kind, z)
+    activations.activate(ACTIVATIONS[name].kind, z)
     assert np.isnan(z).all()
 
 
-@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 @pytest.mark.parametrize("rho", [1e-4, 0.1, 0.7])
-def test_divergence_is_the_formula(activation, rho):
-    kind = kernels.ACTIVATIONS[activation].code.divergence
-    value, slope = reference.DIVERGENCE[activation]
+def test_a_penalty_is_the_formula(activation, penalty, rho):
+    kind = penalty_kind(penalty, activation)
+    value, slope = reference.PENALTY[penalty](activation)
     for mean in [1e-5, 0.05, rho, 0.5, 0.999]:
         expected = value(rho, mean), slope(rho, mean)
-        np.testing.assert_allclose(kernels.divergence(kind, rho, mean), expected, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(penalty_term(kind, rho, mean), expected, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 @pytest.mark.parametrize("rho", [1e-200, 1e-6, 0.1, 0.9, 1 - 1e-11])
 def test_divergence_is_finite_and_points_to_rho_at_the_ends(activation, rho):
-    entry = kernels.ACTIVATIONS[activation]
+    entry = ACTIVATIONS[activation]
     highest = min(entry.high, 1e12)
     for mean in [0.0, 1e-30 * rho, 1e-12 * rho, highest * (1 - 1e-12), highest]:
         if mean == rho:
             continue
-        value, slope = kernels.divergence(entry.code.divergence, rho, mean)
+        value, slope = penalty_term(penalty_kind("kl", activation), rho, mean)
         assert np.isfinite(value)
         assert value > 0
         assert np.isfinite(slope)
         assert np.sign(slope) == np.sign(mean - rho)
 
 
-@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+def test_a_penalty_without_a_branch_makes_a_fit_diverge():
+    assert np.isnan(penalty_term(10**6, 0.1, 0.2)).all()
+
+
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 def test_divergence_is_smooth_where_the_guard_begins(activation):
-    kind, rho = kernels.ACTIVATIONS[activation].code.divergence, 0.1
-    edges = [kernels.GUARD * rho]
-    if kernels.ACTIVATIONS[activation].high == 1:
-        edges.append(1 - kernels.GUARD * (1 - rho))
+    kind, rho = penalty_kind("kl", activation), 0.1
+    edges = [penalties.GUARD * rho]
+    if ACTIVATIONS[activation].high == 1:
+        edges.append(1 - penalties.GUARD * (1 - rho))
     for edge in edges:
         step = edge * 1e-9 if edge < 0.5 else 1e-15
-        below, above = (np.array(kernels.divergence(kind, rho, edge + s)) for s in (-step, step))
+        below, above = (np.array(penalty_term(kind, rho, edge + s)) for s in (-step, step))
         np.testing.assert_allclose(below, above, rtol=1e-6)
 
 
-@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 def test_divergence_goes_on_as_its_tangent(activation):
-    entry, rho = kernels.ACTIVATIONS[activation], 0.1
+    entry, rho = ACTIVATIONS[activation], 0.1
     value, slope = reference.DIVERGENCE[activation]
     edges = [(1e-6 * rho, 1e-8 * rho), (1e-6 * rho, 0.0)]
     if entry.high == 1:
         edges += [(1 - 1e-6 * (1 - rho), 1 - 1e-8 * (1 - rho)), (1 - 1e-6 * (1 - rho), 1.0)]
     for edge, mean in edges:
         expected = value(rho, edge) + slope(rho, edge) * (mean - edge), slope(rho, edge)
-        np.testing.assert_allclose(kernels.divergence(entry.code.divergence, rho, mean), expected, rtol=1e-9)
+        np.testing.assert_allclose(penalty_term(penalty_kind("kl", activation), rho, mean), expected, rtol=1e-9)
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="numba is switched off")
 def test_kernels_are_cached_and_release_the_gil():
-    for name in ("evaluate_gradient", "adam_epoch", "encode", "decode", "moments"):
-        kernel = getattr(kernels, name)
+    for kernel in (evaluate.evaluate_gradient, adam.adam_epoch, inference.encode, inference.decode, inference.moments):
         assert kernel.targetoptions["nogil"]
         assert kernel.stats.cache_path
 
 
 @pytest.mark.parametrize(("d", "m", "block"), [(1, 1, 2**18), (64, 64, 64), (64, 128, 32), (784, 256, 1024)])
 def test_small_products_of_inference_stay_below_the_threads_of_the_blas(d, m, block):
-    assert kernels.inference_rows(10**6, d, m) == block
-    assert kernels.inference_rows(3, d, m) == 3
+    assert sizes.inference_rows(10**6, d, m) == block
+    assert sizes.inference_rows(3, d, m) == 3
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -179,12 +176,12 @@ def test_products_of_small_models(p, q, n, dtype, rng):
     A, B, C = (rng.normal(size=shape).astype(dtype) for shape in ((p, q), (q, n), (p, n)))
     bias, out = rng.normal(size=p).astype(dtype), np.empty((p, n), dtype)
     for flat, strides in [(A.ravel(), (q, 1)), (A.T.ravel(), (1, p))]:
-        kernels._product(flat, strides, bias, B, out, np.empty(n, dtype))
+        products.product(flat, strides, bias, B, out, np.empty(n, dtype))
         np.testing.assert_allclose(out, A @ B + bias[:, None], rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
     inner = np.full((p, q), np.nan, dtype)
-    kernels._inner(C, B, inner, True)
+    products.inner(C, B, inner, True)
     np.testing.assert_allclose(inner, C @ B.T, rtol=TOLERANCE[dtype], atol=50 * TOLERANCE[dtype])
-    kernels._inner(C, B, inner, False)
+    products.inner(C, B, inner, False)
     np.testing.assert_allclose(inner, 2 * C @ B.T, rtol=TOLERANCE[dtype], atol=100 * TOLERANCE[dtype])
 
 
@@ -192,13 +189,13 @@ def test_products_of_small_models(p, q, n, dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
-def test_loss_and_gradient_agree_with_the_reference(activation, output, tied, dtype, layout, rng):
-    model = random_model(rng, activation, output, tied)
+@pytest.mark.parametrize(NAMES, MODELS)
+def test_loss_and_gradient_agree_with_the_reference(activation, output, penalty, tied, dtype, layout, rng):
+    model = random_model(rng, activation, output, tied, penalty)
     X, weights = random_rows(rng, 23, 7, dtype), rng.uniform(size=23)
     theta = model.theta.astype(dtype)
     model.theta = theta.astype(np.float64)
-    objective = FullBatchObjective(X, weights, *settings(model))
+    objective = objective_of(FullBatchObjective, X, weights, model)
     evaluation, gradient = objective.evaluate_gradient(theta)
     expected = model.flatten(*model.gradient(X.astype(np.float64), weights))
     assert gradient.dtype == dtype
@@ -207,22 +204,22 @@ def test_loss_and_gradient_agree_with_the_reference(activation, output, tied, dt
     assert_terms(objective.evaluate(theta), model.terms(X.astype(np.float64), weights), TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
-def test_gradient_agrees_with_finite_differences(activation, output, tied, layout, rng):
-    model = random_model(rng, activation, output, tied)
-    objective = FullBatchObjective(random_rows(rng, 19, 7), np.ones(19), *settings(model))
+@pytest.mark.parametrize(NAMES, MODELS)
+def test_gradient_agrees_with_finite_differences(activation, output, penalty, tied, layout, rng):
+    model = random_model(rng, activation, output, tied, penalty)
+    objective = objective_of(FullBatchObjective, random_rows(rng, 19, 7), np.ones(19), model)
     theta = model.theta
     gradient = objective.evaluate_gradient(theta)[1].copy()
     assert_slopes(gradient, objective, theta, rel=1e-6, absolute=1e-7)
 
 
-@pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
-def test_gradient_of_float32_agrees_with_finite_differences_of_float64(activation, output, tied, layout, rng):
-    model = random_model(rng, activation, output, tied)
+@pytest.mark.parametrize(NAMES, MODELS)
+def test_gradient_of_float32_agrees_with_finite_differences_of_float64(activation, output, penalty, tied, layout, rng):
+    model = random_model(rng, activation, output, tied, penalty)
     X = random_rows(rng, 19, 7, np.float32)
     theta = model.theta.astype(np.float32)
-    gradient = FullBatchObjective(X, np.ones(19), *settings(model)).evaluate_gradient(theta)[1]
-    exact = Objective(X.astype(np.float64), np.ones(19), *settings(model))
+    gradient = objective_of(FullBatchObjective, X, None, model).evaluate_gradient(theta)[1]
+    exact = objective_of(Objective, X.astype(np.float64), None, model)
     assert_slopes(gradient, exact, theta, rel=1e-4, absolute=1e-5)
 
 
@@ -233,7 +230,7 @@ def test_blocks_change_nothing(n, tied, dtype, layout, small_blocks, rng):
     model = random_model(rng, "sigmoid", "identity", tied)
     X, weights = random_rows(rng, n, 7, dtype), rng.uniform(0.5, 1, size=n)
     theta = model.theta.astype(dtype)
-    objective = FullBatchObjective(X, weights, *settings(model))
+    objective = objective_of(FullBatchObjective, X, weights, model)
     evaluation, gradient = objective.evaluate_gradient(theta)
     expected = model.flatten(*model.gradient(X.astype(np.float64), weights))
     assert_terms(evaluation, model.terms(X.astype(np.float64), weights), TOLERANCE[dtype])
@@ -243,22 +240,22 @@ def test_blocks_change_nothing(n, tied, dtype, layout, small_blocks, rng):
 
 def gram_objective(monkeypatch, X, weights, model):
     """The objective with the algebra for few units and many features, whatever the sizes are."""
-    monkeypatch.setattr(kernels, "SMALL_MODEL", 0)
-    monkeypatch.setattr(_objective, "gram_wins", lambda arch, n: True)
-    return FullBatchObjective(X, weights, *settings(model))
+    monkeypatch.setattr(sizes, "SMALL_MODEL", 0)
+    monkeypatch.setattr(full_batch, "gram_wins", lambda arch, n: True)
+    return objective_of(FullBatchObjective, X, weights, model)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [23, 161])
-@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 def test_gram_algebra_agrees_with_the_reference(activation, n, dtype, small_blocks, monkeypatch, rng):
     model = random_model(rng, activation, "identity", True)
     X, weights = random_rows(rng, n, 7, dtype), rng.uniform(0.5, 1, size=n)
     theta = model.theta.astype(dtype)
     model.theta = theta.astype(np.float64)
     objective, calls = gram_objective(monkeypatch, X, weights, model), []
-    kernel = kernels.evaluate_gradient_gram
-    monkeypatch.setattr(kernels, "evaluate_gradient_gram", lambda *args: (calls.append(args), kernel(*args))[1])
+    kernel = full_batch.evaluate_gradient_gram
+    monkeypatch.setattr(full_batch, "evaluate_gradient_gram", lambda *args: (calls.append(args), kernel(*args))[1])
     evaluation, gradient = objective.evaluate_gradient(theta)
     assert len(calls) == 1
     expected = model.flatten(*model.gradient(X.astype(np.float64), weights))
@@ -267,12 +264,12 @@ def test_gram_algebra_agrees_with_the_reference(activation, n, dtype, small_bloc
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 def test_gradient_of_the_gram_algebra_agrees_with_finite_differences(activation, dtype, monkeypatch, rng):
     model = random_model(rng, activation, "identity", True)
     X, theta = random_rows(rng, 19, 7, dtype), model.theta.astype(dtype)
     gradient = gram_objective(monkeypatch, X, np.ones(19), model).evaluate_gradient(theta)[1]
-    exact = Objective(X.astype(np.float64), np.ones(19), *settings(model))
+    exact = objective_of(Objective, X.astype(np.float64), None, model)
     rel, absolute = (1e-4, 2e-5) if dtype == np.float32 else (1e-6, 1e-7)
     assert_slopes(gradient, exact, theta, rel=rel, absolute=absolute)
 
@@ -301,17 +298,17 @@ def test_gram_algebra_stays_accurate_where_the_reconstruction_is_good(dtype, bou
 def test_moments(dtype, rng):
     X, weights = (1000 + rng.normal(size=(2500, 7))).astype(dtype), rng.uniform(0.5, 1, size=2500)
     X[0, :2], weights[0] = [1e7, 1e30], 1e-70  # a wild row that hardly counts must not cost digits
-    mean, variance = moments(X, weights)
+    mean, variance = as_rows(X).moments(weights)
     rows, share = X.astype(np.float64), weights / weights.sum()
     np.testing.assert_allclose(mean, share @ rows, rtol=1e-13)
     np.testing.assert_allclose(variance, share @ (rows - share @ rows) ** 2, rtol=1e-10)
 
 
-@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 def test_evaluation_leaves_the_statistics_of_the_units(activation, layout, rng):
     model = random_model(rng, activation, "identity", False)
     X = random_rows(rng, 2500, 7)
-    objective = Objective(X, np.ones(len(X)), *settings(model))
+    objective = objective_of(Objective, X, None, model)
     objective.evaluate(model.theta)
     H = model.encode(X)
     np.testing.assert_allclose(objective.mean, H.mean(axis=0), rtol=1e-12)
@@ -321,15 +318,15 @@ def test_evaluation_leaves_the_statistics_of_the_units(activation, layout, rng):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
-@pytest.mark.parametrize("output", kernels.OUTPUTS)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("output", ACTIVATIONS)
 def test_encode_and_decode_agree_with_the_reference(activation, output, dtype, rng):
     model = random_model(rng, activation, output, False)
-    X = random_rows(rng, 2 * kernels.BLOCK_ROWS + 3, 7, dtype)
+    X = random_rows(rng, 2 * sizes.BLOCK_ROWS + 3, 7, dtype)
     H, Y = np.empty((len(X), 5), dtype), np.empty_like(X)
     W, b, V, c = (part.astype(dtype) for part in (model.W, model.b, np.ascontiguousarray(model.Wd.T), model.c))
-    kernels.encode(X, W, b, kernels.OUTPUTS[activation].kind, H)
-    kernels.decode(H, V, c, kernels.OUTPUTS[output].kind, Y)
+    inference.encode(X, W, b, ACTIVATIONS[activation].kind, H)
+    inference.decode(H, V, c, ACTIVATIONS[output].kind, Y)
     expected = model.encode(X.astype(np.float64))
     np.testing.assert_allclose(H, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
     np.testing.assert_allclose(Y, model.decode(expected), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
@@ -340,17 +337,17 @@ def test_encode_and_decode_agree_with_the_reference(activation, output, dtype, r
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("noise", [0.0, 0.2])
-@pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
-def test_adam_epoch_agrees_with_the_reference(activation, output, tied, noise, dtype, layout, rng):
-    model = random_model(rng, activation, output, tied)
+@pytest.mark.parametrize(NAMES, MODELS)
+def test_adam_epoch_agrees_with_the_reference(activation, output, penalty, tied, noise, dtype, layout, rng):
+    model = random_model(rng, activation, output, tied, penalty)
     n, batch_size = 50, 16  # four batches of 12 and 13
     X, weights, order = random_rows(rng, n, 7, dtype), rng.uniform(0.5, 1, size=n), rng.permutation(n)
-    objective = MiniBatchObjective(
-        X, weights, *settings(model), batch_size=batch_size, noise=noise, rng=np.random.default_rng(5)
+    objective = objective_of(
+        MiniBatchObjective, X, weights, model, batch_size=batch_size, noise=noise, rng=np.random.default_rng(5)
     )
     theta = model.theta.astype(dtype)
-    state = kernels.AdamState(np.zeros_like(theta), np.zeros_like(theta), 0.01, 0.9, 0.999, 1e-8)
-    evaluation = objective.adam_epoch(theta, state, 0, order)
+    state = adam_state(theta)
+    evaluation = objective.adam_epoch(theta, state, order)
 
     noise_rng, first, second = np.random.default_rng(5), 0.0, 0.0
     rows, reconstruction, mean = X.astype(np.float64), 0.0, 0.0
@@ -370,7 +367,7 @@ def test_adam_epoch_agrees_with_the_reference(activation, output, tied, noise, d
 
     rtol = 50 * TOLERANCE[dtype]
     np.testing.assert_allclose(theta, model.theta, rtol=rtol, atol=rtol)
-    sparsity = model.beta * reference.DIVERGENCE[activation][0](model.rho, mean).sum()
+    sparsity = model.beta * reference.PENALTY[penalty](activation)[0](model.rho, mean).sum()
     assert evaluation.reconstruction == pytest.approx(reconstruction, rel=rtol)
     assert evaluation.sparsity == pytest.approx(sparsity, rel=rtol)
     assert evaluation.weight_decay == pytest.approx(model.terms(rows).weight_decay, rel=rtol)
@@ -382,7 +379,7 @@ def test_batches_are_of_nearly_equal_size(n, batch_size, rng):
     """A short batch would take a full step with the mean activation of a few rows."""
     model = random_model(rng, "sigmoid", "identity", False)
     X = random_rows(rng, n, 7)
-    objective = MiniBatchObjective(X, np.ones(n), *settings(model), batch_size=batch_size, noise=0.0, rng=rng)
+    objective = objective_of(MiniBatchObjective, X, np.ones(n), model, batch_size=batch_size, noise=0.0, rng=rng)
     bounds = [k * n // objective.n_batches for k in range(objective.n_batches + 1)]
     sizes = np.diff(bounds)
     assert sizes.sum() == n
@@ -395,17 +392,17 @@ def test_one_batch_may_be_larger_than_a_block(noise, layout, small_blocks, rng):
     """Blocks of one batch see the same noise in both passes, so a step is the same for any size of the blocks."""
     model = random_model(rng, "sigmoid", "identity", False)
     X, order = random_rows(rng, 161, 7), rng.permutation(161)
-    objective = MiniBatchObjective(
-        X, np.ones(161), *settings(model), batch_size=10**9, noise=noise, rng=np.random.default_rng(5)
+    objective = objective_of(
+        MiniBatchObjective, X, np.ones(161), model, batch_size=10**9, noise=noise, rng=np.random.default_rng(5)
     )
     theta = model.theta
-    state = kernels.AdamState(np.zeros_like(theta), np.zeros_like(theta), 0.01, 0.9, 0.999, 1e-8)
-    evaluation = objective.adam_epoch(theta, state, 0, order)
+    state = adam_state(theta)
+    evaluation = objective.adam_epoch(theta, state, order)
     assert objective.n_batches == 1
     if noise:
         inputs, drawn = X[order], np.random.default_rng(5).standard_normal(161 * 7)
-        for start in range(0, 161, objective._work.block):
-            stop = min(start + objective._work.block, 161)
+        for start in range(0, 161, objective._work.block_size):
+            stop = min(start + objective._work.block_size, 161)
             part = drawn[7 * start : 7 * stop]
             shaped = part.reshape(-1, 7) if layout == "by rows" else part.reshape(7, -1).T
             inputs[start:stop] += noise * shaped

@@ -11,7 +11,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skl_sae import SparseAutoencoderTransformer, _kernels, metrics
+from skl_sae import SparseAutoencoderTransformer, metrics
+from skl_sae._kernels import sizes
 
 # A few iterations are enough here.
 pytestmark = [
@@ -111,5 +112,5 @@ def test_explained_variance_of_sparse_rows(monkeypatch):
     S = sparse.random_array((60, 9), density=0.3, rng=0, format="csc")
     sae = SparseAutoencoderTransformer(4, max_iter=20, random_state=0).fit(S)
     dense = metrics.explained_variance_scorer(sae, S.toarray())
-    monkeypatch.setattr(_kernels, "LARGEST_BLOCK", 70)
+    monkeypatch.setattr(sizes, "LARGEST_BLOCK", 70)
     assert metrics.explained_variance_scorer(sae, S) == pytest.approx(dense)

@@ -1,24 +1,22 @@
 """How exact the figures are: bounds on rounding, data in other units, long trainings."""
 
-import itertools
-
 import numpy as np
 import pytest
 import reference
 import rounding
+from models import MODELS, layout_of, objective_of, unpacked
 from scipy import sparse
 from sklearn.datasets import load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
 from skl_sae import HiddenUnitWarning, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
-from skl_sae import _kernels as kernels
-from skl_sae import _objective as objectives
-from skl_sae._rows import as_rows
+from skl_sae._kernels.activations import HIDDEN_ACTIVATIONS
+from skl_sae._objectives import FullBatchObjective, full_batch
+from skl_sae._objectives.full_batch import SparseGramObjective
 
 DTYPES = [np.float32, np.float64]
-SMALL, LARGE = (40, 6, 5), (60, 120, 70)  # loops of ours, BLAS
-MODELS = list(itertools.product(kernels.ACTIVATIONS, kernels.OUTPUTS, [False, True]))
+SMALL, LARGE = (40, 6, 5), (60, 120, 70)  # own loops, BLAS
 GRAM = [model for model in MODELS if model[1] == "identity"]
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning")
 more_precise = pytest.mark.skipif(
@@ -29,30 +27,27 @@ precisions = [np.float32, pytest.param(np.float64, marks=more_precise)]
 
 def problem(names, sizes, dtype, seed=0, scale=1.0):
     """A random model and data, both exact in ``dtype``."""
-    (n, d, m), (activation, output, tied) = sizes, names
+    (n, d, m), (activation, output, penalty, tied) = sizes, names
     rng = np.random.default_rng(seed)
     W, Wd, b, c = (
         (rng.normal(size=size) / np.sqrt(d)).astype(dtype).astype(np.float64) for size in [(m, d), (d, m), m, d]
     )
     X = (rng.uniform(size=(n, d)) * (rng.uniform(size=(n, d)) < 0.5) * scale).astype(dtype)
-    settings = dict(activation=activation, output=output, rho=0.1, beta=3.0, alpha=0.01, tied=tied)
+    settings = dict(activation=activation, output=output, penalty=penalty, rho=0.1, beta=3.0, alpha=0.01, tied=tied)
     return reference.Model(W, b, W.T if tied else Wd, c, **settings), X, rng.integers(1, 4, size=n).astype(float)
 
 
 def evaluate(model, X, weights, dtype, gram=None, monkeypatch=None):
     """Terms of the loss and gradient (dW, db, dV, dc) by the package."""
-    (m, d), code = model.W.shape, kernels.ACTIVATIONS[model.activation]
-    arch = kernels.Architecture(d, m, model.tied, code.kind, kernels.OUTPUTS[model.output].kind)
-    reg = kernels.Regularization(code.code.divergence, model.rho, model.beta, model.alpha)
     if gram == "sparse":
-        objective = objectives.SparseGramObjective(as_rows(sparse.csr_array(X)), weights, arch, reg)
+        objective = objective_of(SparseGramObjective, sparse.csr_array(X), weights, model)
     else:
         if gram is not None:
-            monkeypatch.setattr(objectives, "gram_wins", lambda arch, n: gram == "dense")
-        objective = objectives.FullBatchObjective(X, weights, arch, reg)
+            monkeypatch.setattr(full_batch, "gram_wins", lambda arch, n: gram == "dense")
+        objective = objective_of(FullBatchObjective, X, weights, model)
     theta = model.theta.astype(dtype)
     evaluation, gradient = objective.evaluate_gradient(theta)
-    _, W, V, b, c = kernels.unpack(gradient.copy(), arch)
+    W, V, b, c = unpacked(gradient, layout_of(model)[0])
     return evaluation, (W, b, V, c), objective.evaluate(theta)
 
 
@@ -84,7 +79,7 @@ def test_rounding_stays_within_its_bound(names, sizes, dtype, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("names", "gram"), [(m, g) for m in GRAM for g in ("dense", "sparse") if m[2] or g == "sparse"]
+    ("names", "gram"), [(m, g) for m in GRAM for g in ("dense", "sparse") if m[3] or g == "sparse"]
 )
 @pytest.mark.parametrize("dtype", precisions)
 def test_rounding_of_the_gram_algebra_stays_within_its_bound(names, gram, dtype, monkeypatch):
@@ -102,7 +97,7 @@ def test_rounding_of_the_gram_algebra_stays_within_its_bound(names, gram, dtype,
 def in_other_units(model, s):
     """The model that fits s X as ``model`` fits X, and by what its gradient is larger."""
     relu = model.activation == "relu"
-    settings = dict(activation=model.activation, output=model.output, tied=model.tied)
+    settings = dict(activation=model.activation, output=model.output, penalty=model.penalty, tied=model.tied)
     if relu:
         settings |= dict(rho=s * model.rho, beta=s * model.beta, alpha=s**2 * model.alpha)
         return reference.Model(model.W, s * model.b, model.Wd, s * model.c, **settings), (s**2, s, s**2, s)
@@ -110,7 +105,7 @@ def in_other_units(model, s):
     return reference.Model(model.W / s, model.b, s * model.Wd, s * model.c, **settings), (s**3, s**2, s, s)
 
 
-@pytest.mark.parametrize("names", [m for m in MODELS if m[1] != "sigmoid" and (m[0] == "relu" or not m[2])], ids=str)
+@pytest.mark.parametrize("names", [m for m in MODELS if m[1] != "sigmoid" and (m[0] == "relu" or not m[3])], ids=str)
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=str)
 @pytest.mark.parametrize("s", [1e-6, 1e6])
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -154,7 +149,7 @@ def test_the_detector_takes_data_in_any_units(scale, dtype):
 
 
 @quiet
-@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
 def test_figures_do_not_drift(solver, activation):
     X = load_wine().data / load_wine().data.max(axis=0)

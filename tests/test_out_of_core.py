@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
-from skl_sae._rows import in_file
+from skl_sae._rows.mapped import in_file
 
 needs_limit = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA leaves out mapped files on Linux only")
 

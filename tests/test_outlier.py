@@ -17,7 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skl_sae import SparseAutoencoderOutlierDetector
-from skl_sae._kernels import ACTIVATIONS, BLOCK_ROWS
+from skl_sae._kernels.activations import HIDDEN_ACTIVATIONS
+from skl_sae._kernels.sizes import BLOCK_ROWS
+from skl_sae._rows import DenseRows
 from skl_sae._scatter import MIN_SHRINKAGE, concentrate, lowest, plain
 from skl_sae.metrics import anomaly_average_precision_scorer, anomaly_roc_auc_scorer
 
@@ -54,7 +56,7 @@ def labelled():
 @pytest.mark.plain
 def test_scatter_of_all_rows_is_that_of_scikit_learn(rng):
     U = rng.normal(size=(60, 8)) @ rng.normal(size=(8, 8)) * 10.0 ** np.arange(-4, 4) + 100
-    scatter = concentrate(U, np.asarray, np.full(8, 1e-9), np.ones(len(U)), 1.0)
+    scatter = concentrate(DenseRows(U), DenseRows.toarray, np.full(8, 1e-9), np.ones(len(U)), 1.0)
     unit = U.std(axis=0)
     covariance, shrinkage = oas(U / unit)
     assert shrinkage > MIN_SHRINKAGE
@@ -65,7 +67,7 @@ def test_scatter_of_all_rows_is_that_of_scikit_learn(rng):
 @pytest.mark.plain
 def test_diagonal_scatter_of_all_rows(rng):
     U = rng.normal(size=(60, 8)) * 10.0 ** np.arange(-4, 4) - 3
-    scatter = concentrate(U, np.asarray, np.full(8, 1e-9), np.ones(len(U)), 1.0, diagonal=True)
+    scatter = concentrate(DenseRows(U), DenseRows.toarray, np.full(8, 1e-9), np.ones(len(U)), 1.0, diagonal=True)
     np.testing.assert_allclose(scatter.precision, 1 / U.var(axis=0))
     np.testing.assert_allclose(scatter.scores(U), (((U - U.mean(axis=0)) / U.std(axis=0)) ** 2).sum(axis=1))
 
@@ -75,23 +77,25 @@ def test_diagonal_scatter_of_all_rows(rng):
 def test_concentration_leaves_out_what_lies_apart(rng, diagonal):
     U = rng.normal(size=(500, 4))
     U[:50] = rng.normal(8, 0.1, size=(50, 4))
-    scatter = concentrate(U, np.asarray, np.full(4, 1e-9), np.ones(len(U)), 0.75, diagonal=diagonal)
+    scatter = concentrate(DenseRows(U), DenseRows.toarray, np.full(4, 1e-9), np.ones(len(U)), 0.75, diagonal=diagonal)
     np.testing.assert_allclose(scatter.location, 0, atol=0.2)
     assert scatter.scores(U)[:50].min() > scatter.scores(U)[50:].max()
 
 
 def test_scatter_does_not_depend_on_the_blocks(rng, monkeypatch):
     U = rng.normal(size=(300, 5))
-    one = concentrate(U, np.asarray, np.full(5, 1e-9), np.ones(len(U)), 0.75)
-    monkeypatch.setattr("skl_sae._kernels.BLOCK_ROWS", 7)
-    other = concentrate(U, np.asarray, np.full(5, 1e-9), np.ones(len(U)), 0.75)
+    one = concentrate(DenseRows(U), DenseRows.toarray, np.full(5, 1e-9), np.ones(len(U)), 0.75)
+    monkeypatch.setattr("skl_sae._kernels.sizes.BLOCK_ROWS", 7)
+    other = concentrate(DenseRows(U), DenseRows.toarray, np.full(5, 1e-9), np.ones(len(U)), 0.75)
     np.testing.assert_allclose(one.precision, other.precision)
 
 
 @pytest.mark.plain
 @pytest.mark.parametrize("diagonal", [False, True])
 def test_scatter_of_constant_and_equal_rows_is_finite(diagonal):
-    scatter = concentrate(np.ones((20, 3)), np.asarray, np.full(3, 0.01), np.ones(20), 0.75, diagonal=diagonal)
+    scatter = concentrate(
+        DenseRows(np.ones((20, 3))), DenseRows.toarray, np.full(3, 0.01), np.ones(20), 0.75, diagonal=diagonal
+    )
     assert np.isfinite(scatter.precision).all()
     np.testing.assert_array_equal(scatter.scores(np.ones((2, 3))), 0)
     assert scatter.scores(np.full((1, 3), 2.0)) > 0
@@ -99,7 +103,7 @@ def test_scatter_of_constant_and_equal_rows_is_finite(diagonal):
 
 @pytest.mark.plain
 def test_scores_are_quadratic_forms(rng):
-    scatter = concentrate(rng.normal(size=(50, 4)), np.asarray, np.full(4, 1e-9), np.ones(50), 0.75)
+    scatter = concentrate(DenseRows(rng.normal(size=(50, 4))), DenseRows.toarray, np.full(4, 1e-9), np.ones(50), 0.75)
     U = rng.normal(size=(9, 4))
     forms = [(u - scatter.location) @ scatter.precision @ (u - scatter.location) for u in U]
     np.testing.assert_allclose(scatter.scores(U), forms)
@@ -160,7 +164,7 @@ def test_scores_are_those_of_plain_numpy(correlated, scoring, scaling):
 
 @pytest.mark.plain
 @pytest.mark.parametrize("scoring", SCORINGS)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 def test_contributions_sum_to_the_score(correlated, scoring, activation):
     sae = detector(scoring=scoring, activation=activation).fit(correlated)
     contributions = sae.score_contributions(correlated)

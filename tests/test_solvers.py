@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize, rosen, rosen_der
 
-from skl_sae._lbfgs import DECREASE, MEMORY, SLOPE, Curvature, Point, evaluate, search
-from skl_sae._solvers import Monitor, Training, lbfgs
+from skl_sae._solvers import LBFGS, SOLVERS, Monitor
+from skl_sae._solvers.lbfgs import DECREASE, MEMORY, SLOPE, Curvature, Point, evaluate, search
 
 pytestmark = pytest.mark.plain
 
@@ -27,7 +27,7 @@ class Validation:
 def iterations(monitor, losses):
     """How many of the losses are taken note of before the monitor stops."""
     for k, loss in enumerate(losses, start=1):
-        if monitor(np.array([float(k)]), Evaluation(loss)):
+        if monitor(np.array([float(k)]), Evaluation(loss), {}):
             return k
     return None
 
@@ -63,22 +63,27 @@ def test_a_restart_forgets_losses_of_another_kind_but_not_the_best_weights():
     iterations(monitor, [3, 1])
     monitor.restart()
     assert iterations(monitor, [9, 8, 7]) is None
-    assert monitor.rise() is None
+    assert monitor.describe_rise() is None
     assert [row["loss"] for row in monitor.rows] == [3, 1, 9, 8, 7]
     monitor = Monitor(tol=0, n_iter_no_change=5, validation=Validation([9, 2, 5]))
     monitor.start(np.array([0.0]))
-    monitor(np.array([1.0]), Evaluation(3))
+    monitor(np.array([1.0]), Evaluation(3), {})
     monitor.restart()
-    monitor(np.array([2.0]), Evaluation(1))
+    monitor(np.array([2.0]), Evaluation(1), {})
     assert monitor.best_theta == [1.0]
 
 
 def test_a_rise_is_told():
     monitor = Monitor(tol=0, n_iter_no_change=5)
     iterations(monitor, [3, 1, 1.2])
-    assert monitor.rise() is None
+    assert monitor.describe_rise() is None
     monitor.finish(None, Evaluation(2.0))
-    assert "from 1 to 2" in monitor.rise()
+    assert "from 1 to 2" in monitor.describe_rise()
+
+
+def test_solvers_are_listed_by_their_names():
+    assert all(solver.name == name for name, solver in SOLVERS.items())
+    assert {solver.objective for solver in SOLVERS.values()} <= {"full_batch", "mini_batch"}
 
 
 class Bowl:
@@ -98,22 +103,31 @@ class Valley:
         return Evaluation(self.height + float(rosen(theta))), rosen_der(theta)
 
 
-def training(theta):
-    return Training(np.random.RandomState(0), theta=np.array(theta))
+def lbfgs(objective, theta, monitor, max_iter, memories=()):
+    return LBFGS().minimise(objective, np.array(theta), dict(memories), monitor, max_iter)
 
 
-def never(theta, evaluation):
+def never(theta, evaluation, memories):
     return False
+
+
+class Remember:
+    """A monitor that never stops and keeps the memories of the solver."""
+
+    memories = {}
+
+    def __call__(self, theta, evaluation, memories):
+        self.memories = memories
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_lbfgs_tells_the_monitor_of_the_accepted_points(dtype):
     seen = []
-    found = lbfgs(Bowl(), training(np.zeros(4, dtype)), lambda *point: seen.append(point), max_iter=50)
+    found = lbfgs(Bowl(), np.zeros(4, dtype), lambda *point: seen.append(point), max_iter=50)
     assert found.problem is None
     assert found.theta.dtype == dtype
     np.testing.assert_allclose(found.theta, 3, rtol=1e-6)
-    for theta, evaluation in seen:
+    for theta, evaluation, _ in seen:
         assert evaluation.loss == Bowl().evaluate_gradient(theta)[0].loss
 
 
@@ -144,7 +158,7 @@ def test_lbfgs_needs_hardly_more_evaluations_than_scipy(n, rng):
     for start in rng.normal(scale=3, size=(30, n)):
         valley = Counted()
         with pytest.raises(ArrivedError):
-            lbfgs(valley, training(start), never, max_iter=5000)
+            lbfgs(valley, start, never, max_iter=5000)
         ours.append(valley.evaluations)
         valley = Counted()
         with pytest.raises(ArrivedError):
@@ -155,7 +169,7 @@ def test_lbfgs_needs_hardly_more_evaluations_than_scipy(n, rng):
 
 def test_losses_of_lbfgs_fall():
     losses = []
-    lbfgs(Valley(), training(np.linspace(-2, 2, 40)), lambda _, found: losses.append(found.loss), max_iter=200)
+    lbfgs(Valley(), np.linspace(-2, 2, 40), lambda _, found, __: losses.append(found.loss), max_iter=200)
     assert (np.diff(losses) < 0).all()
 
 
@@ -224,33 +238,34 @@ def test_changes_of_the_gradient_that_overflow_are_not_remembered(dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_lbfgs_goes_on_as_if_it_had_not_stopped(dtype):
     start = np.linspace(-2, 2, 30).astype(dtype)
-    whole, parts = training(start), training(start)
-    expected = lbfgs(Valley(), whole, never, max_iter=60).theta
+    expected = lbfgs(Valley(), start, never, max_iter=60).theta
+    theta, monitor = start, Remember()
     for iterations in (1, 7, 30, 22):
-        parts.begin(lbfgs(Valley(), parts, never, max_iter=iterations).theta.copy())
-    np.testing.assert_array_equal(parts.theta, expected)
+        theta = lbfgs(Valley(), theta, monitor, iterations, monitor.memories).theta
+    np.testing.assert_array_equal(theta, expected)
 
 
 def test_lbfgs_forgets_the_curvature_of_other_parameters():
-    state = training(np.ones(4) * 5)
-    lbfgs(Valley(), state, never, max_iter=3)
-    state.begin(np.ones(4, np.float32))
-    assert state.pairs is None
+    monitor, start = Remember(), np.full(4, 5, np.float32)
+    lbfgs(Valley(), np.full(4, 5.0), monitor, max_iter=3)
+    for memories in (monitor.memories, {"lbfgs": {"pairs": [(np.zeros(3), np.zeros(3), 1.0)]}}):
+        found = lbfgs(Valley(), start, never, 5, memories).theta
+        np.testing.assert_array_equal(found, lbfgs(Valley(), start, never, 5).theta)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_lbfgs_ends_where_rounding_hides_the_bottom(dtype):
-    found = lbfgs(Valley(height=1e3), training(np.zeros(5, dtype)), never, max_iter=5000)
+    found = lbfgs(Valley(height=1e3), np.zeros(5, dtype), never, max_iter=5000)
     assert found.problem is None
     assert rosen(found.theta) < 1e3 * 10 * np.finfo(dtype).eps
 
 
 def test_lbfgs_tells_why_it_did_not_converge():
-    assert "max_iter=2" in lbfgs(Valley(), training(np.zeros(5)), never, max_iter=2).problem
+    assert "max_iter=2" in lbfgs(Valley(), np.zeros(5), never, max_iter=2).problem
 
     class Wrong(Bowl):
         def evaluate_gradient(self, theta):
             evaluation, gradient = super().evaluate_gradient(theta)
             return evaluation, -gradient
 
-    assert "no step" in lbfgs(Wrong(), training(np.zeros(5)), never, max_iter=2).problem
+    assert "no step" in lbfgs(Wrong(), np.zeros(5), never, max_iter=2).problem

@@ -5,14 +5,17 @@ import tracemalloc
 import numpy as np
 import pytest
 import reference
+from models import MODELS, adam_state, layout_of, objective_of
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
-from test_kernels import DTYPES, MODELS, TOLERANCE, assert_slopes, assert_terms, layout, random_model, settings  # noqa: F401
+from test_kernels import DTYPES, NAMES, TOLERANCE, assert_slopes, assert_terms, layout, random_model  # noqa: F401
 
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, _objective, _rows
-from skl_sae import _kernels as kernels
-from skl_sae._objective import FullBatchObjective, MiniBatchObjective, SparseGramObjective, full_batch_objective
-from skl_sae._rows import SparseRows, as_rows, merged, moments
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae._kernels import sizes
+from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from skl_sae._objectives import FullBatchObjective, MiniBatchObjective, base, full_batch
+from skl_sae._objectives.full_batch import SparseGramObjective, full_batch_objective
+from skl_sae._rows import SparseRows, as_rows, mapped
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -37,11 +40,14 @@ def test_operations_are_those_of_the_array(dtype, rng):
     np.testing.assert_allclose(X.dot(A), dense @ A, atol=1e-6)
     np.testing.assert_allclose(X.transposed_dot(B), dense.T @ B, atol=1e-5)
     np.testing.assert_allclose(X.square_distances(centre), ((dense - centre) ** 2).sum(axis=1), rtol=1e-5)
-    for ours, arrays in [(X.bounds(), (dense.min(axis=0), dense.max(axis=0))), (moments(X, w), moments(dense, w))]:
+    for ours, arrays in [
+        (X.bounds(), (dense.min(axis=0), dense.max(axis=0))),
+        (X.moments(w), as_rows(dense).moments(w)),
+    ]:
         np.testing.assert_allclose(ours, arrays, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(X[w > 0.5].toarray(), dense[w > 0.5])
     scaler = StandardScaler().fit(dense)
-    scaled = X.standardised(scaler.mean_, scaler.scale_, 1e6)
+    scaled = X.standardized(scaler.mean_, scaler.scale_, 1e6)
     assert scaled.dtype == dtype
     np.testing.assert_allclose(scaled.toarray(), scaler.transform(dense), atol=2e-5)
 
@@ -54,27 +60,28 @@ def test_matrices_of_all_kinds_become_canonical_and_are_left_alone():
     np.testing.assert_array_equal(X.toarray(), [[3, 0, 0, 0, 3], [0, 0, 0, 0, 0]])
     np.testing.assert_array_equal(S.data, [1, 2, 3])
     long = sparse.csr_array((data, indices.astype(np.int64), indptr.astype(np.int64)), shape=(2, 5))
-    assert as_rows(long).block().indices.dtype == np.int32
+    assert as_rows(long).picked().indices.dtype == np.int32
     canonical = sparse.random_array((20, 5), density=0.3, format="csr", rng=0)
     assert np.shares_memory(as_rows(canonical).S.data, canonical.data)
 
 
 def test_the_variance_of_a_constant_is_not_negative(rng):
     rows = as_rows(sparse.csr_array(np.full((1000, 8), rng.random(8))))
-    assert (moments(rows, rng.random(1000))[1] >= 0).all()
+    assert (rows.moments(rng.random(1000))[1] >= 0).all()
 
 
 @pytest.mark.plain
 def test_merged_rows_are_the_same_data_in_any_order(rng):
     X, w = rng.integers(0, 2, size=(40, 3)).astype(float), rng.integers(1, 5, size=40).astype(float)
     order = rng.permutation(40)
-    one, other = merged(X, w), merged(X[order], w[order])
-    repeated = merged(np.repeat(X, w.astype(int), axis=0), np.ones(int(w.sum())))
-    for rows, weights in [other, repeated]:
-        np.testing.assert_array_equal(rows, one[0])
-        np.testing.assert_array_equal(weights, one[1])
-    assert len(one[0]) == len(np.unique(X, axis=0))
-    np.testing.assert_allclose(moments(*one), moments(X, w), rtol=1e-12)
+    one, weights_of_one = as_rows(X).merge_duplicates(w)
+    others = [as_rows(X[order]).merge_duplicates(w[order]), as_rows(sparse.csr_array(X)).merge_duplicates(w)]
+    others += [as_rows(np.repeat(X, w.astype(int), axis=0)).merge_duplicates(np.ones(int(w.sum())))]
+    for rows, weights in others:
+        np.testing.assert_array_equal(rows.toarray(), one.toarray())
+        np.testing.assert_array_equal(weights, weights_of_one)
+    assert len(one) == len(np.unique(X, axis=0))
+    np.testing.assert_allclose(one.moments(weights_of_one), as_rows(X).moments(w), rtol=1e-12)
 
 
 # -- objective -------------------------------------------------------------------------------------
@@ -82,24 +89,24 @@ def test_merged_rows_are_the_same_data_in_any_order(rng):
 
 @pytest.mark.plain
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("activation", "output", "tied"), MODELS)
-def test_blocks_made_dense_agree_with_the_reference(activation, output, tied, dtype, layout, monkeypatch, rng):  # noqa: F811
-    monkeypatch.setattr(kernels, "LARGEST_BLOCK", 7 * 10)
-    model = random_model(rng, activation, output, tied)
+@pytest.mark.parametrize(NAMES, MODELS)
+def test_blocks_made_dense_agree_with_the_reference(activation, output, penalty, tied, dtype, layout, monkeypatch, rng):  # noqa: F811
+    monkeypatch.setattr(sizes, "LARGEST_BLOCK", 7 * 10)
+    model = random_model(rng, activation, output, tied, penalty)
     X, weights = sparse_rows(rng, 131, 7, dtype), rng.uniform(size=131)
-    check_gradient(FullBatchObjective(X, weights, *settings(model)), model, X, weights)
+    check_gradient(objective_of(FullBatchObjective, X, weights, model), model, X, weights)
 
 
 @pytest.mark.plain
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 def test_gram_algebra_agrees_with_the_reference(activation, tied, dtype, monkeypatch, rng):
-    monkeypatch.setattr(kernels, "BLOCK_ROWS", 32)
-    monkeypatch.setattr(_objective, "kept_sparse_codes", lambda n, row_size, X: 64)  # others are computed twice
+    monkeypatch.setattr(sizes, "BLOCK_ROWS", 32)
+    monkeypatch.setattr(full_batch, "kept_sparse_codes", lambda n, row_size, X_size: 64)  # others are computed twice
     model = random_model(rng, activation, "identity", tied)
     X, weights = sparse_rows(rng, 131, 7, dtype), rng.uniform(size=131)
-    check_gradient(SparseGramObjective(X, weights, *settings(model)), model, X, weights)
+    check_gradient(objective_of(SparseGramObjective, X, weights, model), model, X, weights)
 
 
 def check_gradient(objective, model, X, weights):
@@ -116,10 +123,10 @@ def check_gradient(objective, model, X, weights):
 
 @pytest.mark.plain
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
 def test_gradient_of_the_gram_algebra_agrees_with_finite_differences(activation, tied, rng):
     model = random_model(rng, activation, "identity", tied)
-    objective = SparseGramObjective(sparse_rows(rng, 19, 7), np.ones(19), *settings(model))
+    objective = objective_of(SparseGramObjective, sparse_rows(rng, 19, 7), None, model)
     theta = model.theta
     gradient = objective.evaluate_gradient(theta)[1].copy()
     assert_slopes(gradient, objective, theta, rel=1e-6, absolute=1e-7)
@@ -127,16 +134,17 @@ def test_gradient_of_the_gram_algebra_agrees_with_finite_differences(activation,
 
 @pytest.mark.plain
 @pytest.mark.parametrize("noise", [0.0, 0.2])
-@pytest.mark.parametrize("output", kernels.OUTPUTS)
+@pytest.mark.parametrize("output", ACTIVATIONS)
 def test_adam_takes_the_same_steps_on_sparse_rows(output, noise, layout, rng):  # noqa: F811
     model = random_model(rng, "sigmoid", output, False)
     X, order = sparse_rows(rng, 60, 7, offset=False), rng.permutation(60)
     results = []
     for rows in [X, X.toarray()]:
         theta, generator = model.theta.copy(), np.random.default_rng(1)
-        state = kernels.AdamState(np.zeros_like(theta), np.zeros_like(theta), 0.01, 0.9, 0.999, 1e-8)
-        objective = MiniBatchObjective(rows, np.ones(60), *settings(model), batch_size=16, noise=noise, rng=generator)
-        results.append((objective.adam_epoch(theta, state, 0, order), theta))
+        state = adam_state(theta)
+        settings = dict(batch_size=16, noise=noise, rng=generator)
+        objective = objective_of(MiniBatchObjective, rows, None, model, **settings)
+        results.append((objective.adam_epoch(theta, state, order), theta))
     assert results[0][0] == results[1][0]
     np.testing.assert_array_equal(results[0][1], results[1][1])
 
@@ -146,10 +154,10 @@ def test_work_in_parts_gives_the_same(monkeypatch, rng):
     """An interrupt is seen between the calls of compiled code, so none of them may take long."""
     model = random_model(rng, "sigmoid", "identity", False)
     X, theta = rng.uniform(size=(200, 7)), model.theta
-    monkeypatch.setattr(kernels, "BLOCK_NUMBERS", 32 * (7 + 5))
-    whole = FullBatchObjective(X, np.ones(200), *settings(model)).evaluate_gradient(theta)
-    monkeypatch.setattr(_objective, "WORK_PER_CALL", 1)
-    parts = FullBatchObjective(X, np.ones(200), *settings(model)).evaluate_gradient(theta)
+    monkeypatch.setattr(sizes, "BLOCK_NUMBERS", 32 * (7 + 5))
+    whole = objective_of(FullBatchObjective, X, None, model).evaluate_gradient(theta)
+    monkeypatch.setattr(base, "WORK_PER_CALL", 1)
+    parts = objective_of(FullBatchObjective, X, None, model).evaluate_gradient(theta)
     np.testing.assert_allclose(parts[0], whole[0], rtol=1e-14)
     np.testing.assert_array_equal(parts[1], whole[1])
 
@@ -166,7 +174,7 @@ def text_like(request):
     return X, request.param(X)
 
 
-@pytest.mark.parametrize("small_copy", [0, _rows.SMALL_COPY])
+@pytest.mark.parametrize("small_copy", [0, mapped.SMALL_COPY])
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -180,7 +188,7 @@ def text_like(request):
     ],
 )
 def test_transformer_is_the_same_for_sparse_and_dense(text_like, parameters, small_copy, monkeypatch):
-    monkeypatch.setattr(_rows, "SMALL_COPY", small_copy)
+    monkeypatch.setattr(mapped, "SMALL_COPY", small_copy)
     X, S = text_like
     settings = dict(n_components=30, max_iter=40, random_state=0) | parameters
     dense, ours = (SparseAutoencoderTransformer(**settings).fit(rows) for rows in (X, S))
@@ -194,13 +202,13 @@ def test_transformer_is_the_same_for_sparse_and_dense(text_like, parameters, sma
     np.testing.assert_allclose(ours.transform(X), ours.transform(S), rtol=1e-10)
 
 
-@pytest.mark.parametrize("small_copy", [0, _rows.SMALL_COPY])
+@pytest.mark.parametrize("small_copy", [0, mapped.SMALL_COPY])
 @pytest.mark.parametrize(
     "parameters",
     [{}, {"scoring": "standardized_error"}, {"scoring": "squared_error", "scaling": None}, {"solver": "adam"}],
 )
 def test_detector_is_the_same_for_sparse_and_dense(text_like, parameters, small_copy, monkeypatch):
-    monkeypatch.setattr(_rows, "SMALL_COPY", small_copy)
+    monkeypatch.setattr(mapped, "SMALL_COPY", small_copy)
     X, S = text_like
     settings = dict(n_components=30, max_iter=20, random_state=0) | parameters
     dense, ours = (SparseAutoencoderOutlierDetector(**settings).fit(rows) for rows in (X, S))
@@ -211,18 +219,16 @@ def test_detector_is_the_same_for_sparse_and_dense(text_like, parameters, small_
 
 
 def test_the_gram_algebra_is_taken_where_it_is_faster(rng):
-    sigmoid, identity = kernels.SIGMOID, kernels.IDENTITY
-    reg = kernels.Regularization(kernels.BERNOULLI, 0.1, 3.0, 1e-3)
     thin, full = (sparse_rows(rng, 400, 3000, density=density) for density in (0.01, 0.9))
     for X, m, output, expected in [
-        (thin, 10, identity, SparseGramObjective),
-        (thin, 10, sigmoid, FullBatchObjective),
-        (full, 10, identity, FullBatchObjective),
-        (thin, 1, identity, FullBatchObjective),
-        (thin.toarray(), 10, identity, FullBatchObjective),
+        (thin, 10, "identity", SparseGramObjective),
+        (thin, 10, "sigmoid", FullBatchObjective),
+        (full, 10, "identity", FullBatchObjective),
+        (thin, 1, "identity", FullBatchObjective),
+        (as_rows(thin.toarray()), 10, "identity", FullBatchObjective),
     ]:
-        arch = kernels.Architecture(3000, m, False, sigmoid, output)
-        assert type(full_batch_objective(X, np.ones(400), arch, reg)) is expected
+        model = random_model(rng, "sigmoid", output, False, d=3000, m=m)
+        assert type(full_batch_objective(X, np.ones(400), *layout_of(model))) is expected
 
 
 @pytest.mark.parametrize("parameters", [{}, {"output_activation": "sigmoid"}, {"solver": "adam", "batch_size": 50}])

@@ -1,28 +1,75 @@
-"""The parts of L-BFGS: what it remembers of the curvature, and its line search.
+"""L-BFGS, written out here because SciPy's L-BFGS-B neither returns nor accepts its memory.
 
-Written out here because SciPy's L-BFGS-B gives its memory neither out nor in, so that no fit could go on where another
-one ended, and keeps float64 copies of float32 parameters.
+With SciPy's no fit could continue where another one ended, and float32 parameters would be copied to float64.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._kernels import add_multiple, dot
+from .._kernels.products import add_multiple, dot
+from .base import Result, Solver
 
 # Pairs that are remembered, as in SciPy's L-BFGS-B.
 MEMORY = 10
 
-# Wolfe's conditions: a step has to lower the loss by this part of what the slope promises, and to leave at most this
-# part of the slope.
+# Wolfe's conditions: a step has to lower the loss by this fraction of what the slope promises, and to leave at most
+# this fraction of the slope.
 DECREASE, SLOPE = 1e-4, 0.9
 
 # Evaluations of a line search, as in SciPy's L-BFGS-B.
 MAX_TRIALS = 20
 
 
+class LBFGS(Solver):
+    """L-BFGS [1]_ over all rows.
+
+    ``objective.evaluate_gradient(theta)`` returns an evaluation with a ``loss``, and the gradient. The memory is what
+    is known of the curvature; its arrays are never changed.
+
+    References
+    ----------
+    .. [1] D. C. Liu and J. Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical
+       Programming 45, 1989.
+    """
+
+    name = "lbfgs"
+    objective = "full_batch"
+
+    def minimise(self, objective, theta, memories, monitor, max_iter):
+        """Take at most ``max_iter`` steps, each of which lowers the loss."""
+        curvature = Curvature(self._start(theta, memories))
+        point = evaluate(objective, theta)
+        eps, first_loss = np.finfo(point.theta.dtype).eps, point.loss
+        for _ in range(max_iter):
+            if not point.gradient.any():
+                return Result(point.theta, None)
+            direction = curvature.direction(point.gradient)
+            found = search(objective, point, direction)
+            if found is None and curvature.pairs:
+                if -dot(point.gradient, direction) <= 10 * eps * point.loss:  # no gain left that could be seen
+                    return Result(point.theta, None)
+                curvature.pairs = []
+                found = search(objective, point, curvature.direction(point.gradient))
+            if found is None:
+                problem = "L-BFGS found no step that lowers the loss; increase tol or scale the data"
+                return Result(point.theta, problem if point.loss > eps * first_loss else None)
+            curvature.add(point, found)
+            point = found
+            if monitor(point.theta, point.evaluation, memories | {self.name: {"pairs": curvature.pairs}}):
+                return Result(point.theta, None)
+        problem = f"L-BFGS reached max_iter={max_iter} before the loss settled; increase max_iter or tol"
+        return Result(point.theta, problem)
+
+    def _start(self, theta, memories):
+        """Return the pairs to start from: none if they belong to other parameters."""
+        pairs = memories.get(self.name, {}).get("pairs", [])
+        alike = all(part.shape == theta.shape and part.dtype == theta.dtype for *pair, _ in pairs for part in pair)
+        return pairs if alike else []
+
+
 class Curvature:
-    """Steps and the changes of the gradient along them, newest last, which stand for the inverse Hessian [1]_.
+    """Steps and the changes of the gradient along them, newest last, which represent the inverse Hessian [1]_.
 
     References
     ----------
@@ -33,17 +80,17 @@ class Curvature:
         self.pairs = list(pairs)
 
     def add(self, start, end):
-        """Remember the way from one point to another, if the loss is convex along it."""
-        with np.errstate(over="ignore"):  # what is beyond the dtype is not remembered
+        """Remember the step from one point to another, if the loss is convex along it."""
+        with np.errstate(over="ignore"):  # a pair beyond the dtype is not remembered
             step, change = end.theta - start.theta, end.gradient - start.gradient
         product, square = dot(step, change), dot(change, change)
         if float(np.finfo(step.dtype).eps) * square < product < np.inf:
             self.pairs = [*self.pairs[1 - MEMORY :], (step, change, product)]
 
     def direction(self, gradient):
-        """Minus the inverse Hessian times the gradient; without pairs, a step of length one against the gradient.
+        """Return minus the inverse Hessian times the gradient; without pairs, a step of length one downhill.
 
-        Where it is beyond the dtype, so is the next point, and the objective says so.
+        If it is beyond the dtype, so is the next point, and the objective reports it.
         """
         if not self.pairs:
             unit = gradient / np.abs(gradient).max()
@@ -61,7 +108,7 @@ class Curvature:
 
 
 class Point(NamedTuple):
-    """Where the objective was evaluated, at ``t`` along a line."""
+    """A point at which the objective was evaluated, at ``t`` along a line."""
 
     theta: np.ndarray
     evaluation: Any  # with a loss
@@ -75,16 +122,16 @@ class Point(NamedTuple):
 
 
 def evaluate(objective, theta, t=0.0, direction=None):
-    """The point at theta; with a direction, with the slope along it."""
+    """Return the point at theta; given a direction, with the slope along it."""
     evaluation, gradient = objective.evaluate_gradient(theta)
     return Point(theta, evaluation, gradient.copy(), t, 0.0 if direction is None else dot(gradient, direction))
 
 
 def search(objective, start, direction):
-    """A point along the direction that meets the strong Wolfe conditions [1]_, None if rounding hides it.
+    """Return a point along the direction that meets the strong Wolfe conditions [1]_, None if rounding hides it.
 
     ``low`` is the best point so far, ``high`` the other end of an interval that holds a minimum, None while there is no
-    such interval. If the evaluations run out, a point that lowers the loss enough will do.
+    such interval. If the evaluations run out, a point that lowers the loss enough is accepted.
 
     References
     ----------
@@ -113,7 +160,7 @@ def search(objective, start, direction):
 
 
 def _between(low, high):
-    """Minimum of the cubic through both ends with their slopes, kept off the ends by a tenth of the interval."""
+    """Return the minimum of the cubic through both ends with their slopes, a tenth of the interval or more off them."""
     width, part = high.t - low.t, 0.5
     slopes = low.slope, high.slope, (high.loss - low.loss) / width
     unit = max(map(abs, slopes))  # in which squares do not overflow

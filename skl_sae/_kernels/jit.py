@@ -1,0 +1,41 @@
+"""How functions are compiled, and how arrays are handed to them."""
+
+import numpy as np
+from numba import njit
+
+from .._cache import KernelCache, warn_without_cache
+
+
+def _compiler(*fastmath, **options):
+    """Return a decorator that compiles on the first call and keeps the result on disk.
+
+    error_model="numpy" drops a zero check per division that blocks vectorisation.
+    """
+    decorator = njit(nogil=True, error_model="numpy", fastmath=set(fastmath), **options)
+
+    def decorate(function):
+        dispatcher = decorator(function)
+        if dispatcher is not function:  # with compilation switched off it is the function itself
+            try:
+                dispatcher._cache = KernelCache(function)
+            except RuntimeError as error:
+                warn_without_cache(error)
+        return dispatcher
+
+    return decorate
+
+
+# "contract" lets multiply-add fuse, "reassoc" lets sums run in vector lanes. Flags that assume away NaN or infinity are
+# left out, because a diverging fit has to be noticed.
+jit = _compiler("contract")
+jit_sum = _compiler("contract", "reassoc")
+# The compiler optimises a function together with everything it calls. Inlining chains of calls instead halves the time
+# of a first compilation.
+jit_inline = _compiler("contract", inline="always")
+
+
+def as_readonly(array):
+    """Return a read-only, aligned, C-contiguous view (a copy only if needed): one type for the compiler."""
+    view = np.require(array, requirements=["C", "A"]).view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,45 @@
+"""Rows of data behind one protocol: dense (an array), sparse (CSR) or on a cluster (a dask array).
+
+`as_rows` turns validated data into rows. Everything above this package works on rows through these members, whatever
+their kind; only what has to know where the rows are asks for ``is_local``.
+
+=====================================  =================================================================================
+``shape``, ``dtype``, ``len(rows)``    as of an array
+``rows[block]``                        the rows of a slice, a mask or indices (masks only for dask)
+``take(rows)``                         the same, through a temporary file where X is mapped from a file
+``blocks()``                           slices of rows few enough to have all of their features in memory (local)
+``map(function, *vectors)``            ``function(rows, *parts)`` of every block, in order
+``sum(function, *vectors)``            the sum of these
+``map_rows(function)``                 the rows that ``function`` makes of every block of rows
+``check_weights(weights, minimum)``    validated ``sample_weight``
+``drop_zero_weight(weights)``          the rows of positive weight, and their weights
+``merge_duplicates(weights)``          equal rows as one row of their total weight
+``bounds()``, ``moments(weights)``     lowest and highest value, mean and variance of every feature
+``release()``                          lets go of what is kept for the rows
+=====================================  =================================================================================
+
+Local rows also know how the kernels take them: ``toarray``, ``encode``, ``squared_errors``, ``standardized``,
+``picked`` and ``kernel_rows``.
+"""
+
+from scipy.sparse import issparse
+
+from .base import Rows
+from .dense import DenseRows
+from .sparse import SparseRows
+
+__all__ = ["DenseRows", "Rows", "SparseRows", "as_rows", "is_dask"]
+
+
+def is_dask(X):
+    """Whether X is a collection of dask, without importing dask."""
+    return hasattr(X, "__dask_graph__") and X.__dask_graph__() is not None
+
+
+def as_rows(X):
+    """Return validated data as rows: an array, a sparse matrix, or a dask array, whose chunks are validated here."""
+    if is_dask(X):
+        from .dask import DaskRows
+
+        return DaskRows.from_array(X)
+    return SparseRows.from_matrix(X) if issparse(X) else DenseRows(X)

@@ -1,0 +1,82 @@
+"""Adam over mini-batches."""
+
+import numpy as np
+
+from .._kernels.structs import AdamState
+from .base import Result, Solver
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class Adam(Solver):
+    """Adam [1]_ over mini-batches; an iteration is an epoch.
+
+    ``objective.adam_epoch(theta, state, order)`` updates theta and the averages in the state in place.
+
+    References
+    ----------
+    .. [1] D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    """
+
+    name = "adam"
+    objective = "mini_batch"
+    needs_local_rows = True
+    takes_noise = True
+    outlives_other_solvers = True
+
+    def minimise(self, objective, theta, memories, monitor, max_iter):
+        """Take at most ``max_iter`` epochs.
+
+        If resumable, an interrupt leaves theta and the memory as they were after the last whole epoch.
+        """
+        theta, state, order = theta.copy(), self._start(theta, memories), np.arange(objective.n_rows)
+        for _ in range(max_iter):
+            restore, n_done = self._checkpoint(theta, state), monitor.n_iter
+            try:
+                if self._settings.shuffle:
+                    order = self._rngs.rng.permutation(objective.n_rows)
+                evaluation = objective.adam_epoch(theta, state, order)
+                state = state._replace(n_steps=state.n_steps + objective.n_batches)
+                stop = monitor(theta, evaluation, memories | {self.name: _memory(state)})
+            except KeyboardInterrupt:
+                if monitor.n_iter == n_done:  # in the middle of an epoch
+                    restore()
+                raise
+            if stop:
+                return Result(theta, None)
+        problem = f"Adam reached max_iter={max_iter} epochs before the loss settled; increase max_iter or tol"
+        return Result(theta, problem)
+
+    def _start(self, theta, memories):
+        """Return the state to start from: zero if the memory belongs to other parameters."""
+        memory = memories.get(self.name)
+        if memory is None or any(memory[name].shape != theta.shape for name in ("exp_avg", "exp_avg_sq")):
+            memory = {"exp_avg": np.zeros_like(theta), "exp_avg_sq": np.zeros_like(theta), "n_steps": 0}
+        return AdamState(
+            exp_avg=memory["exp_avg"].astype(theta.dtype),
+            exp_avg_sq=memory["exp_avg_sq"].astype(theta.dtype),
+            n_steps=memory["n_steps"],
+            learning_rate=float(self._settings.learning_rate_init),
+            beta_1=BETA_1,
+            beta_2=BETA_2,
+            epsilon=EPSILON,
+        )
+
+    def _checkpoint(self, theta, state):
+        """Return a function that takes arrays and random numbers back to where they are now."""
+        if not self._resumable:
+            return lambda: None
+        arrays = [(array, array.copy()) for array in (theta, state.exp_avg, state.exp_avg_sq)]
+        random, noise = self._rngs.rng.get_state(), self._rngs.noise_rng.bit_generator.state
+
+        def restore():
+            for array, values in arrays:
+                array[:] = values
+            self._rngs.rng.set_state(random)
+            self._rngs.noise_rng.bit_generator.state = noise
+
+        return restore
+
+
+def _memory(state):
+    return {"exp_avg": state.exp_avg, "exp_avg_sq": state.exp_avg_sq, "n_steps": state.n_steps}

@@ -1,0 +1,62 @@
+"""What a solver is."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Result(NamedTuple):
+    """Where a solver ended; ``problem`` says why it did not converge, None if it did."""
+
+    theta: np.ndarray
+    problem: str | None
+
+
+class Solver:
+    """A way to minimise an objective, iteration by iteration.
+
+    Class attributes declare what a solver needs and offers; whoever combines it with data and parameters refuses what
+    does not fit. What a solver remembers between iterations is its memory, a dictionary of arrays and numbers: given to
+    a later call, that call continues as if this one had not ended.
+
+    Parameters
+    ----------
+    settings : object with the parameters of an estimator as attributes
+    rngs : object with ``rng`` and ``noise_rng``
+        Random numbers for the order of the rows and for noise.
+    resumable : bool
+        Whether an interrupt has to leave what a later call can continue from.
+    """
+
+    name: str
+    #: What it minimises: "full_batch", L over all rows with its gradient, or "mini_batch", L batch by batch.
+    objective: str
+    #: Whether it picks rows one by one, which rows on a cluster do not allow.
+    needs_local_rows = False
+    #: Whether it tolerates an objective that changes from evaluation to evaluation.
+    takes_noise = False
+    #: Whether its memory is still of use after another solver has moved the parameters.
+    outlives_other_solvers = False
+
+    def __init__(self, settings=None, rngs=None, resumable=False):
+        self._settings, self._rngs, self._resumable = settings, rngs, resumable
+
+    def minimise(self, objective, theta, memories, monitor, max_iter):
+        """Minimise from theta, which is left unchanged.
+
+        Parameters
+        ----------
+        objective : object
+            Of the kind that ``objective`` names.
+        theta : ndarray
+        memories : dict
+            Memory of each solver by its name, this one's under its own.
+        monitor : callable
+            ``monitor(theta, evaluation, memories)`` takes note of an iteration; true if it should be the last one.
+        max_iter : int
+
+        Returns
+        -------
+        Result
+        """
+        raise NotImplementedError
