@@ -224,6 +224,36 @@ def test_weights_may_be_here_or_on_the_cluster(client, rng):
     assert fitted.score(chunks, sample_weight=weights) == pytest.approx(expected.score(X, sample_weight=weights))
 
 
+PERSISTED = {
+    "persisted": lambda X: X.persist(),
+    "rechunked before": lambda X: X.rechunk((900, 11)).persist(),
+    "rechunked after": lambda X: X.persist().rechunk((900, 11)),
+    "mapped": lambda X: X.persist().map_blocks(np.negative).map_blocks(np.negative),
+    "sparse": lambda X: in_csr(X).persist(),
+    "a mixture": lambda X: da.concatenate([X[:ROWS].persist(), X[ROWS:]]),
+    "of unknown size": lambda X: X[X[:, 0] > -1e9].persist(),
+}
+
+
+@pytest.mark.parametrize("form", PERSISTED)
+def test_persisted_rows_are_fitted(client, form):
+    """Persisting is the first thing that users of dask do."""
+    chunks, X = made_on_workers(3)
+    chunks = PERSISTED[form](chunks)
+    rows = sparse.csr_array(X) if form == "sparse" else X
+    assert_same_fit(transformer(max_iter=10).fit(chunks), transformer(max_iter=10).fit(rows))
+    found, expected = (detector(max_iter=3).fit(one) for one in (chunks, rows))
+    np.testing.assert_allclose(found.score_samples(chunks).compute(), expected.score_samples(rows), rtol=1e-5)
+
+
+def test_persisted_weights_count(client, rng):
+    chunks, X = made_on_workers(3)
+    weights = rng.integers(0, 3, len(X)).astype(float)
+    given = da.from_array(weights, chunks=ROWS).persist()
+    fitted = transformer(max_iter=10).fit(chunks.persist(), sample_weight=given)
+    assert_same_fit(fitted, transformer(max_iter=10).fit(X, sample_weight=weights))
+
+
 def test_float32_stays_float32(client):
     chunks, X = made_on_workers(3)
     fitted, expected = (transformer(max_iter=15).fit(rows.astype(np.float32)) for rows in (chunks, X))

@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 
 from . import as_rows
 from .base import Rows, check_total_weight, check_weights
-from .graph import Graph, add, call, persisted, release, sent
+from .graph import Graph, add, call, futures_in, persisted, release, sent
 
 # Neighbouring chunks with fewer rows or numbers than these become one block: a task costs dask about a millisecond.
 LEAST_ROWS, LEAST_NUMBERS = 256, 2**16
@@ -150,7 +150,7 @@ class DaskRows(Rows):
             sizes = graph.compute(*graph.each("size", _n_rows, grid[:, 0]))
         groups = group_chunks(sizes, d)
         sizes = [sum(sizes[group]) for group in groups]
-        graph, columns = Graph(), grid.shape[1]
+        graph, columns = Graph(futures_in(X)), grid.shape[1]
         parts = zip(sizes, groups, strict=True)
         keys = [graph.call("rows", _validate, (size, d), dtype, columns, *grid[group].ravel()) for size, group in parts]
         blocks = graph.persist(keys)
@@ -217,14 +217,15 @@ class DaskRows(Rows):
         """Return ``sample_weight`` validated, beside the rows; a dask array does not pass through this process."""
         if len(self) < minimum:
             raise ValueError(f"Found array with {len(self)} sample(s) while a minimum of {minimum} is required.")
+        persisted_parts = {}
         if isinstance(sample_weight, da.Array):
             sample_weight = self._align(sample_weight)
-            parts = sample_weight.to_delayed()
+            parts, persisted_parts = sample_weight.to_delayed(), futures_in(sample_weight)
         elif np.ndim(sample_weight) == 0:  # None as well
             parts = [sample_weight] * len(self.blocks)
         else:
             parts = self._send(check_weights(sample_weight, len(self), minimum))
-        graph = Graph()
+        graph = Graph(persisted_parts)
         blocks = self._persist(graph, graph.each("weights", _weigh, self.blocks, parts))
         graph = Graph()
         sums, counts = map(np.array, zip(*graph.compute(*graph.each("sum", _sum_and_count, blocks)), strict=True))

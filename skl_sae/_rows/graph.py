@@ -79,6 +79,15 @@ def persisted(parts):
     return parts
 
 
+def futures_in(collection):
+    """Return the part of a collection's graph that was persisted: `to_delayed` leaves it out when it optimises."""
+    if "distributed" not in sys.modules:
+        return {}
+    from distributed import Future
+
+    return {key: task for key, task in collection.__dask_graph__().items() if isinstance(task, Future)}
+
+
 def release(parts):
     """Make a cluster drop what it keeps for delayed objects, even if somebody still has the objects themselves."""
     if "distributed" in sys.modules:
