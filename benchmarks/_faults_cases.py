@@ -1,0 +1,133 @@
+"""The table of cases for faults.py, and what several cases share: data, models, digests, child processes."""
+
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import traceback
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import joblib
+import numpy as np
+from scipy import sparse
+
+import skl_sae
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+
+ESTIMATORS = [SparseAutoencoderTransformer, SparseAutoencoderOutlierDetector]
+SOLVERS = ["lbfgs", "adam"]
+SIZES = {"small": (300, 20, 10), "large": (400, 150, 60)}  # rows, features, units: loops of ours, products of BLAS
+
+# Both estimators, both solvers, small and large, dense and sparse, float64 and float32.
+KINDS = list(itertools.product(ESTIMATORS, SOLVERS, SIZES, [False, True], ["float64", "float32"]))
+
+
+def kinds_for(part):
+    """In small no float32 and float64 of everything: most of it would be compiling."""
+    return KINDS if part == 1 else KINDS[::2]
+
+
+CASES = {}
+
+
+def case(sentence, limit=900, **environment):
+    """Enter a function that returns (tried, held, remark) into the table; it may have several lines there."""
+
+    def enter(function):
+        name = " ".join([function.__name__, *(f"{key}={value}" for key, value in environment.items())])
+        CASES[name] = sentence, limit, environment, function
+        return function
+
+    return enter
+
+
+def data(size="small", as_sparse=False, dtype="float64"):
+    X = np.random.default_rng(0).uniform(size=SIZES[size][:2]).astype(dtype)
+    return sparse.csr_array(np.where(X < 0.7, 0, X)) if as_sparse else X
+
+
+def model(estimator, solver, size="small", **parameters):
+    settings = dict(n_components=SIZES[size][2], max_iter=3, batch_size=50, random_state=0)
+    return estimator(solver=solver, **settings | parameters)
+
+
+def outcome(kind, seed=0):
+    """A digest of all that a fit leaves and of what it says of the rows."""
+    warnings.simplefilter("ignore")
+    estimator, solver, size, *rows = kind
+    X = data(size, *rows)
+    fitted = model(estimator, solver, size, random_state=seed).fit(X)
+    return joblib.hash([vars(fitted), fitted.score_samples(X)])
+
+
+def compared(found, expected):
+    """For the table: how many, how many of them as expected, and which are not."""
+    wrong = [i for i, (one, other) in enumerate(zip(found, expected, strict=True)) if one != other]
+    return len(found), len(found) - len(wrong), f"not {wrong[:5]}" if wrong else ""
+
+
+def in_a_fork(function, *arguments, limit=60):
+    """What a function returns in a forked process, or how that process ended: what a crash costs is one trial."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(limit)  # ends the process
+        try:
+            answer = function(*arguments)
+        except BaseException as error:
+            answer = f"unexpected {type(error).__name__}: {error} {traceback.format_exc(limit=-1).splitlines()[1]}"
+        os.write(writing, json.dumps(answer).encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        answer = pipe.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return json.loads(answer) if answer else f"ended with {status}"
+
+
+def counted(answers, good):
+    """For the table: how many, how many of them good, and the counts."""
+    counts = Counter(answers)
+    remark = ", ".join(f"{count} {answer}" for answer, count in counts.most_common(8))
+    return len(answers), sum(counts[answer] for answer in good), remark
+
+
+def run_python(function, *arguments, **environment):
+    """Print what a function of one of these modules returns in a new process, with the same package; get the output."""
+    call = f"from {function.__module__} import {function.__name__} as function; print(function(*{arguments!r}))"
+    folders = [str(Path(__file__).parent), str(Path(skl_sae.__file__).parent.parent)]
+    return subprocess.run(
+        [sys.executable, "-c", call],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(folders)} | environment,
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+
+
+def flipped(content, i):
+    return content[:i] + bytes([content[i] ^ 1 << random.randrange(8)]) + content[i + 1 :]
+
+
+def unchanged_by(failing_fit, estimator):
+    """What an estimator is after a fit that fails."""
+    before = fitted_state(estimator)
+    try:
+        failing_fit()
+    except BaseException as error:
+        return "as before" if fitted_state(estimator) == before else f"changed by {type(error).__name__}"
+    return "did not fail"
+
+
+def fitted_state(estimator):
+    """A digest of everything but the callbacks, which may count."""
+    return joblib.hash({name: value for name, value in vars(estimator).items() if name != "_skl_callbacks"})
+
+
+def fresh_and_fitted(solver, X, **parameters):
+    for estimator in ESTIMATORS:
+        yield model(estimator, solver, **parameters)
+        yield model(estimator, solver, **parameters).fit(X * 2)

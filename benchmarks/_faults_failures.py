@@ -1,0 +1,97 @@
+"""Cases: fits that fail leave the estimator as it was before."""
+
+import copy
+import functools
+import itertools
+import warnings
+
+import numpy as np
+from _faults_cases import SOLVERS, case, counted, data, fresh_and_fitted, unchanged_by
+
+
+@case("a MemoryError of every array that a fit makes")
+def memory_errors(part):
+    warnings.simplefilter("ignore")
+    answers = []
+    for solver, as_sparse in itertools.product(SOLVERS, [False, True]):
+        X = data("small", as_sparse)
+        for estimator in fresh_and_fitted(solver, X, warm_start=False):
+            n = calls_of_empty(lambda estimator=estimator: copy.deepcopy(estimator).fit(X))  # noqa: B023
+            every = max(1, round(1 / part))
+            for i in range(0, n, every):
+                trial = copy.deepcopy(estimator)
+                answers.append(unchanged_by(lambda: calls_of_empty(lambda: trial.fit(X), i), trial))  # noqa: B023
+    return counted(answers, ["as before"])
+
+
+def calls_of_empty(function, failing=None):
+    """How often np.empty and np.zeros are called; the call of number ``failing`` finds no memory."""
+    calls, makers = itertools.count(), {name: getattr(np, name) for name in ("empty", "zeros")}
+
+    def counting(maker, *arguments, **settings):
+        if next(calls) == failing:
+            raise MemoryError
+        return maker(*arguments, **settings)
+
+    for name, maker in makers.items():
+        setattr(np, name, functools.partial(counting, maker))
+    try:
+        function()
+    finally:
+        for name, maker in makers.items():
+            setattr(np, name, maker)
+    return next(calls)
+
+
+class Failing:
+    """A callback that fails at the event of a number."""
+
+    max_propagation_depth = 0
+
+    def __init__(self, number):
+        self._left = itertools.count(number, -1)
+
+    def _event(self, *arguments, **settings):
+        if next(self._left) == 0:
+            raise OSError("no space left on device")
+
+    def teardown(self, estimator, context):
+        pass  # behind the fit: what fails there cannot undo it
+
+    setup = on_fit_task_begin = on_fit_task_end = _event
+
+
+REFUSED = [
+    dict(rho=2.0), dict(n_components=0), dict(solver="sgd"), dict(noise=0.1, solver="lbfgs"), dict(alpha=np.nan),
+    dict(solver="adam", learning_rate_init=1e200), dict(early_stopping=True, validation_fraction=0.999),
+]  # fmt: skip
+HUGE = np.tile([[1e300], [-1e300]], (150, 20))
+BAD = {
+    "X": [np.full((300, 20), np.nan), np.ones((1, 20)), np.zeros((300, 0)), "text", HUGE],
+    "sample_weight": [-np.ones(300), np.zeros(300), np.full(300, np.nan), np.ones(3), "text", np.full(300, 1e100)],
+}
+
+
+@case("refused parameters, data and weights, divergence, callbacks that fail, warnings made errors")
+def refusals(part):
+    X, answers = data(), []
+    warnings.simplefilter("ignore")
+    for solver, warm_start in itertools.product(SOLVERS, [False, True]):
+        for estimator in fresh_and_fitted(solver, X, warm_start=warm_start):
+            for parameters in REFUSED:
+                trial = copy.deepcopy(estimator).set_params(**parameters)
+                answers.append(unchanged_by(lambda: trial.fit(X), trial))  # noqa: B023
+            for argument, values in BAD.items():
+                for value in values:
+                    trial = copy.deepcopy(estimator)
+                    arguments = {"X": X, argument: value}
+                    answers.append(unchanged_by(lambda: trial.fit(**arguments), trial))  # noqa: B023
+            for number in range(0, 8) if hasattr(estimator, "set_callbacks") else ():
+                trial = copy.deepcopy(estimator)
+                trial.set_callbacks(Failing(number))
+                answers.append(unchanged_by(lambda: trial.fit(X), trial))  # noqa: B023
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                trial = copy.deepcopy(estimator)
+                answers.append(unchanged_by(lambda: trial.fit(X), trial))  # noqa: B023
+    return counted(answers, ["as before"])
