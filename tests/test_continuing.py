@@ -18,6 +18,7 @@ from test_transformer import assert_same_fit, short, weights_of
 from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, _state, _training
 from skl_sae._callbacks import CallbackSupportMixin
 from skl_sae._objectives import FullBatchObjective, MiniBatchObjective, Objective
+from skl_sae._solvers import monitor
 from skl_sae.metrics import anomaly_roc_auc_scorer, population_sparsity_scorer
 
 SOLVERS = ["lbfgs", "adam"]
@@ -291,6 +292,31 @@ def test_with_a_warm_start_an_interrupt_of_the_last_evaluation_loses_nothing(dig
     whole = short(solver=solver, max_iter=10, tol=0).fit(digits)
     assert sae.n_iter_ == len(sae.history_["loss"]) == 10
     np.testing.assert_array_equal(sae.transform(digits), whole.transform(digits))
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize(("owner", "name"), [(monitor.Monitor, "_row"), (monitor, "_print_row")])
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_with_a_warm_start_an_interrupt_splits_no_iteration(digits, solver, early_stopping, owner, name, monkeypatch):
+    """History, weights and memory of the solver belong together, before and after an iteration enters the history."""
+    settings = dict(solver=solver, early_stopping=early_stopping, tol=0, warm_start=True)
+    sae, work, left = short(**settings, max_iter=10, verbose=2), getattr(owner, name), iter(range(5))
+
+    def interrupted(*arguments):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return work(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        with pytest.raises(KeyboardInterrupt, match="last iteration are kept"):
+            sae.fit(digits)
+    other = short(**settings, max_iter=sae.n_iter_).fit(digits)
+    np.testing.assert_array_equal(sae.encoder_coef_, other.encoder_coef_)
+    for one in sae, other:
+        one.set_params(max_iter=4, verbose=0).fit(digits)
+    np.testing.assert_array_equal(sae.encoder_coef_, other.encoder_coef_)
 
 
 def interrupt(*arguments, **settings):
