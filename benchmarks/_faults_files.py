@@ -174,14 +174,16 @@ def save(fitted, path):
 
 
 def train_by_callback(solver, path):
-    sae = model(SparseAutoencoderTransformer, solver, tol=0, max_iter=10**6, warm_start=True)
-    sae.set_callbacks(Checkpoint(path)).fit(data())
+    while True:  # a model that has converged could not be trained for the iterations that are expected later
+        sae = model(SparseAutoencoderTransformer, solver, tol=0, max_iter=500, warm_start=True)
+        sae.set_callbacks(Checkpoint(path)).fit(data())
 
 
 def train_in_steps(solver, path, estimator=SparseAutoencoderTransformer):
-    sae = model(estimator, solver, tol=0, max_iter=2, warm_start=True)
     while True:
-        save(sae.fit(data()), path)
+        sae = model(estimator, solver, tol=0, max_iter=2, warm_start=True)
+        for _ in range(50):  # fewer iterations than L-BFGS needs to converge
+            save(sae.fit(data()), path)
 
 
 def go_on(path):
