@@ -134,8 +134,8 @@ def tiny_fits():
     return "\n".join(lines)
 
 
-def forks_while(work, fork, n, limit):
-    """How n forks ended while two threads were at work."""
+def forks_while(work, fork, jobs, limit):
+    """How a fork for each job ended while two threads were at work."""
     stop = threading.Event()
 
     def repeat():
@@ -145,7 +145,7 @@ def forks_while(work, fork, n, limit):
     workers = [threading.Thread(target=repeat) for _ in range(2)]
     for worker in workers:
         worker.start()
-    answers = [in_a_fork(fork, limit=limit) for _ in range(n)]
+    answers = [in_a_fork(fork, job, limit=limit) for job in jobs]
     stop.set()
     for worker in workers:
         worker.join()
@@ -165,7 +165,7 @@ def forks_of_large_models(part):
 
 def forks_of(kinds, n):
     expected = [outcome(kind) for kind in kinds]
-    kind = itertools.cycle(range(len(kinds)))
+    kind, jobs = itertools.cycle(range(len(kinds))), random.choices(range(len(kinds)), k=n)
     wrong = []
 
     def work():
@@ -173,11 +173,10 @@ def forks_of(kinds, n):
         if outcome(kinds[i]) != expected[i]:
             wrong.append(i)
 
-    def fork():
-        i = random.SystemRandom().randrange(len(kinds))
+    def fork(i):
         return "the same" if outcome(kinds[i]) == expected[i] else "not the same"
 
-    tried, held, remark = counted(forks_while(work, fork, n, 60), ["the same"])
+    tried, held, remark = counted(forks_while(work, fork, jobs, 60), ["the same"])
     return tried + 1, held + (not wrong), remark + f", in the threads {len(wrong)} not the same"
 
 

@@ -11,6 +11,7 @@ import argparse
 import importlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -25,13 +26,13 @@ for subject in "threads", "files", "interrupts", "failures", "models", "leaks": 
     importlib.import_module(f"_faults_{subject}")
 
 
-def run(name, part):
+def run(name, part, seed=0):
     """What a case reports from a process of its own."""
     _, limit, environment, _ = CASES[name]
     with tempfile.TemporaryDirectory() as folder:
         new = {"NUMBA_CACHE_DIR": folder} if environment.get("NUMBA_CACHE_DIR") == "new" else {}
         process = subprocess.Popen(
-            [sys.executable, __file__, "--child", name, "--part", str(part)],
+            [sys.executable, __file__, "--child", name, "--part", str(part), "--seed", str(seed)],
             env=os.environ | environment | new,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
@@ -50,17 +51,19 @@ def main():
     options = parser(__doc__, rounds=1)
     options.add_argument("--only", nargs="+", metavar="WORD", help="cases whose name begins with one of these")
     options.add_argument("--part", type=float, default=1, help="of the full number of trials")
+    options.add_argument("--seed", type=int, default=0, help="of the random choices")
     options.add_argument("--child", help=argparse.SUPPRESS)
     options = options.parse_args()
     if options.child:
         warnings.simplefilter("ignore")
+        random.seed(f"{options.child} {options.seed}")
         print(json.dumps(CASES[options.child][-1](options.part)))
         return
     report, rows = Report(options), []
     for name in CASES:
         if options.only is None or name.startswith(tuple(options.only)):
             start = time.monotonic()
-            tried, held, remark = run(name, options.part)
+            tried, held, remark = run(name, options.part, options.seed)
             rows.append({"name": CASES[name][0], "tried": tried, "held": held})
             print(f"{name}: {held} of {tried} in {time.monotonic() - start:.0f} s. {remark}", flush=True)
     report.add("as it should be", rows)
