@@ -1,4 +1,4 @@
-"""The table of cases for faults.py, and what several cases share: data, models, digests, child processes."""
+"""The table of cases for faults.py, and the data, models, digests and child processes that they share."""
 
 import itertools
 import json
@@ -21,14 +21,15 @@ from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransform
 
 ESTIMATORS = [SparseAutoencoderTransformer, SparseAutoencoderOutlierDetector]
 SOLVERS = ["lbfgs", "adam"]
-SIZES = {"small": (300, 20, 10), "large": (400, 150, 60)}  # rows, features, units: loops of ours, products of BLAS
+# Rows, features, units; small models run in compiled loops, large ones use BLAS.
+SIZES = {"small": (300, 20, 10), "large": (400, 150, 60)}
 
 # Both estimators, both solvers, small and large, dense and sparse, float64 and float32.
 KINDS = list(itertools.product(ESTIMATORS, SOLVERS, SIZES, [False, True], ["float64", "float32"]))
 
 
 def kinds_for(part):
-    """In small no float32 and float64 of everything: most of it would be compiling."""
+    """All kinds at full size, otherwise float64 only: compiling would take most of the time."""
     return KINDS if part == 1 else KINDS[::2]
 
 
@@ -36,7 +37,7 @@ CASES = {}
 
 
 def case(sentence, limit=900, **environment):
-    """Enter a function that returns (tried, held, remark) into the table; it may have several lines there."""
+    """Add a function that returns (tried, held, remark) to the table; it may be added several times."""
 
     def enter(function):
         name = " ".join([function.__name__, *(f"{key}={value}" for key, value in environment.items())])
@@ -57,7 +58,7 @@ def model(estimator, solver, size="small", **parameters):
 
 
 def outcome(kind, seed=0):
-    """A digest of all that a fit leaves and of what it says of the rows."""
+    """A digest of the fitted attributes and of the scores of the rows."""
     warnings.simplefilter("ignore")
     estimator, solver, size, *rows = kind
     X = data(size, *rows)
@@ -66,13 +67,13 @@ def outcome(kind, seed=0):
 
 
 def compared(found, expected):
-    """For the table: how many, how many of them as expected, and which are not."""
+    """Return the number of results, how many are as expected, and the indices of those that are not."""
     wrong = [i for i, (one, other) in enumerate(zip(found, expected, strict=True)) if one != other]
     return len(found), len(found) - len(wrong), f"not {wrong[:5]}" if wrong else ""
 
 
 def in_a_fork(function, *arguments, limit=60):
-    """What a function returns in a forked process, or how that process ended: what a crash costs is one trial."""
+    """Return the result of a function in a forked process, or how that process ended: a crash costs only one trial."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -91,14 +92,14 @@ def in_a_fork(function, *arguments, limit=60):
 
 
 def counted(answers, good):
-    """For the table: how many, how many of them good, and the counts."""
+    """Return the number of answers, how many are good, and the counts of the most common ones."""
     counts = Counter(answers)
     remark = ", ".join(f"{count} {answer}" for answer, count in counts.most_common(8))
     return len(answers), sum(counts[answer] for answer in good), remark
 
 
 def run_python(function, *arguments, **environment):
-    """Print what a function of one of these modules returns in a new process, with the same package; get the output."""
+    """Call a function of one of these modules in a new process with the same package; return its printed result."""
     call = f"from {function.__module__} import {function.__name__} as function; print(function(*{arguments!r}))"
     folders = [str(Path(__file__).parent), str(Path(skl_sae.__file__).parent.parent)]
     return subprocess.run(
@@ -109,11 +110,12 @@ def run_python(function, *arguments, **environment):
 
 
 def flipped(content, i):
+    """Flip a random bit of byte i."""
     return content[:i] + bytes([content[i] ^ 1 << random.randrange(8)]) + content[i + 1 :]
 
 
 def unchanged_by(failing_fit, estimator):
-    """What an estimator is after a fit that fails."""
+    """Say whether a failing fit has changed the estimator."""
     before = fitted_state(estimator)
     try:
         failing_fit()
@@ -123,7 +125,7 @@ def unchanged_by(failing_fit, estimator):
 
 
 def fitted_state(estimator):
-    """A digest of everything but the callbacks, which may count."""
+    """A digest of all attributes except the callbacks, which may have state of their own."""
     return joblib.hash({name: value for name, value in vars(estimator).items() if name != "_skl_callbacks"})
 
 

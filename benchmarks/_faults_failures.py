@@ -1,4 +1,4 @@
-"""Cases: fits that fail leave the estimator as it was before."""
+"""Cases for faults.py: failing fits leave the estimator unchanged."""
 
 import copy
 import functools
@@ -9,14 +9,14 @@ import numpy as np
 from _faults_cases import SOLVERS, case, counted, data, fresh_and_fitted, unchanged_by
 
 
-@case("a MemoryError of every array that a fit makes")
+@case("a MemoryError for each array that a fit creates")
 def memory_errors(part):
     warnings.simplefilter("ignore")
     answers = []
     for solver, as_sparse in itertools.product(SOLVERS, [False, True]):
         X = data("small", as_sparse)
         for estimator in fresh_and_fitted(solver, X, warm_start=False):
-            copy.deepcopy(estimator).fit(X)  # the first fit of a process makes more arrays
+            copy.deepcopy(estimator).fit(X)  # the first fit of a process creates more arrays
             n = calls_of_empty(lambda estimator=estimator: copy.deepcopy(estimator).fit(X))  # noqa: B023
             every = max(1, round(1 / part))
             for i in range(0, n, every):
@@ -26,7 +26,7 @@ def memory_errors(part):
 
 
 def calls_of_empty(function, failing=None):
-    """How often np.empty and np.zeros are called; the call of number ``failing`` finds no memory."""
+    """Count the calls of np.empty and np.zeros; call number ``failing`` raises a MemoryError."""
     calls, makers = itertools.count(), {name: getattr(np, name) for name in ("empty", "zeros")}
 
     def counting(maker, *arguments, **settings):
@@ -45,7 +45,7 @@ def calls_of_empty(function, failing=None):
 
 
 class Failing:
-    """A callback that fails at the event of a number."""
+    """A callback that fails at event ``number``."""
 
     max_propagation_depth = 0
 
@@ -57,7 +57,7 @@ class Failing:
             raise OSError("no space left on device")
 
     def teardown(self, estimator, context):
-        pass  # behind the fit: what fails there cannot undo it
+        pass  # after the fit, which a failure here cannot undo
 
     setup = on_fit_task_begin = on_fit_task_end = _event
 
@@ -73,7 +73,7 @@ BAD = {
 }
 
 
-@case("refused parameters, data and weights, divergence, callbacks that fail, warnings made errors")
+@case("refused parameters, data and weights, divergence, failing callbacks, warnings as errors")
 def refusals(part):
     X, answers = data(), []
     warnings.simplefilter("ignore")

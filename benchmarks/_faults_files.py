@@ -1,4 +1,4 @@
-"""Cases: the kernel cache on disk and checkpoints, under kills, damage and full disks."""
+"""Cases for faults.py: the kernel cache on disk and checkpoints, under kills, damage and full disks."""
 
 import contextlib
 import ctypes
@@ -34,13 +34,16 @@ with warnings.catch_warnings(record=True) as caught:
     import numpy as np, skl_sae
     sae, X, expected = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
     right = np.allclose(sae.transform(X), expected, rtol=1e-9)
-print("right" if right else "wrong", *{"and says so" for w in caught if "cannot be kept on disk" in str(w.message)})
+print("right" if right else "wrong", *{"with a warning" for w in caught if "cannot be kept on disk" in str(w.message)})
 """
 
 
 @contextlib.contextmanager
 def encoding():
-    """A function that encodes rows with a cache folder in a new process and says how that ended; a new folder."""
+    """Yield a function and a path for a cache folder; the function encodes rows in a new process that uses the cache.
+
+    It returns what the process printed, or how it ended.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file, X = Path(folder, "model.pkl"), data()[:20]
         sae = model(SparseAutoencoderTransformer, "lbfgs").fit(data())
@@ -54,14 +57,14 @@ def encoding():
             )  # fmt: skip
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(kill_after)
-            process.kill()  # if it has not ended
+            process.kill()  # if it is still running
             output, errors = process.communicate()
             return output.strip() if process.returncode == 0 else f"{process.returncode} {errors[-200:]}"
 
         yield encode, Path(folder, "cache")
 
 
-@case("kill -9 while it compiles into an empty cache, then a run", limit=3600)
+@case("kill -9 while functions compile into an empty cache, then a run", limit=3600)
 def kills(part):
     n = max(1, round(50 * part))
     with encoding() as (encode, cache):
@@ -70,7 +73,7 @@ def kills(part):
         seconds = time.monotonic() - start
         for i in range(n):
             shutil.rmtree(cache)
-            encode(cache, kill_after=seconds * (0.3 + 0.7 * (i + random.random()) / n))  # before, it imports
+            encode(cache, kill_after=seconds * (0.3 + 0.7 * (i + random.random()) / n))  # the first 30 % is importing
             answers.append(encode(cache))
     return counted(answers, ["right"])
 
@@ -106,12 +109,12 @@ def limit_files(size):
 
 
 def give_up_root():
-    """From the next program on permissions hold for root, too."""
+    """Make permissions apply to root as well, from the next exec on."""
     drop_from_bounding_set, dac_override = 24, 1
     ctypes.CDLL(None).prctl(drop_from_bounding_set, dac_override)
 
 
-@case("a full disk, a read-only home and package: right, and it says so")
+@case("a full disk, a read-only home and package: right, with a warning")
 def nowhere_to_write(part):
     answers = []
     with encoding() as (encode, cache):
@@ -126,16 +129,16 @@ def nowhere_to_write(part):
         answers += [encode("", package, before=give_up_root, HOME=str(home), XDG_CACHE_HOME=str(home))]
         home.chmod(0o755)
         if not small_disk(cache):
-            return counted(answers, ["right and says so"])
+            return counted(answers, ["right with a warning"])
         try:
             answers += [encode(cache)]
         finally:
             subprocess.run(["umount", cache], check=True)
-    return counted(answers, ["right and says so"])
+    return counted(answers, ["right with a warning"])
 
 
 def small_disk(folder):
-    """Mount a disk of 100 kB, where this process may."""
+    """Mount a disk of 100 kB; return whether this process may."""
     folder.mkdir()
     return (
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "none", folder], capture_output=True).returncode == 0
@@ -146,7 +149,7 @@ def small_disk(folder):
 
 
 class Checkpoint:
-    """A callback that keeps the model of the last whole iteration in a file, as the guide shows it."""
+    """A callback that saves the model after each iteration, as in the guide."""
 
     max_propagation_depth = 0
 
@@ -168,13 +171,13 @@ class Checkpoint:
 
 
 def save(fitted, path):
-    """The file is the earlier one or the new one, never a part."""
+    """Replace the file in one step, so that it is never incomplete."""
     joblib.dump(fitted, f"{path}.part")
     os.replace(f"{path}.part", path)
 
 
 def train_by_callback(solver, path):
-    while True:  # a model that has converged could not be trained for the iterations that are expected later
+    while True:  # a converged model could not be trained for the iterations that `resumed` expects
         sae = model(SparseAutoencoderTransformer, solver, tol=0, max_iter=500, warm_start=True)
         sae.set_callbacks(Checkpoint(path)).fit(data())
 
@@ -186,17 +189,17 @@ def train_in_steps(solver, path, estimator=SparseAutoencoderTransformer):
             save(sae.fit(data()), path)
 
 
-def go_on(path):
-    """Load what a killed training left, and go on."""
+def resumed(path):
+    """Load the checkpoint of a killed training and continue the training."""
     sae = joblib.load(path)
     before, n_iter = sae.score_samples(data()), sae.n_iter_
     sae.set_params(max_iter=3).fit(data())
     good = (
         np.isfinite(before).all()
         and np.isfinite(sae.score_samples(data())).all()
-        and sae.n_iter_ == n_iter + (6 if hasattr(sae, "offset_") else 3)  # of a detector two trainings
+        and sae.n_iter_ == n_iter + (6 if hasattr(sae, "offset_") else 3)  # a detector is trained twice
     )
-    return "goes on" if good else "bad"
+    return "continues" if good else "bad"
 
 
 @case("kill -9 during a training that saves every iteration")
@@ -217,5 +220,5 @@ def checkpoints(part):
             time.sleep(random.uniform(0, 0.3))
             process.kill()
             process.join()
-            answers.append(in_a_fork(go_on, path))
-    return counted(answers, ["goes on"])
+            answers.append(in_a_fork(resumed, path))
+    return counted(answers, ["continues"])

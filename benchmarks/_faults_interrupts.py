@@ -1,4 +1,4 @@
-"""Cases: fits that are interrupted (Ctrl-C)."""
+"""Cases for faults.py: interrupted fits (Ctrl-C)."""
 
 import contextlib
 import copy
@@ -28,7 +28,7 @@ from _faults_cases import (
 
 from skl_sae import SparseAutoencoderTransformer
 
-ITERATIONS = 60  # of the fit that is interrupted, and of the one that continues
+ITERATIONS = 60  # of the interrupted fit, and of its continuation
 
 
 @contextlib.contextmanager
@@ -53,9 +53,9 @@ def interrupts(part):
                 trial, delay = copy.deepcopy(estimator), random.uniform(0, 1.1 * seconds)
                 answer = unchanged_by(lambda: interrupted_fit(trial, X, delay), trial)  # noqa: B023
                 if answer.startswith("changed") and joblib.hash(vars(trial)) == expected:
-                    answer = "done"  # the interrupt came when everything was
+                    answer = "done"  # the interrupt came after the work
                 same = joblib.hash(vars(trial.fit(X))) == expected
-                answers.append(answer if same else f"{answer}, does not fit any more")
+                answers.append(answer if same else f"{answer}, then fits differently")
     return counted(answers, ["as before", "did not fail", "done"])
 
 
@@ -90,8 +90,8 @@ def kept_interrupts(part):
 def continued(sae, new, X):
     """Compare an interrupted fit and its continuation with fits that were never interrupted.
 
-    The number of iterations is no criterion: early stopping may end either of them, at an iteration that depends on
-    where the interrupt came, since L-BFGS continues from the best weights with an empty memory.
+    The total number of iterations is no criterion: early stopping may end either of them, at an iteration that depends
+    on when the interrupt came, because L-BFGS then continues from the best weights with an empty memory.
     """
     if not hasattr(sae, "encoder_coef_"):
         return "changed" if hasattr(sae, "n_iter_") else "nothing was done yet"
@@ -99,7 +99,7 @@ def continued(sae, new, X):
     other = new(max_iter=done).fit(X)
     if not same_rows(sae, other, X, done):
         return "weights of no whole iteration"
-    if sae.early_stopping:  # which continues from the best weights, not from the last ones
+    if sae.early_stopping:  # continues from the best weights, not from the last ones
         other.set_params(max_iter=ITERATIONS).fit(X)
     else:
         other = new(max_iter=done + ITERATIONS).fit(X)
@@ -108,9 +108,9 @@ def continued(sae, new, X):
 
 
 def same_rows(one, other, X, done):
-    """Whether codes are equal, and the history from iteration ``done`` on.
+    """Compare the codes, and the history after iteration ``done``.
 
-    Before it a kept history has the training loss, while that of a whole fit ends with an evaluation.
+    The entry of iteration ``done`` itself may differ: only a fit that was not interrupted evaluates its final weights.
     """
     histories = [{name: values[done:].tolist() for name, values in sae.history_.items()} for sae in (one, other)]
     return (

@@ -1,4 +1,4 @@
-"""Case: memory and threads after many calls."""
+"""Case for faults.py: memory and threads after many calls."""
 
 import functools
 import gc
@@ -16,7 +16,7 @@ from skl_sae import SparseAutoencoderTransformer
 
 
 def tasks_that_may_leak():
-    """Functions to call a thousand times."""
+    """Yield names and functions to call a thousand times."""
     for kind in KINDS[::2]:  # float64
         estimator, solver, size, *rows = kind
         yield f"fit {kind}", functools.partial(model(estimator, solver, size).fit, data(size, *rows))
@@ -31,7 +31,7 @@ def tasks_that_may_leak():
 
 
 class Chunks:
-    """Chunks for one model, whose history starts anew from time to time, since it grows by an entry a call."""
+    """`partial_fit` of one model, replaced from time to time because its history grows by one entry per call."""
 
     def __init__(self):
         self._X, self._sae = data(), None
@@ -42,14 +42,14 @@ class Chunks:
         self._sae.partial_fit(self._X)
 
 
-@case("1000 fits, chunks, transforms, pickles of each kind: resident memory, Python's, threads", limit=3600)
+@case("1000 fits, chunks, transforms, pickles of each kind: resident memory, Python's memory, threads", limit=3600)
 def leaks(part):
-    """Below 2 MB resident and 100 kB of Python's in n calls: free lists fill, what grows without end is larger."""
+    """Allow 2 MB of resident memory and 100 kB of Python's in n calls: free lists fill up; a real leak is larger."""
     n, answers, most = round(1000 * part), [], Counter()
     for name, task in itertools.islice(tasks_that_may_leak(), 0, None, 1 if part == 1 else 6):
         repeat(task, max(20, n // 10))
         running, resident = len(os.listdir("/proc/self/task")), [_status("VmRSS")]
-        for _ in range(2):  # what leaks grows each time, what the allocator keeps does not
+        for _ in range(2):  # a leak grows each time, memory that the allocator keeps does not
             repeat(task, n)
             resident.append(_status("VmRSS"))
         grown, more = 1000 * min(np.diff(resident)), len(os.listdir("/proc/self/task")) - running

@@ -1,4 +1,4 @@
-"""Cases: saved models (pickle, skops, ONNX) that were damaged or tampered with."""
+"""Cases for faults.py: saved models (pickle, skops, ONNX) that were damaged or tampered with."""
 
 import copy
 import functools
@@ -19,14 +19,14 @@ TRUSTED = [
 
 
 def uses(fitted):
-    """All that a model says of some rows."""
+    """All outputs of a model for some rows."""
     X = data()[:20]
     names = "transform", "score_samples", "predict", "score_contributions"
     return [getattr(fitted, name)(X) for name in names if hasattr(fitted, name)]
 
 
 def judged(load_and_use, expected):
-    """How a file that was changed ends, in a process of its own."""
+    """Load and use a changed file; say how that ended."""
     warnings.simplefilter("ignore")
     try:
         found = load_and_use()
@@ -45,7 +45,7 @@ def saved_models():
 
 
 def changed_skops(change, part, good):
-    """How skops files end that ``change`` has changed."""
+    """Save models with skops, apply ``change`` to the files, and count how loading and using them ends."""
     import skops.io as sio
 
     answers = []
@@ -62,21 +62,21 @@ def flipped_skops(part):
     return changed_skops(lambda saved: flipped(saved, random.randrange(len(saved))), part, ["an error", "the same"])
 
 
-@case("500 flipped bytes in files inside of skops files, with a right checksum")
+@case("500 flipped bytes in files inside skops files, with a correct checksum")
 def tampered_skops(part):
-    """Other numbers, as far as they are finite, are a valid model: nothing can tell them from those of a fit."""
+    """A model with other finite numbers is valid: they cannot be told from those of a fit."""
     return changed_skops(repacked, part, ["an error", "the same", "other numbers"])
 
 
 def repacked(saved):
-    """The same zip file, but for a byte of a file inside: of the schema, or among the first of an array."""
+    """Flip a bit inside the zip file and correct the checksum: in the schema, or in the first bytes of an array."""
     result = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(saved)) as before, zipfile.ZipFile(result, "w") as after:
         names = before.namelist()
         chosen = random.choice([name for name in names if name != "schema.json"] + ["schema.json"] * len(names))
         for name in names:
             content = before.read(name)
-            end = len(content) if name == "schema.json" else 200  # header and some numbers
+            end = len(content) if name == "schema.json" else 200  # the header and a few numbers
             if name == chosen:
                 content = flipped(content, random.randrange(min(end, len(content))))
             after.writestr(name, content)
@@ -103,7 +103,7 @@ CHANGES = {
 }
 
 
-@case("arrays of a saved model of another shape or type, missing, not finite")
+@case("saved models with arrays of another shape or type, missing or not finite")
 def tampered_arrays(part):
     import skops.io as sio
 
@@ -118,7 +118,7 @@ def tampered_arrays(part):
                     (sio.dumps(tampered), functools.partial(sio.loads, trusted=TRUSTED)),
                 )
             except (ValueError, TypeError, IndexError):
-                continue  # there is no such change of a number
+                continue  # this change is not possible for a number
             for saved, load in files:
                 answer = in_a_fork(judged, lambda: uses(load(saved)), expected)  # noqa: B023
                 answers.append(answer if answer in ("an error", "the same") else f"{name} {change}: {answer}")
@@ -126,7 +126,7 @@ def tampered_arrays(part):
 
 
 def with_changed(fitted, name, change):
-    """A copy with another value of an attribute, or of an attribute of one."""
+    """A copy with another value of an attribute, or of an attribute of its scaler or scatter."""
     changed = copy.deepcopy(fitted)
     if isinstance(name, str):
         setattr(changed, name, change(getattr(changed, name)))
@@ -138,7 +138,7 @@ def with_changed(fitted, name, change):
 
 
 def onnx_uses(content):
-    """Outputs of a graph, after all checks that there are."""
+    """Outputs of a graph after all checks of onnx."""
     import onnx
     import onnxruntime
 
@@ -146,7 +146,7 @@ def onnx_uses(content):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 4
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return session.run(None, {"X": data()[:17].astype(np.float32)})  # no size of the model: nothing fits by chance
+    return session.run(None, {"X": data()[:17].astype(np.float32)})  # 17: no size of the model
 
 
 def onnx_models():
@@ -158,7 +158,7 @@ def onnx_models():
 
 
 def changed_onnx(change, good):
-    """How ONNX files end that ``change`` makes of one, and how many of them verify refuses, which should be all."""
+    """Apply ``change`` to ONNX files; count how using them ends, and how many `verify` refuses, which should be all."""
     from skl_sae.onnx import verify
 
     answers, refused = [], 0
@@ -177,9 +177,9 @@ def changed_onnx(change, good):
     return tried, held, f"verify refuses {refused}; without it {remark}"
 
 
-@case("500 flipped bytes in ONNX files: refused by verify; without it an error or an answer")
+@case("500 flipped bytes in ONNX files: refused by verify; without it an error or a result")
 def flipped_onnx(part):
-    """The format has no checksum: other numbers, and now and then shapes, are those of another valid graph."""
+    """The format has no checksum: other numbers, and sometimes other shapes, make another valid graph."""
 
     def change(content):
         return [flipped(content, random.randrange(len(content))) for _ in range(max(1, round(250 * part)))]
@@ -187,7 +187,7 @@ def flipped_onnx(part):
     return changed_onnx(change, ["an error", "the same", "other numbers", "not finite", "wrong shapes"])
 
 
-@case("ONNX files that are cut off, or with weights of another shape: refused by verify; without it an error")
+@case("ONNX files cut off or with weights of another shape: refused by verify; without it an error")
 def tampered_onnx(part):
     import onnx
 

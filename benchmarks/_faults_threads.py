@@ -1,4 +1,4 @@
-"""Cases: fits in threads and processes, nested searches, compilation at the same time, forks."""
+"""Cases for faults.py: fits in threads and processes, nested searches, concurrent compilation, forks."""
 
 import io
 import itertools
@@ -35,15 +35,15 @@ from threadpoolctl import threadpool_limits
 from skl_sae import SparseAutoencoderTransformer
 
 
-@case("8 threads x 100 fits give what fits in a row give")
+@case("8 threads x 100 fits give the same as serial fits")
 @case("the same with NUMBA_NUM_THREADS=1", NUMBA_NUM_THREADS="1")
 @case("the same with OMP_NUM_THREADS=1", OMP_NUM_THREADS="1")
 @case("the same with OPENBLAS_NUM_THREADS=1", OPENBLAS_NUM_THREADS="1")
-@case("the same with numba's layer workqueue", NUMBA_THREADING_LAYER="workqueue")
-@case("the same with numba's layer omp", NUMBA_THREADING_LAYER="omp")
-@case("the same with numba's layer tbb", NUMBA_THREADING_LAYER="tbb")
+@case("the same with numba's threading layer workqueue", NUMBA_THREADING_LAYER="workqueue")
+@case("the same with numba's threading layer omp", NUMBA_THREADING_LAYER="omp")
+@case("the same with numba's threading layer tbb", NUMBA_THREADING_LAYER="tbb")
 def threads(part):
-    """With one thread of BLAS, as the README advises."""
+    """Use one thread of BLAS, as the README advises."""
     jobs = random.Random(0).sample(list(itertools.product(kinds_for(part), range(25))), round(800 * part))
     with threadpool_limits(1), ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda job: outcome(*job), jobs))
@@ -64,7 +64,7 @@ def compiling_threads(part):
 
 @case("8 processes that compile the same functions at once", NUMBA_CACHE_DIR="new")
 def compiling_processes(part):
-    """Both dtypes, which are entries of the same functions."""
+    """Compile both dtypes, which are variants of the same functions."""
     kinds = KINDS[:2] * 4
     found = Parallel(8, "loky", inner_max_num_threads=1)(delayed(outcome)(kind) for kind in kinds)
     return compared(found, map(outcome, kinds))
@@ -86,7 +86,7 @@ def together(start, jobs):
 
 @case("fits in processes of loky, fork, spawn, forkserver", OPENBLAS_NUM_THREADS="1")
 def processes(part):
-    """Everywhere one thread of BLAS, so that large fits are the same bit by bit, too."""
+    """Use one thread of BLAS everywhere, so that large fits are also the same bit by bit."""
     jobs = random.Random(0).sample(list(itertools.product(kinds_for(part), range(4))), round(128 * part))
     expected = [outcome(*job) for job in jobs]
     found = Parallel(2, "loky")(delayed(outcome)(*job) for job in jobs)
@@ -118,7 +118,7 @@ def in_processes(seed):
 
 @case("without compilation, to a relative 1e-6 (float32: 1e-3)")
 def plain_python(part):
-    """Rounding differs: the compiler fuses multiply-adds, and NumPy's exp is not ours."""
+    """Rounding differs: the compiler fuses multiply-adds, and NumPy's exp is another one."""
     found, expected = (np.loadtxt(io.StringIO(run_python(tiny_fits, NUMBA_DISABLE_JIT=switch))) for switch in "10")
     tolerance = np.array([1e-6, 1e-3])[np.arange(8) % 2, None]  # float64, float32
     held = (np.abs(found - expected) <= tolerance * np.abs(expected)).all(axis=1)
@@ -135,7 +135,7 @@ def tiny_fits():
 
 
 def forks_while(work, fork, jobs, limit):
-    """How a fork for each job ended while two threads were at work."""
+    """Fork once for each job while two threads work; return how the forks ended."""
     stop = threading.Event()
 
     def repeat():
@@ -174,10 +174,10 @@ def forks_of(kinds, n):
             wrong.append(i)
 
     def fork(i):
-        return "the same" if outcome(kinds[i]) == expected[i] else "not the same"
+        return "the same" if outcome(kinds[i]) == expected[i] else "different"
 
     tried, held, remark = counted(forks_while(work, fork, jobs, 60), ["the same"])
-    return tried + 1, held + (not wrong), remark + f", in the threads {len(wrong)} not the same"
+    return tried + 1, held + (not wrong), remark + f", {len(wrong)} different in the threads"
 
 
 FORKS_OF_NUMPY = """
@@ -201,9 +201,9 @@ os._exit(0)
 """
 
 
-@case("NumPy alone forks while threads multiply (what hangs is no fault of ours)", OPENBLAS_NUM_THREADS="2")
+@case("NumPy alone forks while threads multiply (a hang is not a fault of this package)", OPENBLAS_NUM_THREADS="2")
 def forks_of_numpy(part):
-    """It shows whom the README's advice is about; every end counts."""
+    """Show that the README's advice is about NumPy; every outcome counts as held."""
     answers = []
     for _ in range(max(2, round(10 * part))):
         process = subprocess.Popen([sys.executable, "-c", FORKS_OF_NUMPY], start_new_session=True)

@@ -1,10 +1,11 @@
 """Do fits, caches and saved models hold under threads, forks, kills, full disks, interrupts and damaged files?
 
-    python benchmarks/faults.py                       # everything at full size: an hour and more
+    python benchmarks/faults.py                       # everything at full size: more than an hour
     python benchmarks/faults.py --only threads interrupts --part 0.1
 
-Every case is a process of its own with a time limit, so that a deadlock or a crash is a line of the table: how many
-were tried, and how many ended as they should. "The same" means bit by bit, unless the line says otherwise. For Linux.
+Each case runs in its own process with a time limit, so a deadlock or a crash is just a row of the table, which shows
+the number of trials and how many ended as they should. "The same" means bit by bit unless the row says otherwise.
+Linux only.
 """
 
 import argparse
@@ -22,12 +23,12 @@ import warnings
 from _faults_cases import CASES
 from _harness import Report, parser
 
-for subject in "threads", "files", "interrupts", "failures", "models", "leaks":  # each enters its cases into the table
+for subject in "threads", "files", "interrupts", "failures", "models", "leaks":  # each one adds its cases to CASES
     importlib.import_module(f"_faults_{subject}")
 
 
 def run(name, part, seed=0):
-    """What a case reports from a process of its own."""
+    """Run a case in its own process and return (tried, held, remark)."""
     _, limit, environment, _ = CASES[name]
     with tempfile.TemporaryDirectory() as folder:
         new = {"NUMBA_CACHE_DIR": folder} if environment.get("NUMBA_CACHE_DIR") == "new" else {}
@@ -49,9 +50,9 @@ def run(name, part, seed=0):
 
 def main():
     options = parser(__doc__, rounds=1)
-    options.add_argument("--only", nargs="+", metavar="WORD", help="cases whose name begins with one of these")
-    options.add_argument("--part", type=float, default=1, help="of the full number of trials")
-    options.add_argument("--seed", type=int, default=0, help="of the random choices")
+    options.add_argument("--only", nargs="+", metavar="WORD", help="run the cases whose names begin with one of these")
+    options.add_argument("--part", type=float, default=1, help="fraction of the full number of trials")
+    options.add_argument("--seed", type=int, default=0, help="seed of the random choices")
     options.add_argument("--child", help=argparse.SUPPRESS)
     options = options.parse_args()
     if options.child:

@@ -1,6 +1,6 @@
-"""What benchmarks/faults.py tries at full size: threads, processes, kills, interrupts, tampered files, leaks.
+"""The cases of benchmarks/faults.py with fewer trials: threads, processes, kills, interrupts, tampered files, leaks.
 
-Of what is left out here test_cache.py and test_onnx.py try some in less time.
+test_cache.py and test_onnx.py cover some of the cases that are left out here, in less time.
 """
 
 import importlib
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PARTS = {  # of the full number of trials
+PARTS = {  # fraction of the full number of trials
     "threads": 0.02,
     "one_model": 0.05,
     "processes OPENBLAS_NUM_THREADS=1": 0.02,
@@ -25,9 +25,9 @@ PARTS = {  # of the full number of trials
 }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the benchmark is for Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="the benchmark runs on Linux only")
 @pytest.mark.parametrize("name", PARTS)
-def test_what_the_benchmark_tries_holds_in_small(name, monkeypatch):
+def test_the_case_holds(name, monkeypatch):
     if "skops" in name:
         pytest.importorskip("skops", reason="needs skops")
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
