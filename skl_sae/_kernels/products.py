@@ -142,7 +142,7 @@ def product(A, steps, bias, B, out, scratch):
 
 @jit_sum
 def inner(A, B, out, overwrite):
-    """out (p, q) = A (p, n) · B' (n, q) if ``overwrite``, else out += it, in tiles of 2 x 4 that overlap at the edges."""
+    """out (p, q) = A (p, n) · B' (n, q) if ``overwrite``, else added, in tiles of 2 x 4 that overlap at the edges."""
     p, q, n = A.shape[0], B.shape[0], A.shape[1]
     zero = out.dtype.type(0)
     for r0 in range(0, p, 2):
