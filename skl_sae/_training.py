@@ -80,7 +80,7 @@ class Training:
 
     def run(self, rows, weights, n_components, earlier=None):
         """Train on rows, from new random weights or from those of an `Earlier` fit; return an `Outcome`."""
-        settings, started = self._settings, time.perf_counter()
+        settings = self._settings
         arch = architecture(settings, rows.shape[1], n_components)
         reg = regularization(settings)
         state = SolverState(self._rng) if earlier is None or earlier.state is None else earlier.state.copy()
@@ -109,7 +109,6 @@ class Training:
         problem = monitor.describe_rise() or result.problem
         problems = diagnose_training(problem, monitor.rows[-1], variance.sum(), arch)
         problems += diagnose_units(objective, settings, monitor.rows[-1])
-        logger.debug("trained in %.3g s, %d iterations", time.perf_counter() - started, monitor.n_iter)
         return Outcome(attributes, problems)
 
     def _hold_out(self, rows, weights, state):
@@ -165,8 +164,9 @@ class Training:
         for turn, (name, max_iter) in enumerate(phases):
             if turn > 0:
                 monitor.restart()
-            solver = SOLVERS[name]
-            logger.debug("solver %s, %d features, %d components, %s", name, *arch[:2], rows.dtype)
+            solver, started, n_done = SOLVERS[name], time.perf_counter(), monitor.n_iter
+            kind = type(rows).__name__
+            logger.debug("solver %s: %d %s, %d features, %d units, %s", name, len(rows), kind, *arch[:2], rows.dtype)
             objective = self._objective(solver, rows, weights, arch, reg, state)
             memories = state.memories if monitor.memories is None else monitor.memories
             memories = {
@@ -175,7 +175,8 @@ class Training:
             result = solver(settings, state, self.keeps_interrupted).minimise(
                 objective, theta, memories, monitor, max_iter
             )
-            theta = result.theta
+            theta, seconds = result.theta, time.perf_counter() - started
+            logger.debug("solver %s: %d iterations in %.3g s", name, monitor.n_iter - n_done, seconds)
             if monitor.stopped:
                 break
         return objective, result

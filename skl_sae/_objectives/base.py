@@ -108,6 +108,10 @@ class Objective:
         """Standard deviation (m,) of the units' activations at the last call of `evaluate`."""
         return np.sqrt(np.maximum(self._square - self.mean**2, 0))
 
+    def _describe_layout(self):
+        by_rows, _ = self._layout
+        return "by rows, products by BLAS" if by_rows else "by features, own loops"
+
     def _workspace(self, batch=None, kept=0, corrupted=0):
         """Return scratch memory for all rows, or for batches of at most ``batch`` rows.
 

@@ -71,13 +71,8 @@ class FullBatchObjective(Objective):
         if self._gram:
             mean, variance = rows.moments(self.weights)
             self._centre = mean, variance.sum()
-        logger.debug("full batch: %s", self._describe_route())
-
-    def _describe_route(self):
-        if self._gram:
-            return "Gram matrices of tied weights, products by BLAS"
-        blocks = f"{self._n_blocks} blocks of {self._work.block_size} rows"
-        return f"{blocks}, {'products by BLAS' if self._layout[0] else 'own loops, by features'}"
+        route = "Gram matrices, products by BLAS" if self._gram else self._describe_layout()
+        logger.debug("full batch: %d blocks of %d rows, %s", self._n_blocks, self._work.block_size, route)
 
     def evaluate_gradient(self, theta):
         """Return L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
@@ -132,7 +127,7 @@ class SparseGramObjective(Objective):
         row_size = arch.n_components * rows.dtype.itemsize
         self._n_kept, self._kept_codes = kept_sparse_codes(len(rows), row_size, rows.nbytes), {}
         self._gradient = np.empty(count_parameters(arch), rows.dtype)
-        logger.debug("full batch: %d blocks of sparse rows, Gram matrices, nothing made dense", len(self._blocks))
+        logger.debug("full batch: %d blocks, Gram matrices, rows stay sparse", len(self._blocks))
 
     def evaluate_gradient(self, theta):
         """Return L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""

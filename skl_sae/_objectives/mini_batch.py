@@ -33,8 +33,7 @@ class MiniBatchObjective(Objective):
         self._work = self._workspace(batch=largest, kept=largest, corrupted=largest if noise else 0)
         self._picked = rows.picked()
         self._batches_per_call = max(1, base.WORK_PER_CALL // (5 * largest * arch.n_features * arch.n_components))
-        products = "products by BLAS" if self._layout[0] else "own loops, by features"
-        logger.debug("mini-batches: %d an epoch, of at most %d rows, %s", self.n_batches, largest, products)
+        logger.debug("mini-batches: %d of at most %d rows, %s", self.n_batches, largest, self._describe_layout())
 
     def adam_epoch(self, theta, state, order):
         """Take one Adam step for every batch of rows in the given order, in place.

@@ -22,10 +22,9 @@ Local rows also know how the kernels take them: ``toarray``, ``encode``, ``squar
 ``picked`` and ``kernel_rows``.
 """
 
-from scipy.sparse import issparse
-
 from .base import Rows
 from .dense import DenseRows
+from .local import as_local_rows
 from .sparse import SparseRows
 
 __all__ = ["DenseRows", "Rows", "SparseRows", "as_rows", "is_dask"]
@@ -42,4 +41,4 @@ def as_rows(X):
         from .dask import DaskRows
 
         return DaskRows.from_array(X)
-    return SparseRows.from_matrix(X) if issparse(X) else DenseRows(X)
+    return as_local_rows(X)

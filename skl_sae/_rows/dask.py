@@ -9,9 +9,9 @@ from dask.delayed import delayed
 from scipy import sparse
 from sklearn.utils import check_array
 
-from . import as_rows
 from .base import Rows, check_total_weight, check_weights
 from .graph import Graph, add, call, futures_in, persisted, release, sent
+from .local import as_local_rows
 
 # Neighbouring chunks with fewer rows or numbers than these become one block: a task costs dask about a millisecond.
 LEAST_ROWS, LEAST_NUMBERS = 256, 2**16
@@ -34,7 +34,7 @@ def _validate(shape, dtype, n_columns, *chunks):
     X = check_array(X, accept_sparse="csr", dtype=dtype, order="C", input_name="X")
     if X.shape != shape:
         raise ValueError(f"A block of X has the shape {X.shape} where its chunks say {shape}.")
-    return as_rows(X)
+    return as_local_rows(X)
 
 
 def _bounds(rows):
