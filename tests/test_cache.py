@@ -1,24 +1,30 @@
 """The disk cache of compiled kernels: never stale, and never the reason why a fit fails.
 
-Most tests start processes that share a cache folder of their own and run one small kernel and its helpers, which go
-through the cache as all others do. The last tests compile nothing. benchmarks/faults.py has fits.
+Most tests start processes that share a cache folder of their own and run one small kernel, `add_bias_activate` of
+products.py, and its helper in activations.py; all other kernels are cached in the same way. The last tests compile
+nothing. benchmarks/faults.py has fits.
 """
 
+import compileall
+import importlib.util
 import itertools
 import json
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import skl_sae
-from skl_sae import _cache, _kernels
+from skl_sae import _cache
 from skl_sae._cache import VariantFiles
+from skl_sae._kernels.sizes import block_rows
 
 PACKAGE = Path(skl_sae.__file__).parent
 LIMIT = 240  # seconds: a process that waits for ever fails the test
@@ -35,11 +41,12 @@ Z = np.array(json.loads(Z), dtype)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import skl_sae
-    from skl_sae import _kernels
+    from skl_sae._kernels.activations import SIGMOID
+    from skl_sae._kernels.products import add_bias_activate
     assert Path(skl_sae.__file__).parent == Path(package), skl_sae.__file__
     exec(before)
     H = np.empty_like(Z)
-    _kernels.biased(Z, np.ones(3, dtype), _kernels.ACTIVATIONS["sigmoid"].kind, H)
+    add_bias_activate(Z, np.ones(3, dtype), SIGMOID, H)
 print(json.dumps({"H": H.tolist(), "warnings": [str(warning.message) for warning in caught]}))
 """
 
@@ -80,9 +87,20 @@ os.replace = in_turn
 """
 
 
+# A file system that can only be read; even root cannot write to it.
+READ_ONLY = """
+import errno
+
+def refuse(path, *args, **kwargs):
+    raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+Path.write_bytes = Path.mkdir = refuse
+"""
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    """A cache folder with what it takes."""
+    """A cache folder with everything that the kernel needs."""
     cache = tmp_path_factory.mktemp("compiled")
     run(cache)
     return cache
@@ -131,20 +149,34 @@ def replace_text(path, old, new):
 
 
 def mirror(package):
-    """Turn sigmoid(z) into sigmoid(-z) = 1 - sigmoid(z), in a helper of the kernel."""
-    replace_text(package / "_kernels.py", "one / (one + _exp(-flat[i]))", "one / (one + _exp(+flat[i]))")
+    """Turn sigmoid(z) into sigmoid(-z) = 1 - sigmoid(z), in the helper, which is in another file than the kernel."""
+    helper = package / "_kernels" / "activations.py"
+    replace_text(helper, "one / (one + _exp(-flat[i]))", "one / (one + _exp(+flat[i]))")
 
 
 # -- never stale -----------------------------------------------------------------------------------
 
 
 def test_a_change_and_its_reversal(package, tmp_path):
-    source = (package / "_kernels.py").read_bytes()
+    helper = package / "_kernels" / "activations.py"
+    source = helper.read_bytes()
     first = run(tmp_path, package=package)
     mirror(package)
     np.testing.assert_allclose(run(tmp_path, package=package)["H"], 1 - EXPECTED, rtol=1e-9)
-    (package / "_kernels.py").write_bytes(source)
+    helper.write_bytes(source)
     assert run(tmp_path, package=package) == first
+
+
+def test_a_change_between_the_import_and_the_first_call(package, tmp_path):
+    """The process still runs the old code, and must not keep it as that of the new source."""
+    helper = package / "_kernels" / "activations.py"
+    old = helper.read_bytes()
+    mirror(package)
+    new = helper.read_bytes()
+    helper.write_bytes(old)
+    outcome = run(tmp_path, package=package, before=f"Path({str(helper)!r}).write_bytes({new!r})")
+    np.testing.assert_allclose(outcome["H"], EXPECTED, rtol=1e-9)
+    np.testing.assert_allclose(run(tmp_path, package=package)["H"], 1 - EXPECTED, rtol=1e-9)
 
 
 def test_a_process_that_is_killed_while_it_writes_leaves_nothing_stale(package, tmp_path):
@@ -163,44 +195,143 @@ def test_an_interrupt_leaves_no_part_of_a_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        VariantFiles(tmp_path, VariantFiles.save, "name").save(("signature",), b"code")
+        VariantFiles(tmp_path, "name", "source").save(("signature",), b"code")
     assert not list(tmp_path.iterdir())
+
+
+# -- without source files --------------------------------------------------------------------------
+
+
+def without_source(package):
+    """Leave the bytecode of the modules alone, as programs that freeze applications do."""
+    assert compileall.compile_dir(package, quiet=1, legacy=True)
+    for path in package.rglob("*.py"):
+        path.unlink()
+
+
+def test_bytecode_alone_is_cached_and_never_stale(package, tmp_path):
+    mirrored = shutil.copytree(package, tmp_path / "mirrored" / "skl_sae")
+    mirror(mirrored)
+    for folder in [package, mirrored]:
+        without_source(folder)
+    cache, counter = tmp_path / "cache", tmp_path / "count"
+    first = run(cache, package=package)
+    np.testing.assert_allclose(first["H"], EXPECTED, rtol=1e-9)
+    assert run(cache, package=package, before=COUNT.format(str(counter))) == first
+    assert counter.read_text() == "0"  # nothing was compiled and kept
+    np.testing.assert_allclose(run(cache, package=mirrored)["H"], 1 - EXPECTED, rtol=1e-9)
+    assert first["warnings"] == []
+
+
+def test_a_frozen_application_finds_its_cache_from_any_folder(compiled, tmp_path):
+    """An executable may unpack itself into a new folder at each start."""
+    frozen, counter = "sys.frozen = True\n", tmp_path / "count"
+    cache = shutil.copytree(compiled, tmp_path / "cache")
+    first = run(cache, before=frozen)
+    copy = shutil.copytree(PACKAGE, tmp_path / "unpacked" / "skl_sae", ignore=shutil.ignore_patterns("__pycache__"))
+    assert run(cache, package=copy, before=frozen + COUNT.format(str(counter))) == first
+    assert counter.read_text() == "0"
+    np.testing.assert_allclose(first["H"], EXPECTED, rtol=1e-9)
+    assert list(cache.glob("skl_sae_*/*.nbc"))
 
 
 # -- nowhere to write ------------------------------------------------------------------------------
 
 
+def no_folder(package, tmp_path):
+    """Return an environment in which no cache folder can be made, not even by root."""
+    (package / "_kernels" / "__pycache__").touch()
+    (tmp_path / "file").touch()
+    return dict.fromkeys(["HOME", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"], str(tmp_path / "file" / "folder"))
+
+
 def test_a_cache_folder_that_cannot_be_made(package, tmp_path):
-    """Numba then takes the next of its folders."""
+    """The next folder is used."""
     (tmp_path / "file").touch()
     outcome = run(tmp_path / "file" / "cache", package=package)
     np.testing.assert_allclose(outcome["H"], EXPECTED, rtol=1e-9)
-    assert list(package.glob("__pycache__/*.nbc"))
+    assert outcome["warnings"] == []
+    assert list(package.glob("_kernels/__pycache__/*.nbc"))
+
+
+def test_a_cache_folder_that_can_only_be_read_is_read(compiled):
+    outcome = run(compiled, before=READ_ONLY)
+    np.testing.assert_allclose(outcome["H"], EXPECTED, rtol=1e-9)
+    assert outcome["warnings"] == []
+    (warning,) = run(compiled, before=READ_ONLY, dtype="float32")["warnings"]
+    assert "cannot be kept on disk" in warning
+    assert "Read-only file system" in warning
+
+
+# Modules of packages that are not installed are left out.
+IMPORT_ALL_AND_CALL = """
+import pkgutil, sys, warnings
+import numpy as np
+import skl_sae
+for module in pkgutil.walk_packages(skl_sae.__path__, "skl_sae."):
+    try:
+        __import__(module.name)
+    except ModuleNotFoundError as error:
+        assert not error.name.startswith("skl_sae"), error
+from skl_sae._kernels.activations import SIGMOID
+from skl_sae._kernels.products import add_bias_activate
+for dtype in ("float32", "float64"):
+    Z = np.zeros((2, 3), dtype)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        add_bias_activate(Z, Z[0], SIGMOID, Z)
+    print(*[warning.message for warning in caught], sep="\\n")
+"""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the folder of the user's programs cannot be moved on Windows")
-def test_without_any_folder_it_works_and_says_so(package, tmp_path):
-    (package / "__pycache__").touch()
-    (tmp_path / "file").touch()
-    nowhere = str(tmp_path / "file" / "folder")
-    outcome = run(nowhere, package=package, HOME=nowhere, XDG_CACHE_HOME=nowhere)
+def test_without_any_folder_an_import_is_silent_and_the_first_call_warns(package, tmp_path):
+    environment = no_folder(package, tmp_path) | {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    process = subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", IMPORT_ALL_AND_CALL],
+        env=os.environ | environment, capture_output=True, text=True, timeout=LIMIT,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    warning, nothing = process.stdout.splitlines()
+    assert "cannot be kept on disk" in warning
+    assert "Set the environment variable NUMBA_CACHE_DIR" in warning
+    assert str(tmp_path / "file") in warning
+    assert nothing == ""
+
+
+WARNING_AS_ERROR = """
+warnings.simplefilter("error")
+Z32 = Z.astype("float32")
+try:
+    add_bias_activate(Z32, Z32[0], SIGMOID, Z32)
+    sys.exit("no warning")
+except UserWarning:
+    pass
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the folder of the user's programs cannot be moved on Windows")
+def test_a_warning_that_is_an_error_stops_one_call_only(package, tmp_path):
+    outcome = run(tmp_path, package=package, before=WARNING_AS_ERROR, **no_folder(package, tmp_path))
     np.testing.assert_allclose(outcome["H"], EXPECTED, rtol=1e-9)
-    assert sum("cannot be kept on disk" in warning for warning in outcome["warnings"]) == 1
 
 
-def test_a_cache_folder_that_disappears_after_the_import(tmp_path):
+def test_a_cache_folder_that_disappears_after_the_import(package, tmp_path):
+    """The next folder is used."""
     cache = tmp_path / "cache"
+    run(cache, package=package)
     replaced = f"import shutil; shutil.rmtree({str(cache)!r}); Path({str(cache)!r}).touch()"
-    outcome = run(cache, before=replaced)
+    outcome = run(cache, package=package, before=replaced)
     np.testing.assert_allclose(outcome["H"], EXPECTED, rtol=1e-9)
-    assert sum("cannot be kept on disk" in warning for warning in outcome["warnings"]) == 1
+    assert outcome["warnings"] == []
+    assert list(package.glob("_kernels/__pycache__/*.nbc"))
 
 
 def test_a_full_disk(tmp_path):
-    """No file can grow beyond so many bytes: an index can be written, code cannot."""
+    """No file can grow beyond 2500 bytes, in any folder; the code needs more."""
     pytest.importorskip("resource")  # of POSIX systems
     full = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (2500, r.getrlimit(r.RLIMIT_FSIZE)[1]))"
-    outcome = run(tmp_path, before=full)
+    outcome = run(tmp_path, before=full, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path))
     np.testing.assert_allclose(outcome["H"], EXPECTED, rtol=1e-9)
     assert sum("cannot be kept on disk" in warning for warning in outcome["warnings"]) == 1
     np.testing.assert_allclose(run(tmp_path)["H"], EXPECTED, rtol=1e-9)
@@ -276,7 +407,7 @@ KEY = ("signature", "processor")
 
 @pytest.fixture
 def files(tmp_path):
-    return _cache.VariantFiles(tmp_path, _kernels.block_rows, "kernels.block_rows")
+    return VariantFiles(tmp_path, "kernels.block_rows", "89ab")
 
 
 def refuse(*args):
@@ -286,11 +417,11 @@ def refuse(*args):
 @pytest.mark.plain
 def test_what_is_saved_is_loaded_by_its_key_alone(files, tmp_path):
     assert files.load(KEY) is None
-    files.save(KEY, [1, 2])
+    assert files.save(KEY, [1, 2]) == files.path(KEY)
     assert files.load(KEY) == [1, 2]
     other = ("signature", "another processor")
     assert files.load(other) is None
-    shutil.copy(files._path(KEY), files._path(other))
+    shutil.copy(files.path(KEY), files.path(other))
     assert files.load(other) is None
 
 
@@ -298,7 +429,7 @@ def test_what_is_saved_is_loaded_by_its_key_alone(files, tmp_path):
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_counts_as_none_until_it_is_saved_again(files, damage):
     files.save(KEY, list(range(1000)))
-    path = files._path(KEY)
+    path = files.path(KEY)
     path.write_bytes(damage(path.read_bytes()))
     assert files.load(KEY) is None
     files.save(KEY, 3)
@@ -311,7 +442,7 @@ def test_saving_removes_the_variants_of_an_earlier_source(files, tmp_path):
     for name in names:
         (tmp_path / name).touch()
     files.save(KEY, 3)
-    assert set(tmp_path.iterdir()) == {files._path(KEY), tmp_path / names[1]}
+    assert set(tmp_path.iterdir()) == {files.path(KEY), tmp_path / names[1]}
 
 
 @pytest.mark.plain
@@ -321,7 +452,7 @@ def test_a_file_that_another_process_reads_may_stay(files, tmp_path, monkeypatch
     monkeypatch.setattr(os, "replace", refuse)
     files.save(KEY, 4)
     assert files.load(KEY) == 3
-    assert list(tmp_path.iterdir()) == [files._path(KEY)]
+    assert list(tmp_path.iterdir()) == [files.path(KEY)]
 
 
 @pytest.mark.plain
@@ -332,32 +463,168 @@ def test_a_folder_where_nothing_can_be_put_in_place(files, tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.plain
-def test_a_variant_that_cannot_be_saved_costs_one_warning(tmp_path, monkeypatch):
+# What the cache reads of a compiled variant.
+VARIANT = SimpleNamespace(
+    codegen=SimpleNamespace(magic_tuple=lambda: ("processor",)),
+    lifted=(),
+    library=SimpleNamespace(has_dynamic_globals=False),
+    _reduce=lambda: "code",
+)
+
+
+@pytest.fixture
+def kernel_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(_cache, "_problems", [])
-    monkeypatch.setattr(_cache.KernelCache, "_save_overload", refuse)
     monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
-    cache = _cache.KernelCache(_kernels.block_rows)
-    with pytest.warns(UserWarning, match=r"cannot be kept on disk.*somebody reads it"):
-        cache.save_overload(None, None)
-    cache.save_overload(None, None)  # a second warning would be an error
+    return _cache.KernelCache(block_rows)
+
+
+@pytest.mark.plain
+def test_a_variant_is_kept_in_the_first_folder_that_can_be_written_to(kernel_cache, tmp_path):
+    first, second = (VariantFiles(tmp_path / name, "sizes.block_rows", "89ab") for name in ["file", "folder"])
+    (tmp_path / "file").touch()
+    kernel_cache._places = [first, second]
+    kernel_cache._impl = kernel_cache._impl_class(block_rows)
+    kernel_cache.save_overload("signature", VARIANT)
+    assert [path.parent.name for path in tmp_path.rglob("*.nbc")] == ["folder"]
+
+
+@pytest.mark.plain
+def test_a_variant_that_cannot_be_saved_costs_one_warning(kernel_cache, monkeypatch):
+    monkeypatch.setattr(VariantFiles, "save", refuse)
+    with pytest.warns(UserWarning, match=r"cannot be kept on disk.*somebody reads it.*NUMBA_CACHE_DIR"):
+        kernel_cache.save_overload("signature", VARIANT)
+    kernel_cache.save_overload("signature", VARIANT)  # a second warning would be an error
+
+
+@pytest.mark.plain
+def test_a_locator_that_numba_is_told_to_use(kernel_cache, tmp_path, monkeypatch):
+    monkeypatch.setattr("numba.config.CACHE_LOCATOR_CLASSES", "UserProvidedCacheLocator")
+    kernel_cache.save_overload("signature", VARIANT)
+    assert list(tmp_path.rglob("*.nbc"))
+    monkeypatch.setattr("numba.config.CACHE_DIR", "")  # then it refuses
+    with pytest.warns(UserWarning, match="no locator available"):
+        _cache.KernelCache(block_rows).save_overload("signature", VARIANT)
 
 
 @pytest.mark.plain
 @pytest.mark.parametrize(("said", "seen"), [("no compiled object yet", KeyboardInterrupt), ("other", RuntimeError)])
-def test_an_interrupt_that_ctypes_swallowed_is_raised(tmp_path, monkeypatch, said, seen):
+def test_an_interrupt_that_ctypes_swallowed_is_raised(kernel_cache, monkeypatch, said, seen):
     """In a callback of LLVM an interrupt is only printed, and numba misses the compiled code."""
 
     def save(*_):
         raise RuntimeError(said)
 
     monkeypatch.setattr(_cache.KernelCache, "_save_overload", save)
-    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
     with pytest.raises(seen):
-        _cache.KernelCache(_kernels.block_rows).save_overload(None, None)
+        kernel_cache.save_overload(None, None)
+
+
+# -- the digest of the source ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied_kernels(tmp_path, monkeypatch):
+    """The folder of the kernels as a package that may be changed; only its empty ``__init__`` is ever run."""
+    monkeypatch.syspath_prepend(tmp_path)
+    yield shutil.copytree(PACKAGE / "_kernels", tmp_path / "copied_kernels", ignore=lambda *_: ["__pycache__"])
+    sys.modules.pop("copied_kernels", None)
+
+
+def digest():
+    importlib.invalidate_caches()
+    return _cache._source_digest.__wrapped__("copied_kernels")
 
 
 @pytest.mark.plain
-def test_a_module_without_source_has_no_digest():
-    with pytest.raises(RuntimeError, match="source of sys cannot be read"):
-        _cache._source_digest("sys")
+@pytest.mark.parametrize("bytecode", [False, True], ids=["source", "bytecode"])
+def test_every_file_of_the_kernels_counts(copied_kernels, bytecode):
+    def write(path, source):
+        path.write_text(source, encoding="utf-8")
+        if bytecode:
+            py_compile.compile(path, path.with_suffix(".pyc"), doraise=True)
+            path.unlink()
+
+    sources = {path: path.read_text(encoding="utf-8") for path in copied_kernels.glob("*.py")}
+    for path, source in sources.items():
+        write(path, source)
+    original, digests = digest(), set()
+    for path, source in sources.items():
+        write(path, source + "\nADDED = 1\n")
+        digests.add(digest())
+        write(path, source)
+    assert digest() == original
+    write(copied_kernels / "added.py", "")
+    digests.add(digest())
+    assert len(digests - {original}) == len(sources) + 1
+
+
+@pytest.mark.plain
+def test_the_description_of_bytecode():
+    def describe(text):
+        return _cache._describe(compile(text, "file", "exec"))
+
+    assert describe("def f(x): return x + 1.0") == describe("\n\ndef f(x): return x + 1.0")
+    texts = ["x + 1.0", "x + 1", "x + 2.0", "x - 1.0", "y + 1.0", "x[::2]", "x[::3]", "x(a=1)", "x(b=1)"]
+    assert len({describe(f"def f(x): return {text}") for text in texts}) == len(texts)
+    code = compile("x in {0, 8}", "file", "eval")
+    orders = [frozenset([0, 8]), frozenset([8, 0])]
+    assert list(orders[0]) != list(orders[1])
+    assert len({_cache._describe(code.replace(co_consts=(order,))) for order in orders}) == 1
+
+
+class CodeAlone:
+    """A loader as in some frozen applications."""
+
+    def get_code(self, module):
+        return compile("", module, "exec")
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("loader", [CodeAlone(), object()], ids=["code", "nothing"])
+def test_modules_that_only_an_executable_holds(copied_kernels, tmp_path, monkeypatch, listed, loader):
+    spec = SimpleNamespace(loader=loader, submodule_search_locations=[str(copied_kernels)] if listed else ["nowhere"])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    executable = tmp_path / "application"
+    executable.write_bytes(b"1")
+    monkeypatch.setattr(sys, "executable", str(executable))
+    by_code = listed and isinstance(loader, CodeAlone)
+    if not by_code:
+        with pytest.raises(RuntimeError, match="neither the source nor the bytecode of copied_kernels can be read"):
+            digest()
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    before = digest()
+    executable.write_bytes(b"12")
+    assert (digest() == before) == by_code
+
+
+@pytest.mark.plain
+def test_code_that_cannot_be_identified_is_not_kept(kernel_cache, monkeypatch, tmp_path):
+    def fail(package):
+        raise RuntimeError(f"{package} cannot be read")
+
+    monkeypatch.setattr(_cache, "_source_digest", fail)
+    unknown = _cache.KernelCache(block_rows)
+    with pytest.warns(UserWarning, match=r"anew: skl_sae\._kernels cannot be read$"):
+        unknown.save_overload("signature", VARIANT)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("home", ["~/.cache", os.path.abspath("/home")])
+@pytest.mark.parametrize("own", ["", os.path.abspath("/own")])
+@pytest.mark.parametrize("source", ["here", "frozen", "absent"])
+def test_the_folders(tmp_path, monkeypatch, home, own, source):
+    """Without a home folder the user's folder would be in the current one, where anybody may have put files."""
+    monkeypatch.setattr(_cache, "AppDirs", lambda **_: SimpleNamespace(user_cache_dir=home))
+    monkeypatch.setattr("numba.config.CACHE_DIR", own)
+    monkeypatch.setattr(sys, "frozen", source == "frozen", raising=False)
+    monkeypatch.chdir(tmp_path)
+    if source != "absent":
+        Path("sizes.py").touch()
+    folders = _cache._Locator(block_rows, "sizes.py").folders
+    own_folders = [Path(own)] if own else []
+    beside = [tmp_path] if source == "here" else []
+    homes = [Path(home)] if os.path.isabs(home) else []
+    assert [folder.parent for folder in folders] == own_folders + beside + homes

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from .._cache import KernelCache, warn_without_cache
+from .._cache import KernelCache
 
 
 def _compiler(*fastmath, **options):
@@ -16,10 +16,7 @@ def _compiler(*fastmath, **options):
     def decorate(function):
         dispatcher = decorator(function)
         if dispatcher is not function:  # with compilation switched off it is the function itself
-            try:
-                dispatcher._cache = KernelCache(function)
-            except RuntimeError as error:
-                warn_without_cache(error)
+            dispatcher._cache = KernelCache(function)
         return dispatcher
 
     return decorate
