@@ -13,10 +13,12 @@ import contextlib
 import functools
 import hashlib
 import importlib.util
+import logging
 import os
 import pickle
 import pkgutil
 import sys
+import time
 import uuid
 import warnings
 from pathlib import Path
@@ -26,6 +28,8 @@ import numba
 from numba.core import caching
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
+
+from ._log import logger
 
 
 def _digest(content):
@@ -181,7 +185,7 @@ class KernelCache(caching.FunctionCache):
 
     def __init__(self, function):
         self._name, self._py_func, self._cache_path = repr(function), function, None
-        self._unusable = None
+        self._started, self._unusable = {}, None
         try:
             # Not at the first call: by then the source may be newer than the function.
             self._source = _source_digest(function.__module__.rpartition(".")[0])
@@ -211,22 +215,27 @@ class KernelCache(caching.FunctionCache):
     def load_overload(self, sig, target_context):
         """Return a variant that is kept in any of the folders, or None."""
         target_context.refresh()
+        started = time.perf_counter()
         key = self._index_key(sig, target_context.codegen())
         for files in self._places:
             data = files.load(key)
             if data is not None:
-                return self._impl.rebuild(target_context, data)
+                variant = self._impl.rebuild(target_context, data)
+                self._log("read %s in %.3g s; file: %s", sig, started, files.path(key))
+                return variant
+        self._started[sig] = started
         return None
 
     def save_overload(self, sig, data):
         """Keep a variant. A disk that is full or gone costs a warning, not the fit."""
         try:
-            self._save_overload(sig, data)
+            path = self._save_overload(sig, data)
         except RuntimeError as error:
             if "no compiled object" not in str(error):
                 raise
             # LLVM's message that it is ready came together with an interrupt, which ctypes swallowed.
             raise KeyboardInterrupt from error
+        self._log("compiled %s in %.3g s; file: %s", sig, self._started.pop(sig, float("nan")), path or "none")
 
     def _save_overload(self, sig, data):
         failures = []
@@ -241,3 +250,9 @@ class KernelCache(caching.FunctionCache):
                     failures.append(str(error))
         _warn_without_cache(self._unusable or f"{'; '.join(failures) or 'no folder is known'}. {_REMEDY}")
         return None
+
+    def _log(self, message, sig, started, path):
+        """Log what became of a variant. The time includes that of the functions it calls."""
+        if logger.isEnabledFor(logging.DEBUG):  # the text of a type can be long
+            function = f"{self._py_func.__module__.rpartition('.')[2]}.{self._py_func.__qualname__}"
+            logger.debug(message, f"{function}{sig}", time.perf_counter() - started, path)

@@ -9,6 +9,7 @@ import compileall
 import importlib.util
 import itertools
 import json
+import logging
 import os
 import py_compile
 import shutil
@@ -518,6 +519,45 @@ def test_an_interrupt_that_ctypes_swallowed_is_raised(kernel_cache, monkeypatch,
     monkeypatch.setattr(_cache.KernelCache, "_save_overload", save)
     with pytest.raises(seen):
         kernel_cache.save_overload(None, None)
+
+
+# -- the log ---------------------------------------------------------------------------------------
+
+
+def test_the_log_names_what_was_compiled_and_what_was_read(package, tmp_path):
+    cache, log = tmp_path / "cache", tmp_path / "log"
+    before = f"""
+import logging
+logging.getLogger("skl_sae").addHandler(logging.FileHandler({str(log)!r}))
+logging.getLogger("skl_sae").setLevel(logging.DEBUG)
+"""
+    run(cache, before=before)
+    helper, kernel = log.read_text().splitlines()
+    assert helper.startswith("compiled activations.activate(int64, ")
+    assert kernel.startswith("compiled products.add_bias_activate(")
+    kept = [line.rpartition(" s; file: ")[2] for line in [helper, kernel]]
+    assert sorted(kept) == sorted(str(path) for path in cache.rglob("*.nbc"))
+    log.unlink()
+    run(cache, before=before)
+    (line,) = log.read_text().splitlines()
+    assert line.startswith("read products.add_bias_activate(")
+    assert line.endswith(f" s; file: {kept[1]}")
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+def test_no_message_is_formatted_when_logging_is_off(kernel_cache, caplog, level):
+    class Signature:
+        texts = 0
+
+        def __str__(self):
+            self.texts += 1
+            return "(signature)"
+
+    signature = Signature()
+    with caplog.at_level(level, logger="skl_sae"):
+        kernel_cache._log("read %s in %.3g s; file: %s", signature, 0.0, "file")
+    assert signature.texts == len(caplog.messages) == (level == logging.DEBUG)
 
 
 # -- the digest of the source ----------------------------------------------------------------------
