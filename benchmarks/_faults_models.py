@@ -14,7 +14,7 @@ from _faults_cases import ESTIMATORS, case, counted, data, flipped, in_a_fork, m
 
 TRUSTED = [
     "skl_sae.transformer.SparseAutoencoderTransformer", "skl_sae.outlier.SparseAutoencoderOutlierDetector",
-    "skl_sae._scatter.Scatter", "skl_sae._solvers.Training",
+    "skl_sae._scatter.Scatter",
 ]  # fmt: skip
 
 

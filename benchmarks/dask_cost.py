@@ -22,10 +22,12 @@ import dask.array as da
 import numpy as np
 from _harness import Report, parser
 from distributed import Client, LocalCluster
-from skl_sae._dask import FAN_IN, Graph, sent
 
-from skl_sae import _kernels as kernels
-from skl_sae._rows import as_rows, check_weights, in_use
+from skl_sae import SparseAutoencoderTransformer
+from skl_sae._model import architecture, count_parameters, regularization
+from skl_sae._objectives import objective_for
+from skl_sae._rows import as_rows
+from skl_sae._rows.graph import FAN_IN, Graph, sent
 
 SIZES = [(20_000, 256, 64), (40_000, 256, 64), (20_000, 784, 256)]  # rows, features, units
 WORKERS = 1, 2, 4
@@ -34,10 +36,10 @@ BLOCKS = 8
 
 def problem(d, m):
     """Architecture, penalties and parameters of a model with sigmoid code."""
-    entry = kernels.ACTIVATIONS["sigmoid"]
-    arch = kernels.Architecture(d, m, False, entry.kind, kernels.IDENTITY)
-    reg = kernels.Regularization(entry.code.divergence, 0.1, 3.0, 1e-3)
-    return arch, reg, np.random.default_rng(0).normal(0, 0.05, 2 * d * m + m + d).astype(np.float32)
+    settings = SparseAutoencoderTransformer(m, rho=0.1, beta=3.0, alpha=1e-3)
+    arch = architecture(settings, d, m)
+    theta = np.random.default_rng(0).normal(0, 0.05, count_parameters(arch)).astype(np.float32)
+    return arch, regularization(settings), theta
 
 
 def median_seconds(function, rounds):
@@ -77,12 +79,9 @@ def echo(X):
 
 def own_seconds(rows, theta, weights, arch, reg):
     """Of both passes over a block, without dask."""
-    from skl_sae._objective import full_batch_objective
-
     theta, start = np.array(theta), time.perf_counter()
-    objective = full_batch_objective(rows, weights, arch, reg)
-    mean = objective.mean_activation(theta)
-    full_batch_objective(rows, weights, arch, reg).gradient_given(theta, mean)
+    mean = objective_for(rows, weights, arch, reg).mean_activation(theta)
+    objective_for(rows, weights, arch, reg).gradient_given(theta, mean)
     return time.perf_counter() - start
 
 
@@ -104,7 +103,7 @@ def calibrate(n, d, m, rounds):
     few, all_of_them = (median_seconds(lambda size=size: exchange(size), rounds) for size in sizes)
     bandwidth = 2 * theta.nbytes / max(all_of_them - few, 1e-6)
     block = np.random.default_rng(0).random((n // BLOCKS, d), np.float32)
-    rows = dask.delayed(block).persist()
+    rows = dask.delayed(as_rows(block)).persist()
     weights = np.ones(len(block))
     call = dask.delayed(own_seconds, pure=False)
     _, *seconds = (dask.compute(call(rows, theta, weights, arch, reg))[0] for _ in range(rounds + 1))  # _ compiles
@@ -115,9 +114,12 @@ def calibrate(n, d, m, rounds):
 def seconds_an_evaluation(n, d, m, rounds):
     arch, reg, theta = problem(d, m)
     X = da.random.default_rng(0).random((n, d), dtype=np.float32, chunks=(n // BLOCKS, d))
-    with in_use(as_rows(X)) as rows:
-        objective = rows.objective(check_weights(None, rows, 2), arch, reg)
+    rows = as_rows(X)
+    try:
+        objective = objective_for(rows, rows.check_weights(None, 2), arch, reg)
         return median_seconds(lambda: objective.evaluate_gradient(theta), rounds)
+    finally:
+        rows.release()
 
 
 def main():

@@ -15,7 +15,9 @@ from _harness import Report, parser
 from threadpoolctl import threadpool_limits
 
 from skl_sae import SparseAutoencoderTransformer
-from skl_sae import _objective as objectives
+from skl_sae._model import architecture, regularization
+from skl_sae._objectives import FullBatchObjective, full_batch
+from skl_sae._rows import as_rows
 
 UNITS = 100, 200, 392
 
@@ -29,13 +31,13 @@ def load(options):
 
 def objective(sae, X, gram):
     """The objective of an estimator over X, made to use the algebra or not."""
-    wins = objectives.gram_wins
-    objectives.gram_wins = lambda arch, n: gram
+    wins = full_batch.gram_wins
+    full_batch.gram_wins = lambda arch, n: gram
     try:
-        arch = sae._architecture(X.shape[1])
-        return objectives.FullBatchObjective(X, np.ones(len(X)), arch, sae._regularization())
+        arch = architecture(sae, X.shape[1], sae.n_components)
+        return FullBatchObjective(as_rows(X), np.ones(len(X)), arch, regularization(sae))
     finally:
-        objectives.gram_wins = wins
+        full_batch.gram_wins = wins
 
 
 def errors(sae, X):

@@ -20,12 +20,14 @@ from pathlib import Path
 
 import numpy as np
 from _harness import Report, measured, parser
-from skl_sae._objective import FullBatchObjective, SparseGramObjective, initial_parameters
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skl_sae import SparseAutoencoderTransformer
-from skl_sae import _kernels as kernels
-from skl_sae._rows import as_rows, moments
+from skl_sae._kernels.activations import ACTIVATIONS
+from skl_sae._model import architecture, initial_parameters, regularization
+from skl_sae._objectives import FullBatchObjective
+from skl_sae._objectives.full_batch import SparseGramObjective
+from skl_sae._rows import as_rows
 
 SETTINGS = dict(rho=0.05, beta=1.0, alpha=0.01, tol=0, n_iter_no_change=1000, random_state=0)
 NODES = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
@@ -57,13 +59,13 @@ def tf_idf(texts):
 def evaluations(X, m):
     """Functions that evaluate L and its gradient."""
     sae = SparseAutoencoderTransformer(m, **SETTINGS)
-    rows, weights, arch, reg = as_rows(X), np.ones(X.shape[0]), sae._architecture(X.shape[1]), sae._regularization()
-    functions = kernels.ACTIVATIONS["sigmoid"], kernels.OUTPUTS["identity"]
-    start = initial_parameters(arch, moments(rows, weights)[0], X.dtype, *functions, 0.05, np.random.RandomState(0))
+    rows, weights, arch, reg = as_rows(X), np.ones(X.shape[0]), architecture(sae, X.shape[1], m), regularization(sae)
+    functions = ACTIVATIONS["sigmoid"], ACTIVATIONS["identity"]
+    start = initial_parameters(arch, rows.moments(weights)[0], X.dtype, *functions, 0.05, np.random.RandomState(0))
     objectives = {
         "sparse, Gram algebra": SparseGramObjective(rows, weights, arch, reg),
         "sparse, dense blocks": FullBatchObjective(rows, weights, arch, reg),
-        "dense": FullBatchObjective(X.toarray(), weights, arch, reg),
+        "dense": FullBatchObjective(as_rows(X.toarray()), weights, arch, reg),
     }
     return {
         name: lambda objective=objective: objective.evaluate_gradient(start)[0].loss
