@@ -13,7 +13,7 @@ from ._callbacks import DURING_FIT
 LAYOUT = 2
 
 
-def translate(state, layout):
+def translate(state: dict[str, Any], layout: int) -> dict[str, Any]:
     """Bring the attributes of an earlier layout into today's."""
     if layout < 2 and "_training" in state:  # one object for the state of all solvers
         old = vars(state["_training"])
