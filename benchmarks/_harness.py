@@ -1,4 +1,4 @@
-"""What the benchmarks share: contenders measured in turn, ratios and memory, the environment, JSON and pictures."""
+"""What the benchmarks share: contenders measured in turn, ratios, memory, the environment, JSON and plots."""
 
 import argparse
 import contextlib
@@ -19,18 +19,18 @@ PACKAGES = ["skl-sae", "numpy", "scipy", "scikit-learn", "numba", "torch", "pyod
 
 
 def parser(doc, rounds=5, threads=False):
-    """The options that every benchmark has; ``threads`` adds that of the threads of BLAS (and PyTorch)."""
+    """Return a parser with the options of every benchmark; ``threads`` adds the number of BLAS and PyTorch threads."""
     options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=rounds, help="rounds that count")
+    options.add_argument("--rounds", type=int, default=rounds, help="rounds to measure")
     options.add_argument("--json", help="write the tables to this file")
-    options.add_argument("--plot", help="draw the tables into this file (matplotlib)")
+    options.add_argument("--plot", help="draw the tables into this file (needs matplotlib)")
     if threads:
-        options.add_argument("--threads", type=int, help="threads of BLAS and PyTorch; unset, as they come")
+        options.add_argument("--threads", type=int, help="threads of BLAS and PyTorch (default: their own)")
     return options
 
 
 def environment():
-    """Versions, processor and threads; a benchmark without them says nothing."""
+    """Return versions, processor and threads, without which the figures mean nothing."""
     versions = {}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -46,7 +46,7 @@ def environment():
 
 
 def _instructions():
-    """The widest vector instructions of the processor, or what NumPy calls them."""
+    """Return the widest vector instructions of the processor, or NumPy's names for them."""
     simd = np.show_config(mode="dicts").get("SIMD Extensions", {})
     names = simd.get("baseline", []) + simd.get("found", [])
     for label, marks in {"AVX-512": {"X86_V4", "AVX512F"}, "AVX2": {"X86_V3", "AVX2"}}.items():
@@ -56,7 +56,7 @@ def _instructions():
 
 
 def _blas():
-    """Every BLAS that is loaded (NumPy's, SciPy's), with its kernels, which may not be the widest, and its threads."""
+    """Describe every loaded BLAS (NumPy's, SciPy's): its kernels, which may not be the widest, and its threads."""
     return "; ".join(
         f"{library['internal_api']} {library['version']}, kernels {library.get('architecture', 'unknown')}, "
         f"threads {library['num_threads']}"
@@ -66,16 +66,16 @@ def _blas():
 
 
 def _status(key):
-    """A figure in MB from what Linux says of this process."""
+    """Return a figure in MB that Linux reports for this process."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{key}:"))
     return int(line.split()[1]) * 1024 / 1e6
 
 
 def _reset_peak():
-    """Resident memory in MB, from which the high-water mark starts anew; None where the system has no such thing."""
+    """Reset the high-water mark and return the resident memory in MB; None where the system has no such mark."""
     gc.collect()
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # only glibc has it
-        ctypes.CDLL(None).malloc_trim(0)  # what an earlier call left with the allocator would hide what this one takes
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # only glibc has malloc_trim
+        ctypes.CDLL(None).malloc_trim(0)  # memory left over from earlier calls would hide what this one takes
     try:
         Path("/proc/self/clear_refs").write_text("5")
         return _status("VmRSS")
@@ -84,7 +84,7 @@ def _reset_peak():
 
 
 def measured(function):
-    """Seconds and peak extra memory in MB (None: unknown) of a call, and what it returns."""
+    """Call a function; return the seconds, the peak of the extra memory in MB (None: unknown), and the result."""
     resident = _reset_peak()
     start = time.perf_counter()
     result = function()
@@ -93,7 +93,7 @@ def measured(function):
 
 
 class Report:
-    """Tables on the terminal, kept for JSON and a picture."""
+    """Tables on the terminal, kept for JSON and a plot."""
 
     def __init__(self, options):
         threadpool_limits(getattr(options, "threads", None))
@@ -101,12 +101,12 @@ class Report:
         print("\n".join(f"{key:<13}{value}" for key, value in self.environment.items()))
 
     def compare(self, title, contenders, *, flop=None, value=None, warm_up=True):
-        """Measure the contenders (name: function) in turn, round by round; the first is ours.
+        """Measure the contenders (name: function) in turn, round by round, relative to the first one.
 
-        The table has medians over the rounds: seconds; the ratio time / our time, with its lowest and highest; with
-        ``flop`` the speed; the peak of the memory that is taken in a call beyond what was there before. ``value``
-        names the number that the contenders return, and its mean over the rounds is a column. A first round, in which
-        functions compile, does not count, unless ``warm_up`` is False because there is nothing to warm up.
+        The table shows medians over the rounds: the seconds; the ratio to the time of the first contender, with its
+        lowest and highest value; the speed, given ``flop``; and the peak of the memory that a call adds. ``value``
+        names the number that the contenders return; a column shows its mean over the rounds. A warm-up round, in which
+        functions compile, comes first and does not count; ``warm_up=False`` skips it.
         """
         measurements = {name: [] for name in contenders}
         for turn in range(-int(warm_up), self._options.rounds):
@@ -120,7 +120,7 @@ class Report:
         return rows
 
     def add(self, title, rows):
-        """Print a table and keep it; a row is a dict with a name and numbers."""
+        """Print a table and keep it; a row is a dictionary with a name and numbers."""
         self.tables.append({"title": title, "rows": rows})
         columns = list(dict.fromkeys(key for row in rows for key in row if key != "name"))
         first = max(len(row["name"]) for row in rows) + 2
@@ -130,7 +130,7 @@ class Report:
             print(f"  {row['name']:<{first}}" + cells, flush=True)
 
     def close(self, draw=None):
-        """Write what the options ask for; ``draw(path)`` takes the place of the bars."""
+        """Write the files that the options ask for; ``draw(path)`` replaces the bars."""
         if self._options.json:
             with open(self._options.json, "w") as file:
                 json.dump({"environment": self.environment, "tables": self.tables}, file, indent=1)
@@ -138,7 +138,7 @@ class Report:
             (draw or self._bars)(self._options.plot)
 
     def _bars(self, path):
-        """A bar for the ratio of every row, or for its first number in tables without ratios."""
+        """Draw a bar for the ratio of every row, or for its first number in tables without ratios."""
         from matplotlib.figure import Figure
 
         height = sum(1 + 0.3 * len(table["rows"]) for table in self.tables)
@@ -149,14 +149,14 @@ class Report:
             axis.barh([row["name"] for row in rows], [row.get(key, 0) for row in rows], color="0.7")
             axis.invert_yaxis()
             axis.set_title(table["title"], fontsize="medium", loc="left")
-            axis.set_xlabel("time / ours" if key == "ratio" else key)
+            axis.set_xlabel("time / time of the first" if key == "ratio" else key)
             if key == "ratio":
                 axis.axvline(1, color="black", linewidth=0.8)
         figure.savefig(path, dpi=150)
 
 
 def _row(rounds, ours, flop, value):
-    """The figures of a contender from its (seconds, peak, value) in every round."""
+    """Return the figures of a contender from its (seconds, peak, value) in every round."""
     seconds, peaks, values = zip(*rounds, strict=True)
     ratios = [own / base for own, base in zip(seconds, ours, strict=True)]
     row = {

@@ -1,7 +1,7 @@
 """What the benchmarks compare with: the same model in NumPy and SciPy and in PyTorch, and scikit-learn's MLPRegressor.
 
-The listing is the usual one made correct: one flat vector of parameters, the analytic gradient of every parameter (b'
-included) in NumPy, SciPy's L-BFGS-B; always in float64, sigmoid code and output.
+The listing is the usual script, corrected: one flat vector of parameters, the analytic gradient with respect to every
+parameter (including b') in NumPy, and SciPy's L-BFGS-B; always in float64, with sigmoid code and output.
 """
 
 import numpy as np
@@ -12,13 +12,13 @@ from sklearn.neural_network import MLPRegressor
 
 
 def unpack(theta, m, d):
-    """W (m, d), W' transposed (m, d), b (m,), b' (d,) of the flat vector."""
+    """Return W (m, d), the transpose of W' (m, d), b (m,) and b' (d,) from the flat vector."""
     W, V = theta[: 2 * m * d].reshape(2, m, d)
     return W, V, theta[2 * m * d : -d], theta[-d:]
 
 
 def listing(theta, X, m, rho, beta, alpha):
-    """L and its gradient, as the listing computes them."""
+    """Return L and its gradient."""
     n, d = X.shape
     W, V, b, c = unpack(theta, m, d)
     H = expit(X @ W.T + b)
@@ -34,7 +34,7 @@ def listing(theta, X, m, rho, beta, alpha):
 
 
 def start(X, m, rho, seed):
-    """Where our estimator starts from with that random state: Glorot's weights, biases that centre both layers."""
+    """Return the initial parameters of skl_sae for this seed: Glorot's weights, biases that centre both layers."""
     d = X.shape[1]
     bound = np.sqrt(6 / (d + m))
     W, V = np.random.RandomState(seed).uniform(-bound, bound, size=(2, m, d))
@@ -44,7 +44,7 @@ def start(X, m, rho, seed):
 
 
 def fit_listing(X, m, *, rho, beta, alpha, iterations, until=-np.inf, seed=0):
-    """SciPy's result after so many iterations of L-BFGS, or as soon as L is at most ``until``."""
+    """Return SciPy's result after this many iterations of L-BFGS, or as soon as L is at most ``until``."""
 
     def callback(intermediate_result):
         if intermediate_result.fun <= until:
@@ -57,7 +57,7 @@ def fit_listing(X, m, *, rho, beta, alpha, iterations, until=-np.inf, seed=0):
 
 
 class ListingEstimator(BaseEstimator):
-    """The listing as an estimator that GridSearchCV can search."""
+    """The listing as an estimator for GridSearchCV."""
 
     def __init__(self, n_components=100, *, rho=0.1, beta=3.0, alpha=1e-3, max_iter=100, random_state=0):
         self.n_components = n_components
@@ -75,13 +75,13 @@ class ListingEstimator(BaseEstimator):
         return self
 
     def score(self, X, y=None):
-        """Minus the squared error of the reconstruction, summed over features and averaged over rows."""
+        """Return minus the squared reconstruction error, summed over features and averaged over rows."""
         W, V, b, c = self.parameters_
         return -np.mean(np.sum((expit(expit(X @ W.T + b) @ V + c) - X) ** 2, axis=1))
 
 
 def pytorch_fit(X, m, *, rho, beta, alpha, output, batch_size, epochs, fused):
-    """L over all rows after a fit with Adam: PyTorch's own initialisation, epochs, one evaluation at the end."""
+    """Fit with Adam from PyTorch's own initial weights; return L over all rows, evaluated once at the end."""
     import torch
 
     data = torch.from_numpy(X)
@@ -109,7 +109,7 @@ def pytorch_fit(X, m, *, rho, beta, alpha, output, batch_size, epochs, fused):
 
 
 def mlp_fit(X, m, *, alpha, batch_size, epochs):
-    """MLPRegressor X -> X: logistic code, linear output, no sparsity term, another scale of the loss."""
+    """Fit MLPRegressor X -> X: logistic code, linear output, no sparsity term, and a loss on another scale."""
     MLPRegressor(
         hidden_layer_sizes=(m,), activation="logistic", batch_size=batch_size, max_iter=epochs, tol=0,
         n_iter_no_change=epochs + 1, alpha=alpha, random_state=0,

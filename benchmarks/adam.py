@@ -1,15 +1,15 @@
-"""How fast is a fit with Adam, beside PyTorch, MLPRegressor and the bare matrix products?
+"""How fast is a fit with Adam, compared with PyTorch, MLPRegressor and the matrix products alone?
 
     pip install ".[bench]"
     python benchmarks/adam.py --threads 1
     python benchmarks/adam.py --threads 2
 
-Large: 60000 x 784 -> 256, sigmoid code and output, float32, batches of 256 and of 100, 5 epochs (random data: the
-arithmetic does not depend on the values). Small: 10000 x 20 -> 10, batches of 128, 20 epochs, as in a grid search.
-PyTorch runs the same model and objective with its fused Adam and with its plain one, from its own initial weights;
-the loss over all rows, which both compute at the end, is printed. MLPRegressor, which has no sparsity term and a
-logistic code with a linear output, is fitted X -> X. The floor is every matrix product of the fit, five for each batch
-and two for the rows at the end, into memory that is already there, with the same BLAS and number of threads.
+Large: 60000 x 784 -> 256, sigmoid code and output, float32, batches of 256 and of 100, 5 epochs, on random data, since
+the arithmetic does not depend on the values. Small: 10000 x 20 -> 10, batches of 128, 20 epochs, as in a grid search.
+PyTorch minimises the same objective of the same model with its fused and its plain Adam, from its own initial weights;
+both packages compute the loss over all rows at the end, which is printed. MLPRegressor, which has a logistic code, a
+linear output and no sparsity term, is fitted X -> X. The floor is all matrix products of the fit, five per batch and
+two for the rows at the end, written to memory that is already allocated, with the same BLAS and number of threads.
 """
 
 import warnings
@@ -23,7 +23,7 @@ from numba import njit
 from skl_sae import SparseAutoencoderTransformer
 
 PENALTIES = dict(rho=0.1, beta=3.0, alpha=1e-4)
-BLOCK = 1024  # rows multiplied at a time at the end
+BLOCK = 1024  # rows per product in the evaluation at the end
 
 
 def ours(X, m, batch_size, output, epochs):
@@ -60,8 +60,8 @@ def floor(X, m, batch_size, epochs):
 
 def main():
     options = parser(__doc__, threads=True)
-    options.add_argument("--epochs", type=int, help="instead of 5 (large) and 20 (small)")
-    options.add_argument("--rows", type=int, default=60000, help="of the large data")
+    options.add_argument("--epochs", type=int, help="epochs, instead of 5 (large) and 20 (small)")
+    options.add_argument("--rows", type=int, default=60000, help="rows of the large data")
     options = options.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(options.threads or torch.get_num_threads())

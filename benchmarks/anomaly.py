@@ -1,18 +1,18 @@
-"""How good are the anomaly scores of the detector, and how long do they take, beside the detectors in use?
+"""How good are the detector's anomaly scores, and how long do they take, compared with common detectors?
 
     pip install ".[bench]"
-    python benchmarks/anomaly.py --data FOLDER --threads 1             # training data with anomalies in them
+    python benchmarks/anomaly.py --data FOLDER --threads 1             # with anomalies in the training data
     python benchmarks/anomaly.py --data FOLDER --threads 1 --clean     # without: novelty detection
 
-FOLDER holds sets of ADBench [1]_, NAME.npz with X and y (1 = anomaly), and, where it is there, a table of published
-AUROCs, paper_table*.csv. Without --data, sets of scikit-learn stand in: the smallest or one named class, thinned out to
-5 % of the rows, is the anomaly. The protocol is ADBench's: sets of fewer than 1000 rows are resampled to 1000, with
-replacement (copies of a row may stand on both sides of the split), larger ones cut to 10000; a stratified split, 70 %
-for training; MinMaxScaler fitted on the training rows; default parameters; seeds 1, 2 and 3.
+FOLDER holds sets of ADBench [1]_, NAME.npz with X and y (1 = anomaly), and optionally a table of published AUROCs,
+paper_table*.csv. Without --data, sets of scikit-learn are used: one class of each, thinned out to 5 % of the rows, is
+the anomaly. The protocol is ADBench's: sets of fewer than 1000 rows are resampled to 1000 with replacement (so copies
+of a row may be on both sides of the split), larger ones are cut to 10000; a stratified split with 70 % for training;
+MinMaxScaler fitted on the training rows; default parameters; seeds 1, 2 and 3.
 
-Printed are AUROC and average precision on the test rows, in percent, as means over the seeds; seconds of fit and of
-scoring the test rows; and the mean rank of every detector by AUROC over the sets. Ranks that differ by less than the
-critical difference (Nemenyi's test at 5 %) [2]_ may do so by chance.
+The tables show AUROC and average precision on the test rows, in percent, averaged over the seeds; the seconds to fit
+and to score the test rows; and the mean rank of every detector by AUROC over the sets. Ranks that differ by less than
+the critical difference (Nemenyi's test at 5 %) [2]_ may do so by chance.
 
 .. [1] S. Han, X. Hu, H. Huang, M. Jiang and Y. Zhao, "ADBench: anomaly detection benchmark", NeurIPS 2022.
 .. [2] J. Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7, 2006.
@@ -49,7 +49,7 @@ class PCAReconstruction(PCA):
 
 
 class Pyod:
-    """A detector of PyOD with scikit-learn's sign."""
+    """A PyOD detector with scikit-learn's sign."""
 
     def __init__(self, detector):
         self.detector = detector
@@ -96,7 +96,7 @@ DETECTORS = {
 
 
 def small_sets():
-    """A class of sets of scikit-learn as anomalies, thinned out to 5 % of the rows."""
+    """Return sets of scikit-learn in which one class, thinned out to 5 % of the rows, is the anomaly."""
     sets = {}
     for name, (loader, anomaly) in SMALL_SETS.items():
         X, y = loader(return_X_y=True)
@@ -122,7 +122,7 @@ def load_sets(folder, names=None):
 
 
 def published(folder):
-    """AUROC in percent by name of set and of algorithm."""
+    """Return the published AUROCs in percent, by set and algorithm."""
     table = {}
     for path in folder.glob("paper_table*.csv") if folder else []:
         with open(path) as file:
@@ -133,7 +133,7 @@ def published(folder):
 
 
 def split(X, y, seed, clean=False):
-    """Training rows, test rows and their labels by ADBench's protocol; ``clean`` leaves anomalies out of training."""
+    """Return training rows, test rows and their labels by ADBench's protocol; ``clean``: no anomalies in training."""
     rng = np.random.RandomState(seed)
     if len(y) < 1000:
         rows = rng.choice(len(y), 1000, replace=True)
@@ -149,7 +149,7 @@ def split(X, y, seed, clean=False):
 
 
 def measure(make, X, y, seed, clean):
-    """AUROC, average precision (percent), seconds of fit, seconds of scoring."""
+    """Return AUROC and average precision in percent, the seconds to fit and the seconds to score."""
     train, test, labels = split(X, y, seed, clean)
     start = time.perf_counter()
     detector = make(seed).fit(train)
@@ -161,13 +161,13 @@ def measure(make, X, y, seed, clean):
 
 
 def critical_difference(n_detectors, n_sets):
-    """Nemenyi's, at 5 %: equation 4 of [2] in the module's docstring."""
+    """Return Nemenyi's critical difference at 5 %: equation 4 of [2] in the module's docstring."""
     quantile = studentized_range.ppf(0.95, n_detectors, np.inf) / np.sqrt(2)
     return quantile * np.sqrt(n_detectors * (n_detectors + 1) / (6 * n_sets))
 
 
 def add_tables(report, figures, sets, detectors, paper):
-    """Tables of the figures, an array by set, detector and AUROC, average precision, seconds, seconds."""
+    """Add tables of the figures, an array (sets, detectors, 4): AUROC, precision, seconds to fit, seconds to score."""
     for index, title in enumerate(["AUROC in percent", "Average precision in percent"]):
         means = dict(zip(detectors, figures[:, :, index].mean(axis=0), strict=True))
         rows = [{"name": "mean", **means}]
@@ -191,7 +191,7 @@ def add_tables(report, figures, sets, detectors, paper):
 
 
 def draw(names, ranks, difference, path):
-    """Mean ranks, with lines through those that the test cannot tell apart."""
+    """Draw the mean ranks, with bars as wide as the critical difference."""
     from matplotlib.figure import Figure
 
     order = np.argsort(ranks)
@@ -208,8 +208,8 @@ def draw(names, ranks, difference, path):
 
 def main():
     options = parser(__doc__, threads=True)
-    options.add_argument("--data", type=Path, help="folder with sets of ADBench")
-    options.add_argument("--sets", nargs="+", help="names of some sets")
+    options.add_argument("--data", type=Path, help="folder with ADBench's sets")
+    options.add_argument("--sets", nargs="+", help="use only these sets")
     options.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     options.add_argument("--clean", action="store_true", help="train without anomalies")
     options.add_argument("--detectors", nargs="+", default=list(DETECTORS), choices=list(DETECTORS))
@@ -221,7 +221,7 @@ def main():
 
         torch.set_num_threads(options.threads)
     sets, detectors = load_sets(options.data, options.sets), options.detectors
-    for name in detectors:  # compiles, imports
+    for name in detectors:  # compile and import before anything is timed
         X, y = next(iter(sets.values()))
         measure(DETECTORS[name], X, y, 0, options.clean)
     figures = np.array([

@@ -1,11 +1,11 @@
-"""Which settings of the detector score best, and what is the gain on sets that had no part in the choice?
+"""Which settings of the detector score best, and how well do they do on sets that had no part in the choice?
 
     python benchmarks/anomaly_defaults.py --data FOLDER      # sets of ADBench, as for anomaly.py; about 15 minutes
 
 Every combination of the settings below is fitted by the protocol of anomaly.py. The first table gives the mean AUROC
-over all sets of the best ones and of the defaults. For the second, the sets are dealt into five folds, many times; the
-combination that is best on four folds is taken, and the figure is its AUROC on the fifth: what choosing in this way
-gives on new sets. The third changes the defaults in one setting at a time.
+over all sets, for the defaults and the best combinations. For the second, the sets are split into five folds, many
+times, and the combination that is best on four folds is scored on the fifth: this is what such a choice achieves on new
+sets. The third changes one default at a time.
 """
 
 import itertools
@@ -29,7 +29,7 @@ GRID = {
     "n_components": ["auto", "half"],
 }
 CANDIDATES = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
-# Settings that were not part of the choice, one at a time from the defaults.
+# Settings that had no part in the choice, changed one at a time from the defaults.
 SINGLE = [{"rho": 0.05}, {"rho": 0.25}, {"beta": 0.0}, {"beta": 1.0}, {"beta": 10.0}, {"activation": "relu"},
           {"tied_weights": True}, {"tol": 1e-3}, {"support_fraction": 0.5}]  # fmt: skip
 
@@ -49,14 +49,14 @@ def auroc(parameters, X, y, seed):
 
 
 def figures(settings, sets, seeds):
-    """AUROC by setting and set, mean over the seeds."""
+    """Return the AUROC by setting and set, averaged over the seeds."""
     jobs = [delayed(auroc)(setting, X, y, seed) for setting in settings for X, y in sets.values() for seed in seeds]
     results = Parallel(n_jobs=-1)(jobs)
     return np.reshape(results, (len(settings), len(sets), len(seeds))).mean(axis=2)
 
 
 def left_out(table, repetitions=200):
-    """Mean over the sets of the AUROC that a combination chosen on the other folds has there, and how often which."""
+    """Return the mean AUROC of combinations chosen on the other folds, and how often each one was chosen."""
     scores, chosen = [], np.zeros(len(table))
     for repetition in range(repetitions):
         for others, fold in KFold(5, shuffle=True, random_state=repetition).split(table.T):
@@ -68,7 +68,7 @@ def left_out(table, repetitions=200):
 
 def main():
     options = parser(__doc__)
-    options.add_argument("--data", type=Path, help="folder with sets of ADBench")
+    options.add_argument("--data", type=Path, help="folder with ADBench's sets")
     options.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     options = options.parse_args()
     report, sets = Report(options), load_sets(options.data)
@@ -80,7 +80,7 @@ def main():
     rows = [{"name": "defaults", "AUROC": default.mean()}]
     rows += [{"name": label(CANDIDATES[i]), "AUROC": table[i].mean(), "chosen": chosen[i]} for i in order]
     report.add(f"Mean AUROC over {len(sets)} sets; share of the folds for which a combination was chosen", rows)
-    report.add("On folds left out", [{"name": "the best on the other folds", "AUROC": held_out}])
+    report.add("On held-out folds", [{"name": "the best on the other folds", "AUROC": held_out}])
 
     changes = [{name: value} for name, values in GRID.items() for value in values] + SINGLE
     means = figures(changes, sets, options.seeds).mean(axis=1)

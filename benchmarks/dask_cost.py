@@ -2,14 +2,14 @@
 
     python benchmarks/dask_cost.py
 
-For a few sizes, and 1, 2 and 4 worker processes of one thread on this machine: seconds an evaluation, beside what the
-formula of docs/guide/dask.md says,
+For a few sizes, and 1, 2 and 4 single-threaded worker processes on this machine, the seconds per evaluation are
+compared with the formula of docs/guide/dask.md,
 
     12 n d m / (w F)  +  traffic / B  +  tasks * t_task  +  t_round,
 
-with F, the FLOP/s of one worker, B, bytes a second on the way here and back, and the times of a task and of a round
-measured in the same run. Workers beyond the cores of this machine share them: F counts min(w, cores) of them. The last
-table is the formula for 10^9 rows on 100 machines.
+where F, the FLOP/s of one worker, B, the bytes per second to the client and back, and the times per task and per round
+are measured in the same run. Workers beyond the cores of this machine share them, so F is multiplied by min(w, cores)
+instead of w. The last table applies the formula to 10^9 rows on 100 machines.
 """
 
 import os
@@ -35,7 +35,7 @@ BLOCKS = 8
 
 
 def problem(d, m):
-    """Architecture, penalties and parameters of a model with sigmoid code."""
+    """Return architecture, penalties and parameters of a model with a sigmoid code."""
     settings = SparseAutoencoderTransformer(m, rho=0.1, beta=3.0, alpha=1e-3)
     arch = architecture(settings, d, m)
     theta = np.random.default_rng(0).normal(0, 0.05, count_parameters(arch)).astype(np.float32)
@@ -53,7 +53,7 @@ def median_seconds(function, rounds):
 
 
 def count_tasks(blocks):
-    """Of a graph: two calls a block, two trees, the parameters."""
+    """Return the number of tasks in a graph: two calls per block, two trees, and the parameters."""
     tree, left = 0, blocks
     while left > 1:
         left = -(-left // FAN_IN)
@@ -62,13 +62,16 @@ def count_tasks(blocks):
 
 
 def traffic(d, m, blocks, workers, itemsize=4):
-    """Bytes that one evaluation moves, one after the other in the worst case: parameters to every worker, half of the
-    gradients of a worker's blocks on their way up the tree, the sum to the client."""
+    """Return the bytes that one evaluation moves, in the worst case one after the other.
+
+    They are the parameters sent to every worker, half of the gradients of a worker's blocks on their way up the tree,
+    and the sum sent to the client.
+    """
     return (2 * d * m + m + d) * itemsize * (2 + np.log2(workers) + blocks / workers / 2 * (workers > 1))
 
 
 def predicted(n, d, m, workers, blocks, speed, bandwidth, task, latency):
-    """Seconds: arithmetic, traffic, dask, and all of them."""
+    """Return the seconds for arithmetic, traffic and dask, and their sum."""
     parts = 12 * n * d * m / speed, traffic(d, m, blocks, workers) / bandwidth, count_tasks(blocks) * task + latency
     return *parts, sum(parts)
 
@@ -78,7 +81,7 @@ def echo(X):
 
 
 def own_seconds(rows, theta, weights, arch, reg):
-    """Of both passes over a block, without dask."""
+    """Return the seconds that both passes over a block take without dask."""
     theta, start = np.array(theta), time.perf_counter()
     mean = objective_for(rows, weights, arch, reg).mean_activation(theta)
     objective_for(rows, weights, arch, reg).gradient_given(theta, mean)
@@ -86,7 +89,7 @@ def own_seconds(rows, theta, weights, arch, reg):
 
 
 def calibrate(n, d, m, rounds):
-    """FLOP/s of a worker that is alone, bytes a second of parameters, seconds of a task and of a round."""
+    """Return the FLOP/s of a single worker, the bytes per second for parameters, the seconds per task and per round."""
     arch, reg, theta = problem(d, m)
     latency = median_seconds(lambda: dask.compute(dask.delayed(echo)(1)), rounds)
 
@@ -111,7 +114,7 @@ def calibrate(n, d, m, rounds):
     return 12 * len(block) * d * m / seconds, bandwidth, task, latency
 
 
-def seconds_an_evaluation(n, d, m, rounds):
+def seconds_per_evaluation(n, d, m, rounds):
     arch, reg, theta = problem(d, m)
     X = da.random.default_rng(0).random((n, d), dtype=np.float32, chunks=(n // BLOCKS, d))
     rows = as_rows(X)
@@ -124,8 +127,8 @@ def seconds_an_evaluation(n, d, m, rounds):
 
 def main():
     options = parser(__doc__)
-    options.add_argument("--rows", type=float, default=1.0, help="all numbers of rows times this")
-    options.add_argument("--cores", type=int, default=32, help="of each of the 100 machines")
+    options.add_argument("--rows", type=float, default=1.0, help="factor for all numbers of rows")
+    options.add_argument("--cores", type=int, default=32, help="cores of each of the 100 machines")
     options.add_argument("--network", type=float, default=10.0, help="Gbit/s between the 100 machines")
     options = options.parse_args()
     warnings.simplefilter("ignore")
@@ -137,14 +140,14 @@ def main():
                 n = int(size * options.rows)
                 speed, *rest = calibrate(n, d, m, options.rounds)
                 calibrations.append((speed, *rest))
-                seconds = seconds_an_evaluation(n, d, m, options.rounds)
+                seconds = seconds_per_evaluation(n, d, m, options.rounds)
                 *parts, total = predicted(n, d, m, workers, BLOCKS, speed * min(workers, os.cpu_count()), *rest)
                 row = dict(zip(["arithmetic", "traffic", "dask"], parts, strict=True))
                 name = f"{workers} workers, {n} x {d} -> {m}"
                 rows.append({"name": name, "seconds": seconds, "predicted": total, "ratio": total / seconds, **row})
-    report.add("seconds an evaluation in float32, measured and predicted", rows)
+    report.add("seconds per evaluation in float32, measured and predicted", rows)
     speed, bandwidth, task, latency = np.median(calibrations, axis=0)
-    names = ["GFLOP/s a worker", "GB/s", "ms a task", "ms a round"]
+    names = ["GFLOP/s per worker", "GB/s", "ms per task", "ms per round"]
     figures = speed / 1e9, bandwidth / 1e9, 1e3 * task, 1e3 * latency
     report.add("calibration", [{"name": "median", **dict(zip(names, figures, strict=True))}])
     machines, n, d = 100, 10**9, 1000
@@ -154,8 +157,8 @@ def main():
         *parts, total = predicted(n, d, m, workers, workers, speed * workers, rate, task, latency)
         row = dict(zip(["arithmetic", "traffic", "dask"], parts, strict=True))
         rows.append({"name": f"{m} units", "predicted": total, **row})
-    title = f"seconds an evaluation: 10^9 x 1000 on 100 machines of {options.cores} cores, a block a core, not measured"
-    report.add(title, rows)
+    machines = f"100 machines of {options.cores} cores, one block per core"
+    report.add(f"seconds per evaluation, predicted only: 10^9 x 1000 on {machines}", rows)
     report.close()
 
 

@@ -3,9 +3,9 @@
     python benchmarks/fuzz.py --cases 20000 --seed 0
     python tests/cases.py fuzz_failures/FILE.json
 
-Draws the cases of tests/cases.py (data, weights and parameters of every kind, both estimators) in child processes
-that are watched: a case that takes too long counts as a hang, one that ends its process as a crash. Prints how the
-cases ended; each failure is written to a file, from which the second command repeats it.
+Runs the cases of tests/cases.py (data, weights and parameters of every kind, both estimators) in supervised child
+processes: a case that takes too long counts as a hang, one that ends its process as a crash. Prints how the cases
+ended, and writes each failure to a file, from which the second command repeats it.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-CHUNK = 250  # cases from one seed
+CHUNK = 250  # cases per seed
 
 
 def child(connection, seed):
-    """Draw and run cases; tell of each before it begins and when it has ended."""
+    """Draw and run cases; report each one before it begins and after it has ended."""
     from cases import cases, run
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
@@ -55,7 +55,7 @@ def child(connection, seed):
 
 
 class Worker:
-    """A child process, the case that it is at, and since when."""
+    """A child process, its current case, and the time of its last message."""
 
     def __init__(self, seed):
         ours, theirs = multiprocessing.Pipe()
@@ -70,7 +70,7 @@ class Worker:
 
 
 class Tally:
-    """How the cases ended, by estimator; failures go to files."""
+    """Counts of how the cases ended, by estimator; failures go to files."""
 
     def __init__(self, folder):
         self.counts, self.folder, self.failures = collections.Counter(), Path(folder), collections.Counter()
@@ -103,9 +103,9 @@ def main():
     options.add_argument("--processes", type=int, default=1)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument(
-        "--limit", type=float, default=600, help="seconds a case may take; the first ones compile kernels"
+        "--limit", type=float, default=600, help="seconds that a case may take; the first cases compile kernels"
     )
-    options.add_argument("--folder", default="fuzz_failures", help="for the failures")
+    options.add_argument("--folder", default="fuzz_failures", help="folder for the failures")
     options = options.parse_args()
     tally, workers, started, tried = Tally(options.folder), [], 0, 0
     while tried < options.cases:

@@ -1,11 +1,12 @@
-"""What does the Gram algebra gain where weights are tied and the output is linear, and what does it cost in digits?
+"""What does the Gram algebra gain with tied weights and identity output, and how many digits does it cost?
 
     python benchmarks/gram.py --threads 2
     python benchmarks/gram.py --threads 2 --data mnist.npz
 
-One evaluation of the objective and its gradient over all rows, by the algebra that needs two products of size n d m
-and directly, with five. Then, after a fit, the relative error of loss and gradient against the direct way in float64.
-Random pixels stand in without --data. This looks inside the package: users get the faster way by themselves.
+Times one evaluation of the objective and its gradient over all rows by the Gram algebra, which needs two products of
+size n d m, and directly, with five. Then prints the relative errors of loss and gradient after a fit, measured against
+the direct way in float64. Without --data, X is random pixels. The script calls private functions; users get the faster
+way without asking for it.
 """
 
 import warnings
@@ -30,7 +31,7 @@ def load(options):
 
 
 def objective(sae, X, gram):
-    """The objective of an estimator over X, made to use the algebra or not."""
+    """Return the objective of an estimator over X, with or without the Gram algebra."""
     wins = full_batch.gram_wins
     full_batch.gram_wins = lambda arch, n: gram
     try:
@@ -41,7 +42,7 @@ def objective(sae, X, gram):
 
 
 def errors(sae, X):
-    """Relative errors of the loss and of the gradient against the direct way in float64."""
+    """Return the relative errors of loss and gradient, measured against the direct way in float64."""
     parts = sae.encoder_coef_, sae.encoder_intercept_, sae.decoder_intercept_
     theta = np.concatenate([part.ravel() for part in parts]).astype(np.float64)
     loss, exact = objective(sae, X, gram=False).evaluate_gradient(theta)

@@ -1,11 +1,11 @@
-"""How long does a grid search over rho and beta take, beside the same in NumPy and SciPy?
+"""How long does a grid search over rho and beta take, compared with the same in NumPy and SciPy?
 
     python benchmarks/grid.py
 
 Digits (64 -> 50) and breast cancer (30 -> 15), both in [0, 1], sigmoid code and output; 5 values of rho, 5 of beta and
-5 folds: 125 fits of 100 iterations of L-BFGS for everyone. The peer is the listing of _peers.py in float64. The last
-table of a set asks whether two workers are really faster than one. Worker processes start in the round that does not
-count; their memory is not in the column, which is that of the parent process.
+5 folds: 125 fits of 100 iterations of L-BFGS for each contender. The peer is the listing of _peers.py in float64. The
+last table of a set shows whether two workers are really faster than one. Worker processes start in the warm-up round;
+the memory column is that of the parent process only.
 """
 
 import os
@@ -25,7 +25,7 @@ SETS = {"digits": (load_digits, 50), "breast cancer": (load_breast_cancer, 15)}
 
 
 def search(estimator, X, jobs):
-    """The best score is returned; a last fit on all rows would only blur the count."""
+    """Return a function that searches, without a final fit on all rows, and returns the best score."""
     return lambda: GridSearchCV(estimator, GRID, cv=5, refit=False, n_jobs=jobs).fit(X).best_score_
 
 
@@ -35,7 +35,7 @@ def main():
     options.add_argument("--iterations", type=int, default=100)
     options = options.parse_args()
     warnings.simplefilter("ignore")
-    os.environ["PYTHONWARNINGS"] = "ignore"  # of the workers
+    os.environ["PYTHONWARNINGS"] = "ignore"  # in the workers
     report = Report(options)
     common = dict(max_iter=options.iterations, random_state=0)
     for name, (load, m) in SETS.items():

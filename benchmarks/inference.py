@@ -1,11 +1,11 @@
-"""How fast are transform and score_samples, beside PyTorch and the bare matrix products?
+"""How fast are transform and score_samples, compared with PyTorch and with the matrix products alone?
 
     pip install ".[bench]"
     python benchmarks/inference.py --threads 1
 
 60000 x 784 -> 256, sigmoid code and output, float32, the same weights for all. PyTorch computes without gradients and
-in place where it can, all rows at once and in blocks of 1024. The floor is the products in blocks of 1024 rows with
-the same BLAS; what transform returns is new memory in every call, for the floor and for PyTorch, too.
+in place where it can, with all rows at once and in blocks of 1024. The floor is the products in blocks of 1024 rows
+with the same BLAS. Every call of transform allocates its result, and so do the floor and PyTorch.
 """
 
 import warnings
@@ -37,7 +37,7 @@ def both_products(X, W, V, H, Y):
 
 
 class Torch:
-    """The fitted model in PyTorch; a block of None takes all rows at once."""
+    """The fitted model in PyTorch, evaluated in blocks of this many rows; None: all rows at once."""
 
     def __init__(self, sae, block):
         parts = sae.encoder_coef_, sae.encoder_intercept_, sae.decoder_coef_, sae.decoder_intercept_
@@ -81,7 +81,7 @@ def main():
     X = np.random.default_rng(0).uniform(size=(n, d)).astype(np.float32)
     sae = SparseAutoencoderTransformer(m, output_activation="sigmoid", max_iter=2, random_state=0).fit(X[:2000])
     whole, blocks = Torch(sae, None), Torch(sae, BLOCK)
-    for name in "transform", "score_samples":  # the contenders compute the same
+    for name in "transform", "score_samples":  # all contenders must compute the same
         for model in whole, blocks:
             np.testing.assert_allclose(getattr(model, name)(X[:2000]), getattr(sae, name)(X[:2000]), rtol=1e-4)
     W, V = np.ascontiguousarray(sae.encoder_coef_), np.ascontiguousarray(sae.decoder_coef_.T)

@@ -1,17 +1,17 @@
-"""How fast is L-BFGS over all rows, beside the same in NumPy and SciPy?
+"""How fast is L-BFGS over all rows, compared with the same in NumPy and SciPy?
 
     python benchmarks/lbfgs.py --data mnist.npz                       # 50 iterations
-    python benchmarks/lbfgs.py --data mnist.npz --iterations 400      # UFLDL's
+    python benchmarks/lbfgs.py --data mnist.npz --iterations 400      # as in UFLDL
     python benchmarks/lbfgs.py --data mnist.npz --until 24.6 --rows 60000 --units 200 --iterations 600
 
 UFLDL's settings on the first 10000 images of MNIST: 784 -> 196 -> 784, sigmoid code and output, rho = 0.1, beta = 6,
-alpha = 3e-3 in our units. The peer is the listing of _peers.py in float64; ours runs on float32 and on float64 data.
-All start from the same parameters, and the objective that each reaches is printed. Random pixels stand in without
---data.
+alpha = 3e-3 in the units of skl_sae. The peer is the listing of _peers.py in float64; skl_sae runs on float32 and on
+float64 data. All start from the same parameters, and the objective that each reaches is printed. Without --data, X is
+random pixels.
 
---until asks for the time until L is at most a value, of ours on float32 data only, and also of a fit that begins with
-20 epochs of Adam (batches of 256). The listing stops there. For ours, a fit of --iterations that is not timed tells by
-its history how many iterations that takes, and a fit of so many is timed.
+--until measures the time until L is at most a given value: for skl_sae on float32 data only, both with 20 epochs of
+Adam (batches of 256) at the start and without. The listing stops at that value. For skl_sae, the history of a fit of
+--iterations that is not timed gives the number of iterations, and a fit of that many is timed.
 """
 
 import warnings
@@ -30,13 +30,13 @@ def load(path, rows):
     if path is None:
         return np.random.default_rng(0).uniform(size=(rows, 784))
     with np.load(path) as data:
-        images = data["X_train"][:rows].transpose(0, 2, 1)  # UFLDL's order of the pixels
+        images = data["X_train"][:rows].transpose(0, 2, 1)  # pixels in UFLDL's order
     return np.ascontiguousarray(images.reshape(len(images), -1) / 255)
 
 
 def estimator(options, **parameters):
     settings = dict(output_activation="sigmoid", max_iter=options.iterations, tol=0, random_state=0) | parameters
-    patience = settings["max_iter"] + 1000  # none but max_iter stops the fit
+    patience = settings["max_iter"] + 1000  # only max_iter stops the fit
     return SparseAutoencoderTransformer(options.units, **PENALTIES, n_iter_no_change=patience, **settings)
 
 
@@ -51,7 +51,7 @@ def ours(sae, X):
 def compare_iterations(report, X, options):
     contenders = {f"skl_sae, {data.dtype}": ours(estimator(options), data) for data in (X.astype(np.float32), X)}
     contenders["NumPy and SciPy"] = peer(X, options)
-    for data in (X.astype(np.float32), X):  # one iteration warms up, however many are timed
+    for data in (X.astype(np.float32), X):  # one iteration is enough to warm up
         estimator(options, max_iter=1).fit(data)
     title = f"L-BFGS, {X.shape[0]} x {X.shape[1]} -> {options.units}, {options.iterations} iterations"
     flop = 5 * 2 * X.size * options.units * options.iterations
@@ -59,10 +59,10 @@ def compare_iterations(report, X, options):
 
 
 def iterations_until(sae, X, value):
-    """The first iteration of L-BFGS after which L is at most ``value``."""
-    losses = sae.fit(X).history_["loss"][-sae.max_iter :]  # epochs of Adam, where noted, stand before
+    """Return the first iteration of L-BFGS after which L is at most ``value``."""
+    losses = sae.fit(X).history_["loss"][-sae.max_iter :]  # epochs of Adam, if any, come first
     if losses.min() > value:
-        raise SystemExit(f"{sae} reached {losses.min():.6g} only: raise --iterations or --until")
+        raise SystemExit(f"{sae} reached only {losses.min():.6g}: raise --iterations or --until")
     return int(np.argmax(losses <= value)) + 1
 
 
@@ -75,7 +75,7 @@ def compare_until(report, X, options):
         contenders[f"skl_sae{start}, {iterations} iterations"] = ours(sae, data)
     contenders["NumPy and SciPy"] = peer(X, options, options.until)
     title = f"L-BFGS until L <= {options.until}, {X.shape[0]} x {X.shape[1]} -> {options.units}"
-    report.compare(title, contenders, value="objective", warm_up=False)  # the fits above have compiled
+    report.compare(title, contenders, value="objective", warm_up=False)  # the fits above have warmed up
 
 
 def main():
@@ -83,8 +83,8 @@ def main():
     options.add_argument("--data", help="mnist.npz with X_train (n, 28, 28)")
     options.add_argument("--rows", type=int, default=10000)
     options.add_argument("--units", type=int, default=196)
-    options.add_argument("--iterations", type=int, default=50, help="with --until, the most that are tried")
-    options.add_argument("--until", type=float, help="time until the objective is at most this")
+    options.add_argument("--iterations", type=int, default=50, help="with --until, the maximum to try")
+    options.add_argument("--until", type=float, help="measure the time until the objective is at most this")
     options = options.parse_args()
     warnings.simplefilter("ignore")
     report = Report(options)

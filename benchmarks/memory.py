@@ -2,11 +2,11 @@
 
     python benchmarks/memory.py
 
-60000 rows of 784 features in float32: L-BFGS -> 200 units (12 iterations: its memory of 10 steps is full by then), Adam
--> 256 units (an epoch, batches of 256), transform and score_samples with 256 units; what is returned counts. Every
-figure is from a process of its own, in which X is built and everything compiled and run on a few rows before. Two
-measures: the high-water mark of the resident memory (Linux), which sees all that is written to, and tracemalloc, which
-sees all that goes through Python and NumPy, written to or not.
+60000 rows of 784 features in float32: L-BFGS -> 200 units (12 iterations, which fill its memory of 10 steps), Adam
+-> 256 units (one epoch, batches of 256), transform and score_samples with 256 units; returned arrays count. Every
+figure comes from a process of its own, in which X is built and everything is compiled and run on a few rows beforehand.
+There are two measures: the high-water mark of the resident memory (Linux) includes everything that is written to;
+tracemalloc includes everything allocated through Python and NumPy, written to or not.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def traced_peak(function):
 
 
 def child(case, measure, rows):
-    """Print the peak in MB beyond X; null: unknown."""
+    """Print the peak in MB beyond X as JSON; null means unknown."""
     warnings.simplefilter("ignore")
     X = np.random.default_rng(0).random((rows, 784), np.float32)
     fit, method = CASES[case]
@@ -76,7 +76,7 @@ def main():
                 peak = statistics.median(peaks)
                 row |= {f"{measure} / X": peak / size, f"{measure} MB": peak}
         rows.append(row)
-    report.add(f"peak memory beyond X, which is {size:.4g} MB", rows)
+    report.add(f"peak memory beyond X ({size:.4g} MB)", rows)
     report.close()
 
 

@@ -1,12 +1,12 @@
-"""How good are the features of MNIST for a linear classifier, beside those of scikit-learn's other methods?
+"""How good are features of MNIST for a linear classifier, compared with those of scikit-learn's other methods?
 
     python benchmarks/mnist_probe.py --data mnist.npz --plot training.png     # about fifteen minutes
 
-784 -> 256 for every method, all 60000 training images in [0, 1] without labels. The autoencoder is the mission's:
-sigmoid, rho = 0.1, beta = 3, Adam with batches of 100, and defaults for the rest, once with 30 epochs and once until
-its own stopping rule; and a ReLU code. The probe is a logistic regression on standardised features of the first 20000
-training images, its C chosen by 3-fold cross-validation; the accuracy is that on the 10000 test images. Without --data,
-MNIST comes from openml.org.
+784 -> 256 for every method, all 60000 training images in [0, 1] without labels. The autoencoder has a sigmoid code, rho
+= 0.1, beta = 3, Adam with batches of 100, and defaults otherwise, trained once until its own stopping rule and once for
+30 epochs; two more have a sigmoid output or a ReLU code. The probe is a logistic regression on standardised features of
+the first 20000 training images, with C chosen by 3-fold cross-validation; the accuracy is measured on the 10000 test
+images. Without --data, MNIST comes from openml.org.
 """
 
 import time
@@ -31,7 +31,7 @@ UNITS, LABELLED = 256, 20000
 
 
 class RandomSigmoid(TransformerMixin, BaseEstimator):
-    """Random weights with biases that give the mean row the activation 0.1: the autoencoder before training."""
+    """Random weights, and biases that give the mean row the activation 0.1: the autoencoder before training."""
 
     def fit(self, X, y=None):
         rng, (_, d) = np.random.default_rng(0), X.shape
@@ -93,7 +93,7 @@ def main():
     options = parser(__doc__, threads=True)
     options.add_argument("--data", help="mnist.npz with X_train (n, 28, 28), y_train, X_test, y_test")
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--methods", nargs="+", help="some of the methods")
+    options.add_argument("--methods", nargs="+", help="use only these methods")
     options = options.parse_args()
     warnings.simplefilter("ignore")
     report, data = Report(options), load_mnist(options.data)

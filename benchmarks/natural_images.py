@@ -1,16 +1,16 @@
-"""Does the autoencoder find edges in natural images? Filters of 8x8 patches, and how many are Gabor functions.
+"""Does the autoencoder find edges in natural images? Filters of 8x8 patches, and how many of them are Gabor functions.
 
     python benchmarks/natural_images.py --data natural_images_whitened.npz --plot filters.png    # two minutes
 
-The file holds whitened grey images [1]_ as images (n, height, width). Settings of UFLDL's first exercise [2]_: patches
-less their mean, cut at three standard deviations, scaled to [0.1, 0.9]; sigmoid code and output, rho = 0.01, lambda =
-1e-4, beta = 3 (ours: alpha = 1e-4, beta = 6), 25 units on 10000 patches; then 192 units, three times as many as pixels,
-on 50000. Training is 50 epochs of Adam and 200 iterations of L-BFGS: from a random start 400 iterations of L-BFGS leave
-the 192 units unfinished.
+The file holds whitened grey images [1]_ as ``images`` (n, height, width). Settings of UFLDL's first exercise [2]_:
+patches minus their mean, clipped at three standard deviations, scaled to [0.1, 0.9]; sigmoid code and output, rho =
+0.01, lambda = 1e-4, beta = 3 (in skl_sae alpha = 1e-4, beta = 6), 25 units on 10000 patches; then 192 units, three
+times as many as pixels, on 50000. Training takes 50 epochs of Adam and 200 iterations of L-BFGS: from a random start,
+400 iterations of L-BFGS leave the 192 units unfinished.
 
 A Gabor function, a plane wave under an elliptic Gaussian [3]_, is fitted to every filter by least squares, from several
-starts. R² is the part of the filter's sum of squares that it explains. The same for filters of noise and for the
-principal components of the patches tells what R² a poor filter gets.
+starts. R² is the fraction of the filter's sum of squares that it explains. Filters of noise and the principal
+components of the patches show which R² a poor filter reaches.
 
 .. [1] B. A. Olshausen and D. J. Field, "Emergence of simple-cell receptive field properties by learning a sparse code
    for natural images", Nature 381, 1996.
@@ -49,7 +49,7 @@ def sample_patches(images, n, rng):
 
 
 def gabor_basis(parameters):
-    """Cosine and sine phase (pixels, 2) of a Gabor function."""
+    """Return the cosine and the sine phase (pixels, 2) of a Gabor function."""
     x0, y0, angle, frequency, log_width, log_length = parameters
     along = (X - x0) * np.cos(angle) + (Y - y0) * np.sin(angle)
     across = -(X - x0) * np.sin(angle) + (Y - y0) * np.cos(angle)
@@ -59,13 +59,13 @@ def gabor_basis(parameters):
 
 
 def unexplained(parameters, values):
-    """What is left of a filter after the best amplitudes of both phases."""
+    """Return what remains of a filter after subtracting both phases with their best amplitudes."""
     basis = gabor_basis(parameters)
     return values - basis @ np.linalg.lstsq(basis, values, rcond=None)[0]
 
 
 def gabor_r2(values):
-    """R² of the best Gabor function for a filter of SIDE x SIDE values."""
+    """Return R² of the best Gabor function for a filter of SIDE x SIDE values."""
     values = values / np.linalg.norm(values)
     energy = (values**2).reshape(SIDE, SIDE)
     spectrum = np.abs(np.fft.rfft2(values.reshape(SIDE, SIDE), (32, 32)))
@@ -106,7 +106,7 @@ def main():
     options.add_argument("--data", required=True, help="npz with whitened images (n, height, width)")
     options.add_argument("--iterations", type=int, default=200)
     options.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    options.add_argument("--activation", choices=["sigmoid", "relu"], default="sigmoid", help="of the code")
+    options.add_argument("--activation", choices=["sigmoid", "relu"], default="sigmoid", help="activation of the code")
     options = options.parse_args()
     SETTINGS["activation"] = options.activation
     warnings.simplefilter("ignore")

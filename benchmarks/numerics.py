@@ -1,10 +1,11 @@
-"""How exact are the figures, and do they stay so over a very long training?
+"""How accurate are loss and gradient, and do they stay accurate in very long training?
 
     python benchmarks/numerics.py
 
-Fits of 100000 iterations with so little decay that they do not settle before, compared with a plain NumPy evaluation at
-the final weights; the largest error of the loss and of the gradient in each precision, relative, beside the bound
-that the tests hold it to (tests/rounding.py); and what each solver says of data in the wrong units.
+Prints the errors after fits of 100000 iterations, whose weight decay is so small that they do not settle earlier,
+compared with a plain NumPy evaluation at the final weights; the largest relative errors of the loss and of the gradient
+in each precision, beside the bounds that the tests check (tests/rounding.py); and the warnings of each solver about
+data in the wrong units.
 """
 
 import argparse
@@ -79,7 +80,7 @@ def wrong_units():
                     warnings.simplefilter("always")
                     SparseAutoencoderTransformer(20, solver=solver, random_state=0).fit(scale * X)
                 said = "; ".join(str(one.message).split(":")[0].split(",")[0] for one in caught)
-                print(f"{load.__name__} times {scale:g}, {solver}: {said or 'nothing'}")
+                print(f"{load.__name__} times {scale:g}, {solver}: {said or 'no warning'}")
 
 
 def main():

@@ -1,13 +1,13 @@
-"""Fit to a memory-mapped array that is larger than the memory that the process may use.
+"""How does a fit to a memory-mapped array that is larger than the allowed memory compare with a fit in memory?
 
     python benchmarks/out_of_core.py                      # 250000 x 1000 in float32: 1 GB on disk
-    python benchmarks/out_of_core.py --rows 2000000       # 8 GB: larger than the memory of many a machine
+    python benchmarks/out_of_core.py --rows 2000000       # 8 GB: more than the memory of many machines
 
-Each figure is from a process of its own. One reads X into memory; the other may take, beyond what it has after
-everything is compiled and run on a few rows, a quarter of X (RLIMIT_DATA of Linux, which counts all that a process
-allocates but not what it maps from files), so that a copy of X fails, which it tries first. The file has been read
-before, so it is in the system's cache as far as the memory reaches. Times are of fits of a few iterations or epochs,
-the ratio is that of the mapped to the in-memory fit, and the losses have to be equal.
+Each figure comes from a process of its own. One reads X into memory. The other may allocate, beyond what it holds after
+everything is compiled and run on a few rows, only a quarter of the size of X (RLIMIT_DATA of Linux, which counts all
+that a process allocates but not what it maps from files); it first makes sure that a copy of X fails. The file has been
+read before, so the system caches as much of it as its memory can hold. Times are for fits of a few iterations or
+epochs, the ratio is mapped / in memory, and the losses and mean scores have to be equal.
 """
 
 import argparse
@@ -36,7 +36,7 @@ ESTIMATORS = {
 
 
 def write(path, rows, features):
-    """Rows that depend on 20 hidden variables, written block by block."""
+    """Write rows that depend on 20 hidden variables, block by block."""
     rng = np.random.default_rng(0)
     X = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(rows, features))
     mixing = rng.normal(size=(20, features)).astype(np.float32)
@@ -47,13 +47,13 @@ def write(path, rows, features):
 
 
 def allocated():
-    """Bytes that count towards RLIMIT_DATA."""
+    """Return the bytes that count towards RLIMIT_DATA."""
     status = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line for line in status if line.startswith("VmData")).split()[1])
 
 
 def child(path, name, mapped):
-    """Print seconds, loss and mean score."""
+    """Print seconds, loss and mean score as JSON."""
     warnings.simplefilter("ignore")
     X = np.load(path, mmap_mode="r")
     few = np.array(X[:2048])
@@ -67,7 +67,7 @@ def child(path, name, mapped):
         except MemoryError:
             pass
         else:
-            raise SystemExit("the limit does not bind")
+            raise SystemExit("the limit has no effect")
     else:
         X = np.array(X)
     start = time.perf_counter()
@@ -85,7 +85,7 @@ def main():
     options = parser(__doc__, rounds=3)
     options.add_argument("--rows", type=int, default=250000)
     options.add_argument("--features", type=int, default=1000)
-    options.add_argument("--folder", help="where to write the file; default: the folder for temporary files")
+    options.add_argument("--folder", help="where to write the file (default: the folder for temporary files)")
     options.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = options.parse_args()
     if options.child:

@@ -1,11 +1,12 @@
-"""Does an autoencoder in front of a linear model help? Nested cross-validation on the small sets of scikit-learn.
+"""Does an autoencoder in front of a linear model help? Nested cross-validation on scikit-learn's small data sets.
 
     python benchmarks/pipelines.py            # about ten minutes
 
-Digits, breast cancer and wine with logistic regression (accuracy), diabetes with ridge regression (R²). Features are
-standardised; then comes nothing, the autoencoder's code (standardised again), or both side by side. The strength of the
-linear model's penalty, the number of units, rho and beta are chosen by 3-fold cross-validation inside each of 5 outer
-folds; the figure is the mean over the outer folds, and the difference to the linear model alone has its standard error.
+Digits, breast cancer and wine with logistic regression (accuracy), diabetes with ridge regression (R²). The linear
+model gets the standardised features, the autoencoder's code of them (standardised again), or both side by side. The
+strength of its penalty, the number of units, rho and beta are chosen by 3-fold cross-validation inside each of 5 outer
+folds; the figure is the mean over the outer folds, and the difference from the linear model alone has its standard
+error.
 """
 
 import warnings
@@ -25,14 +26,14 @@ UNITS, RHO, BETA = [30, 100], [0.05, 0.2], [1.0, 3.0]
 
 
 def searches(regression):
-    """Searches over the linear model alone, behind the code, and behind both."""
+    """Yield searches over the linear model alone, on the code, and on code and features."""
     linear = Ridge() if regression else LogisticRegression(max_iter=1000)
     penalty = {"linear__alpha": [0.1, 1.0, 10.0, 100.0]} if regression else {"linear__C": [0.01, 0.1, 1.0, 10.0]}
     code = make_pipeline(SparseAutoencoderTransformer(random_state=0), StandardScaler())
     features = {
         "linear model": ("passthrough", None),
-        "behind the code": (code, "features__"),
-        "behind both": (make_union(code, FunctionTransformer()), "features__pipeline__"),
+        "on the code": (code, "features__"),
+        "on code and features": (make_union(code, FunctionTransformer()), "features__pipeline__"),
     }
     for name, (step, prefix) in features.items():
         grid = dict(penalty)

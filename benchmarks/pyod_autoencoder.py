@@ -1,13 +1,13 @@
-"""How long do anomaly scores of the training rows take, and how good are they, beside PyOD's AutoEncoder?
+"""How long do anomaly scores of the training rows take, and how good are they, compared with PyOD's AutoEncoder?
 
     pip install ".[bench]"
     python benchmarks/pyod_autoencoder.py --data FOLDER --threads 1
 
 FOLDER holds sets of ADBench: *cardio.npz, *pendigits.npz, *shuttle.npz with X and y (1 = anomaly). PyOD runs with its
-defaults, which standardise, and its scores are those that its fit leaves; ours is the outlier detector with its
-defaults, fit and score_samples on the same rows; then the plain squared error of the transformer behind a
-StandardScaler with half as many components as features, float32, both solvers. One round is one seed, 1, 2, 0; the
-AUROC is the mean over the rounds.
+defaults, which standardise the data, and its scores are those that its fit leaves. skl_sae runs its outlier detector
+with default parameters, fit and score_samples on the same rows, and also, with both solvers, the plain squared error of
+the transformer behind a StandardScaler, with half as many components as features, in float32. Each round has its own
+seed (1, 2, 0); the AUROC is the mean over the rounds.
 """
 
 import itertools
@@ -40,13 +40,13 @@ def pyod(X, seed):
 
 
 def auroc(X, y, scores, *arguments):
-    seeds = itertools.cycle([0, 1, 2])  # the first is that of the round that does not count
+    seeds = itertools.cycle([0, 1, 2])  # the first is for the warm-up round
     return lambda: roc_auc_score(y, scores(X, next(seeds), *arguments))
 
 
 def main():
     options = parser(__doc__, rounds=3, threads=True)
-    options.add_argument("--data", required=True, type=Path, help="folder with sets of ADBench")
+    options.add_argument("--data", required=True, type=Path, help="folder with ADBench's sets")
     options.add_argument("--sets", nargs="+", default=["cardio", "pendigits", "shuttle"])
     options = options.parse_args()
     warnings.simplefilter("ignore")

@@ -2,9 +2,9 @@
 
     python benchmarks/scaling.py --threads 1 --plot scaling.png
 
-From 8000 x 256 -> 128 in float32, each of the three is taken at 1/2, 1, 2 and 4 times its size with the others fixed.
-The time is the difference of two fits with different max_iter, so that what a fit costs once cancels; the exponent is
-the slope of log time against log size by least squares. Linear is 1.
+Starting from 8000 x 256 -> 128 in float32, each of the three is set to 1/2, 1, 2 and 4 times its size while the others
+stay fixed. The time is the difference between two fits with different max_iter, so that costs that occur once per fit
+cancel; the exponent is the least-squares slope of log time against log size. Linear growth has the exponent 1.
 """
 
 import statistics
@@ -45,7 +45,7 @@ def draw(curves, path):
             sizes, seconds = curves[solver, name]
             label = f"{name}: {exponent(sizes, seconds):.2f}"
             axis.loglog(np.divide(sizes, sizes[0]), seconds, "o-", label=label, base=2)
-        axis.set(title=solver, xlabel="size / smallest", ylabel="seconds an iteration or epoch")
+        axis.set(title=solver, xlabel="size / smallest", ylabel="seconds per iteration or epoch")
         axis.legend(title="exponent")
     figure.savefig(path, dpi=150)
 
@@ -55,21 +55,21 @@ def main():
     options.add_argument("--rows", type=int, default=8000)
     options.add_argument("--features", type=int, default=256)
     options.add_argument("--units", type=int, default=128)
-    options.add_argument("--iterations", type=int, default=8, help="by which the two fits differ")
+    options.add_argument("--iterations", type=int, default=8, help="iterations by which the two fits differ")
     options = options.parse_args()
     warnings.simplefilter("ignore")
     report = Report(options)
     base = {"rows": options.rows, "features": options.features, "units": options.units}
     curves, rows = {}, []
     for solver in SOLVERS:
-        seconds_per_iteration(solver, 500, 20, 10, options)  # compiles
+        seconds_per_iteration(solver, 500, 20, 10, options)  # compile first
         for name, middle in base.items():
             sizes = [round(factor * middle) for factor in FACTORS]
             seconds = [seconds_per_iteration(solver, *(base | {name: size}).values(), options) for size in sizes]
             curves[solver, name] = sizes, seconds
             times = {f"x {factor:g}": value for factor, value in zip(FACTORS, seconds, strict=True)}
             rows.append({"name": f"{solver}, {name}", "exponent": exponent(sizes, seconds), **times})
-    report.add("exponent, and seconds an iteration or epoch at each size", rows)
+    report.add("exponent, and seconds per iteration or epoch at each size", rows)
     report.close(draw=lambda path: draw(curves, path))
 
 

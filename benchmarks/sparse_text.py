@@ -1,15 +1,15 @@
-"""TF-IDF text with a hundred thousand features: time, memory, and topics to read.
+"""How do fits to TF-IDF text with a hundred thousand features do: time, memory, and topics to read?
 
     python benchmarks/sparse_text.py                # about ten minutes
 
-The corpus is one that every machine has: the docstrings, of 300 characters or more, of the standard library and of all
-installed packages. Features are the words and pairs of words that stand in at least 3 of them; rows have norm 10, since
-with the norm 1 of TF-IDF the variance of single features is small against the penalties. Three questions:
+Every machine has the corpus: docstrings of at least 300 characters from the standard library and all installed
+packages. Features are the words and pairs of words that occur in at least 3 of them. Rows have norm 10, because with
+TF-IDF's norm of 1 the variance of single features is small compared with the penalties. The script shows
 
 - an evaluation of L and its gradient for the first rows: sparse, by the Gram algebra; sparse, in blocks made dense;
   dense;
-- a fit to all rows, whose array would not fit into memory: time and peak memory, of which L-BFGS takes 28
-  vectors of the length of the parameters;
+- a fit to all rows, which as an array would not fit into memory: time and peak memory, of which L-BFGS takes 28 vectors
+  of the length of the parameters;
 - the words with the largest weights of some units.
 """
 
@@ -34,13 +34,13 @@ NODES = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
 
 
 def docstrings():
-    """Long docstrings of the Python files on this machine, each once."""
+    """Return the distinct long docstrings of the Python files on this machine."""
     seen = {}
     for folder in dict.fromkeys(map(sysconfig.get_path, ["stdlib", "purelib", "platlib"])):
         for path in sorted(Path(folder).rglob("*.py")):
             try:
                 tree = ast.parse(path.read_bytes())
-            except (SyntaxError, ValueError, RecursionError):  # templates and tests of compilers
+            except (SyntaxError, ValueError, RecursionError):  # such as templates and tests of compilers
                 continue
             found = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, NODES))
             seen |= {text: None for text in found if text and len(text) >= 300}
@@ -48,7 +48,7 @@ def docstrings():
 
 
 def tf_idf(texts):
-    """Rows of norm 10 in float32, in random order, and the words."""
+    """Return float32 rows of norm 10 in random order, and the words."""
     words = r"(?u)\b[a-zA-Z][a-zA-Z]+\b"
     settings = dict(ngram_range=(1, 2), min_df=3, max_df=0.2, sublinear_tf=True, stop_words="english")
     vectorizer = TfidfVectorizer(token_pattern=words, dtype=np.float32, **settings)
@@ -57,7 +57,7 @@ def tf_idf(texts):
 
 
 def evaluations(X, m):
-    """Functions that evaluate L and its gradient."""
+    """Return functions that evaluate L and its gradient."""
     sae = SparseAutoencoderTransformer(m, **SETTINGS)
     rows, weights, arch, reg = as_rows(X), np.ones(X.shape[0]), architecture(sae, X.shape[1], m), regularization(sae)
     functions = ACTIVATIONS["sigmoid"], ACTIVATIONS["identity"]
@@ -76,14 +76,14 @@ def evaluations(X, m):
 def main():
     options = parser(__doc__, threads=True)
     options.add_argument("--units", type=int, default=50)
-    options.add_argument("--rows", type=int, default=2000, help="rows of the comparison with the dense path")
+    options.add_argument("--rows", type=int, default=2000, help="rows in the comparison with dense data")
     options.add_argument("--iterations", type=int, default=100)
     options = options.parse_args()
     warnings.simplefilter("ignore")
     report = Report(options)
     X, words = tf_idf(docstrings())
     (n, d), density = X.shape, X.nnz / np.prod(X.shape)
-    print(f"\n{n} texts, {d} features, {X.nnz / n:.0f} in a text; as an array {n * d * 4 / 1e9:.1f} GB in float32")
+    print(f"\n{n} texts, {d} features, {X.nnz / n:.0f} per text; as an array {n * d * 4 / 1e9:.1f} GB in float32")
     report.compare(f"An evaluation, {options.rows} rows, {options.units} units", evaluations(X[: options.rows],
                    options.units), value="L")  # fmt: skip
     sae = SparseAutoencoderTransformer(options.units, max_iter=options.iterations, **SETTINGS)
@@ -97,7 +97,7 @@ def main():
         "dead units": sae.dead_fraction_,
     }
     if peak is not None:
-        row |= {"peak MB": peak, "of it L-BFGS MB": 28 * X.dtype.itemsize * parameters / 1e6}
+        row |= {"peak MB": peak, "L-BFGS MB": 28 * X.dtype.itemsize * parameters / 1e6}
     report.add(f"Fit, {n} rows, {options.units} units, density {density:.2g}", [row])
     print("\nWords with the largest weights")
     for unit in sae.components_[:12]:

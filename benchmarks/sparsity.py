@@ -1,11 +1,11 @@
-"""Does sparsity help, and which rho and beta are to be chosen? A sweep on MNIST.
+"""Does sparsity help, and which rho and beta should one choose? A sweep on MNIST.
 
     python benchmarks/sparsity.py --data mnist.npz --plot sweep.png       # about ten minutes
 
-784 -> 200 units on 10000 training images in [0, 1], alpha = 3e-3, sigmoid output as in UFLDL, L-BFGS with 100
-iterations, float32. For every rho and beta: accuracy on the 10000 test images of a logistic regression (C = 10) on the
-unscaled codes of the training images, explained variance and sparsity (Hoyer's, over the units) on the test images,
-share of dead units, mean activation reached.
+784 -> 200 units on 10000 training images in [0, 1], alpha = 3e-3, sigmoid output as in UFLDL, 100 iterations of L-BFGS,
+float32. For every rho and beta the table gives the accuracy on the 10000 test images of a logistic regression (C = 10)
+trained on the unscaled codes of the training images, the explained variance and sparsity (Hoyer's, over the units) on
+the test images, the mean activation reached, and the share of dead units.
 """
 
 import itertools

@@ -1,10 +1,10 @@
-"""How long does one wait for the import, for the first fit, for the first transform?
+"""How long do the import, the first fit and the first transform take?
 
     python benchmarks/startup.py
 
-Every line is a fresh process; a round has its own cache of compiled code, which is empty in the first process ("cold")
-and full in the second ("warm"). The import is counted after scikit-learn's and numba's own ("other imports"), the first
-transform after two fits. 500 x 20 -> 10, so that a fit takes next to no time.
+Every line comes from fresh processes. Each round has its own cache of compiled code, which is empty in the first
+process ("cold") and full in the second ("warm"). The import is timed after those of scikit-learn and numba ("other
+imports"), the first transform after two fits. The data are 500 x 20 -> 10, so that a fit takes next to no time.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The three MNIST exercises of UFLDL [1]_ with sparse autoencoders, beside the figures published there.
+"""The three MNIST exercises of UFLDL [1]_ with sparse autoencoders, compared with the published figures.
 
     python benchmarks/ufldl.py --data mnist.npz --plot filters.png         # all three: about twenty minutes
     python benchmarks/ufldl.py --data mnist.npz --exercise self-taught stacked --beta 1
@@ -6,15 +6,16 @@
 - filters: 196 units on the first 10000 images, 400 iterations of L-BFGS; --plot draws the filters (pen strokes).
 - self-taught: 200 units on the images of 5 to 9, without labels; softmax regression on the codes of 0 to 4, one half
   for training, the other for testing.
-- stacked: 200 units, and 200 units on their standardised codes, one after the other as steps of a Pipeline; softmax
-  regression on the second codes; all 60000 training and 10000 test images. The second layer has an identity output,
-  rho = 0.3, beta = 0.1 and alpha = 1e-2.
+- stacked: 200 units, then 200 units on their standardised codes, trained one after the other as steps of a Pipeline;
+  softmax regression on the second codes; all 60000 training and 10000 test images. The second layer has an identity
+  output, rho = 0.3, beta = 0.1 and alpha = 1e-2.
 
-Settings of UFLDL otherwise: sigmoid code and output, rho = 0.1, lambda = 3e-3, beta = 3, in our units alpha = 3e-3 and
-beta = 6, float32, L-BFGS after 30 epochs of Adam where there are more than 10000 images. --beta changes the beta of the
-first layer in the last two exercises. It and the settings of the second layer were chosen by the accuracy on the last
-10000 training images after training on the others; the regularisation of the softmax regression (scikit-learn's) is
-chosen by cross-validation on the training images. Without --data, MNIST comes from openml.org.
+All other settings are UFLDL's: sigmoid code and output, rho = 0.1, lambda = 3e-3, beta = 3, which in the units of
+skl_sae are alpha = 3e-3 and beta = 6; float32; L-BFGS, after 30 epochs of Adam if there are more than 10000 images.
+--beta changes the beta of the first layer in the last two exercises. That beta and the settings of the second layer
+were chosen by the accuracy on the last 10000 training images after training on the others; the regularisation of the
+softmax regression (scikit-learn's) is chosen by cross-validation on the training images. Without --data, MNIST comes
+from openml.org.
 
 .. [1] A. Ng, J. Ngiam, C. Y. Foo, Y. Mai and C. Suen, "UFLDL tutorial", Stanford University, 2011.
 """
@@ -35,7 +36,7 @@ SETTINGS = dict(rho=0.1, beta=6.0, alpha=3e-3, output_activation="sigmoid", batc
 
 
 def load_mnist(path):
-    """Training and test images as float32 in [0, 1] (n, 784), in UFLDL's order of the pixels, and labels."""
+    """Return X, y, X_test, y_test: images as float32 in [0, 1] (n, 784), pixels in UFLDL's order, and labels."""
     if path is None:
         from sklearn.datasets import fetch_openml
 
@@ -54,13 +55,13 @@ def autoencoder(units, seed, **parameters):
 
 
 def long_autoencoder(seed, options, **parameters):
-    """200 units; L-BFGS goes on for all of its iterations."""
+    """Return an autoencoder with 200 units whose L-BFGS takes all of its iterations."""
     settings = dict(adam_start=30, max_iter=options.iterations, tol=0, n_iter_no_change=1000)
     return autoencoder(200, seed, **settings, **parameters)
 
 
 def softmax(H, y):
-    """Multinomial logistic regression; C by cross-validation. In float64: in float32 its solver stops too early."""
+    """Fit a multinomial logistic regression, C by cross-validation, in float64: in float32 it stops early."""
     search = GridSearchCV(LogisticRegression(max_iter=300, tol=1e-5), {"C": [1.0, 3.0, 10.0]}, cv=3, n_jobs=2)
     return search.fit(H.astype(np.float64), y)
 
@@ -129,9 +130,11 @@ def main():
     options.add_argument("--data", help="mnist.npz with X_train (n, 28, 28), y_train, X_test, y_test")
     options.add_argument("--exercise", nargs="+", choices=EXERCISES, default=list(EXERCISES))
     options.add_argument("--iterations", type=int, default=400)
-    options.add_argument("--beta", type=float, default=SETTINGS["beta"], help="of the first layer, but for filters")
+    options.add_argument(
+        "--beta", type=float, default=SETTINGS["beta"], help="beta of the first layer, except for filters"
+    )
     options.add_argument("--seeds", nargs="+", type=int, default=[0])
-    options.add_argument("--activation", choices=["sigmoid", "relu"], default="sigmoid", help="of the code")
+    options.add_argument("--activation", choices=["sigmoid", "relu"], default="sigmoid", help="activation of the code")
     options = options.parse_args()
     SETTINGS["activation"] = options.activation
     warnings.simplefilter("ignore")
