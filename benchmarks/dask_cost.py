@@ -157,8 +157,8 @@ def main():
         *parts, total = predicted(n, d, m, workers, workers, speed * workers, rate, task, latency)
         row = dict(zip(["arithmetic", "traffic", "dask"], parts, strict=True))
         rows.append({"name": f"{m} units", "predicted": total, **row})
-    machines = f"100 machines of {options.cores} cores, one block per core"
-    report.add(f"seconds per evaluation, predicted only: 10^9 x 1000 on {machines}", rows)
+    cluster = f"100 machines of {options.cores} cores, one block per core"
+    report.add(f"seconds per evaluation, predicted only: 10^9 x 1000 on {cluster}", rows)
     report.close()
 
 
