@@ -1,0 +1,134 @@
+"""How a fit starts, when it stops, which weights it keeps and what it prints."""
+
+import re
+
+import numpy as np
+import pytest
+from fits import SOLVERS, quiet, short
+from sklearn.datasets import load_digits
+
+from skl_sae import HiddenUnitWarning, SparseAutoencoderTransformer
+
+
+@pytest.fixture(scope="module")
+def digits(few):
+    return few(load_digits().data) / 16
+
+
+@pytest.mark.plain
+@quiet
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_early_stopping_keeps_the_best_weights(solver):
+    X = np.random.default_rng(0).normal(size=(60, 20))  # nothing to learn: the held-out loss soon rises
+    settings = dict(n_components=40, solver=solver, learning_rate_init=0.02, random_state=0, n_iter_no_change=15)
+    sae = SparseAutoencoderTransformer(early_stopping=True, validation_fraction=0.3, alpha=0, **settings).fit(X)
+    losses = sae.history_["validation_loss"]
+    assert sae.n_iter_ < sae.max_iter
+    assert losses[-1] == pytest.approx(losses[:-1].min(), rel=1e-12)
+    assert np.argmin(losses[:-1]) < sae.n_iter_ - 2  # the weights that were kept are not the last ones
+
+
+@quiet
+def test_early_stopping_keeps_the_start_if_that_was_best(digits):
+    sae = SparseAutoencoderTransformer(16, solver="adam", early_stopping=True, random_state=0, max_iter=200).fit(digits)
+    before = sae.encoder_coef_
+    sae.set_params(warm_start=True, learning_rate_init=5.0, max_iter=5).fit(digits)
+    np.testing.assert_array_equal(sae.encoder_coef_, before)
+
+
+@pytest.mark.plain
+@quiet
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_warm_start_goes_on(digits, solver):
+    sae = short(solver=solver, warm_start=True).fit(digits)
+    first = sae.loss_
+    sae.fit(digits)
+    assert sae.loss_ < first
+    cold = short(solver=solver).fit(digits)
+    assert cold.loss_ == cold.fit(digits).loss_ == first
+
+
+@quiet
+def test_warm_start_takes_the_dtype_of_the_new_data(digits):
+    sae = short(warm_start=True).fit(digits)
+    before = sae.loss_
+    sae.fit(digits.astype(np.float32))
+    assert sae.encoder_coef_.dtype == np.float32
+    assert sae.loss_ < before
+
+
+@pytest.mark.plain
+@quiet
+def test_warm_start_refuses_another_shape(digits):
+    sae = short(warm_start=True).fit(digits)
+    with pytest.raises(ValueError, match="n_components=9"):
+        sae.set_params(n_components=9).fit(digits)
+    with pytest.raises(ValueError, match="8 features"):
+        sae.set_params(n_components=8).fit(digits[:, :8])
+    with pytest.raises(ValueError, match="tied_weights=True"):
+        sae.set_params(tied_weights=True).fit(digits)
+    assert sae.n_features_in_ == 64
+
+
+@pytest.mark.plain
+@quiet
+def test_adam_start_is_adam_and_then_lbfgs(digits):
+    settings = dict(n_components=12, random_state=0, tol=0, learning_rate_init=0.01)
+    both = SparseAutoencoderTransformer(adam_start=3, max_iter=4, **settings).fit(digits)
+    steps = SparseAutoencoderTransformer(solver="adam", max_iter=3, **settings).fit(digits)
+    np.testing.assert_array_equal(both.history_["loss"][:2], steps.history_["loss"][:2])
+    steps.set_params(solver="lbfgs", max_iter=4, warm_start=True).fit(digits)
+    np.testing.assert_allclose(both.encoder_coef_, steps.encoder_coef_, rtol=1e-9)  # rows in another order
+    np.testing.assert_allclose(both.history_["loss"][3:], steps.history_["loss"][3:], rtol=1e-12)
+    assert both.n_iter_ == len(both.history_["loss"]) == 7
+
+
+@quiet
+def test_adam_start_with_early_stopping_keeps_the_best_weights_of_both(digits):
+    settings = dict(early_stopping=True, random_state=0, tol=0, learning_rate_init=0.01)
+    sae = SparseAutoencoderTransformer(12, adam_start=5, max_iter=20, **settings).fit(digits)
+    held_out = sae.history_["validation_loss"]
+    assert len(held_out) == sae.n_iter_
+    assert held_out[-1] == pytest.approx(held_out.min(), rel=1e-12)
+
+
+def test_no_warning_when_the_loss_settles(digits):
+    sae = short(max_iter=1000).fit(digits)
+    assert 15 < sae.n_iter_ < 1000
+
+
+def test_a_perfect_start_is_one_iteration():
+    """Constant data, no penalties, and the output bias is the answer: L-BFGS has nothing to do."""
+    X = np.zeros((5, 3))
+    with pytest.warns(HiddenUnitWarning, match="collapsed"):
+        sae = SparseAutoencoderTransformer(2, beta=0, alpha=0, output_activation="relu", random_state=0).fit(X)
+    assert sae.n_iter_ >= 1
+    assert len(sae.history_["loss"]) == sae.n_iter_
+
+
+@quiet
+def test_without_shuffle_the_rows_are_met_in_order(digits):
+    """Two batches, full ones: the order inside a batch does not count, the order of the batches does."""
+    settings = dict(solver="adam", batch_size=100, max_iter=1)
+    swapped = np.concatenate([digits[100:200], digits[:100]])
+    inside = np.concatenate([digits[:100][::-1], digits[100:200][::-1]])
+    plain, same, other = (
+        short(shuffle=False, **settings).fit(X).encoder_coef_ for X in (digits[:200], inside, swapped)
+    )
+    np.testing.assert_allclose(same, plain, rtol=1e-6)
+    assert np.abs(other - plain).max() > 1e-5
+    assert np.abs(short(shuffle=True, **settings).fit(digits[:200]).encoder_coef_ - plain).max() > 1e-5
+
+
+@pytest.mark.plain
+@quiet
+@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 10 + 1 + 1), (2, 25 + 1)])
+def test_verbose(digits, capsys, verbose, lines):
+    short(verbose=verbose, max_iter=25).fit(digits)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == lines
+    if lines:
+        assert re.fullmatch(
+            r"iteration 1: loss [\d.]+, reconstruction [\d.]+, sparsity .*, mean activation .*", printed[0]
+        )
+        assert printed[-1].startswith("fitted after 25 iterations: loss")
