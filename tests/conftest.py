@@ -1,3 +1,4 @@
+import faulthandler
 import os
 from pathlib import Path
 
@@ -31,3 +32,11 @@ def few():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def no_hang():
+    """End the process, with a traceback of every thread, if the test takes too long."""
+    faulthandler.dump_traceback_later(500, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
