@@ -1,7 +1,7 @@
 """Does any case end in anything but a correct result or a deliberate error?
 
     python benchmarks/fuzz.py --cases 20000 --seed 0
-    python tests/cases.py fuzz_failures/FILE.json
+    python tests/cases_run.py fuzz_failures/FILE.json
 
 Runs the cases of tests/cases.py (data, weights and parameters of every kind, both estimators) in supervised child
 processes: a case that takes too long counts as a hang, one that ends its process as a crash. Prints how the cases
@@ -27,7 +27,8 @@ CHUNK = 250  # cases per seed
 
 def child(connection, seed):
     """Draw and run cases; report each one before it begins and after it has ended."""
-    from cases import cases, run
+    from cases import cases
+    from cases_run import run
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
 

@@ -2,7 +2,8 @@
 
 import os
 
-from cases import cases, run
+from cases import cases
+from cases_run import run
 from hypothesis import HealthCheck, given, settings
 
 EXAMPLES = int(os.environ.get("SKL_SAE_FUZZ", 300))
