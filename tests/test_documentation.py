@@ -5,11 +5,16 @@ import importlib
 import inspect
 import pkgutil
 import re
+import typing
 from pathlib import Path
 
 import pytest
 
 import skl_sae
+from skl_sae import _types
+from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from skl_sae._kernels.penalties import PENALTIES
+from skl_sae._solvers import SOLVERS
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = ["skl_sae", *(module.name for module in pkgutil.walk_packages(skl_sae.__path__, "skl_sae."))]
@@ -52,6 +57,24 @@ def test_every_parameter_is_documented(estimator):
     for name in estimator().get_params():
         assert re.search(rf"^{name} : ", text, flags=re.MULTILINE), name
         assert name in estimator._parameter_constraints
+
+
+NAMES = {
+    "activation": (_types.HiddenActivation, HIDDEN_ACTIVATIONS),
+    "output_activation": (_types.OutputActivation, ACTIVATIONS),
+    "penalty": (_types.PenaltyName, PENALTIES),
+    "solver": (_types.SolverName, SOLVERS),
+}
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("parameter", NAMES)
+def test_annotations_and_docstrings_have_the_names_of_the_tables(parameter, estimator):
+    annotation, table = NAMES[parameter]
+    assert list(typing.get_args(annotation)) == list(table)
+    assert typing.get_type_hints(estimator.__init__)[parameter] == annotation
+    documented = re.search(rf"^{parameter} : {{(.*)}}", inspect.getdoc(estimator), flags=re.MULTILINE)
+    assert documented[1] == ", ".join(f'"{name}"' for name in table)
 
 
 def test_version_is_that_of_the_changelog():
