@@ -30,27 +30,47 @@ def test_a_model_of_a_newer_version_says_so(digits, estimator, monkeypatch):
     assert not hasattr(pickle.loads(pickle.dumps(estimator)), "_skl_sae_state")
 
 
-@pytest.mark.plain
-@pytest.mark.parametrize(
-    ("name", "method", "expected"),
-    [
-        (
-            "transformer",
-            "transform",
-            [
-                [0.3954139613115119, 0.004173075808249443, 0.05751466647979906],
-                [0.3570494260517753, 0.005028291090884118, 0.04360824852253316],
-            ],
-        ),
-        ("detector", "score_samples", [-2.515334970842334, -4.45606597672097]),
+# What models that were fitted to the iris data gave for two rows when they were saved.
+CODES = {
+    0: [
+        [0.3954139613115119, 0.004173075808249443, 0.05751466647979906],
+        [0.3570494260517753, 0.005028291090884118, 0.04360824852253316],
     ],
-)
+    1: [
+        [0.312452935183458, 0.051804721205602366, 0.02327980136602596],
+        [0.23018528605615957, 0.05008462236275319, 0.02149605041407591],
+    ],
+}
+SCORES = {0: [-2.515334970842334, -4.45606597672097], 1: [-2.071470755377824, -3.7324592573536504]}
+
+
+def saved_in(layout, name):
+    return pickle.loads((Path(__file__).parent / "data" / f"{name}_layout_{layout}.pkl").read_bytes())
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("layout", CODES)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
-def test_models_that_were_saved_before_there_was_a_stamp_load_right(name, method, expected):
-    """Files of layout 0, fitted to the iris data."""
-    model = pickle.loads((Path(__file__).parent / "data" / f"{name}_layout_0.pkl").read_bytes())
-    np.testing.assert_allclose(getattr(model, method)(load_iris().data[:2]), expected, rtol=1e-9)
-    model.set_params(max_iter=5, warm_start=True).fit(load_iris().data)
+def test_models_of_earlier_layouts_load_right(layout):
+    X = load_iris().data
+    sae, detector = saved_in(layout, "transformer"), saved_in(layout, "detector")
+    np.testing.assert_allclose(sae.transform(X[:2]), CODES[layout], rtol=1e-9)
+    np.testing.assert_allclose(detector.score_samples(X[:2]), SCORES[layout], rtol=1e-9)
+    for model in sae, detector:
+        model.set_params(max_iter=5, warm_start=True).fit(X)
+
+
+@pytest.mark.plain
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+def test_a_model_of_layout_1_remembers_what_its_solvers_did():
+    """It was fitted by two epochs of Adam and five iterations of L-BFGS."""
+    X = load_iris().data
+    fitted, continued = saved_in(1, "transformer").fit(X), saved_in(1, "transformer").partial_fit(X)
+    assert fitted.n_iter_ == 12
+    expected = [0.6505837354332814, 1.7093225852072456, -1.7282828382891298, -0.8441059931151832]
+    np.testing.assert_allclose(fitted.encoder_coef_[0], expected, rtol=1e-6)
+    expected = [0.3087581720513398, 0.7111595270866224, -0.12196831214010974, -0.0825033275806079]
+    np.testing.assert_allclose(continued.encoder_coef_[0], expected, rtol=1e-9)
 
 
 @pytest.mark.plain
