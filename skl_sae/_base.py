@@ -25,7 +25,7 @@ from ._model import Network
 from ._rows import as_rows, is_dask
 from ._solvers import SOLVERS
 from ._state import SavedStateMixin
-from ._training import Earlier, SolverState, Training
+from ._training import Earlier, SolverState, Training, phases
 from ._types import Float64Array, FloatArray, HiddenActivation, OutputActivation, PenaltyName, SolverName
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, SavedStateMixin):
                 warnings.warn(message, category, stacklevel=5)  # the caller of fit; an error if filters say so
 
     def _count_iterations(self, warm):
-        return self.max_iter + (self.adam_start if self.solver == "lbfgs" and not warm else 0)
+        return sum(max_iter for _, max_iter in phases(self, warm))
 
     def _count_components(self, n_features):
         return int(self.n_components)

@@ -56,6 +56,13 @@ class Outcome(NamedTuple):
     problems: list[tuple[str, type[BaseException]]]
 
 
+def phases(settings, warm):
+    """Return the solvers of a run in their order, as pairs of a name and the most iterations."""
+    last = settings.solver, settings.max_iter
+    starts = settings.adam_start and not warm and settings.solver != "adam"
+    return [("adam", settings.adam_start), last] if starts else [last]
+
+
 class Training:
     """Trains the model on rows; a fit may do so more than once.
 
@@ -158,10 +165,7 @@ class Training:
     def _solve(self, rows, weights, arch, reg, theta, state, monitor, earlier):
         """Run the solvers in turn; return the objective and the result of the last one."""
         settings = self._settings
-        phases = [(settings.solver, settings.max_iter)]
-        if settings.adam_start and earlier is None and settings.solver != "adam":
-            phases.insert(0, ("adam", settings.adam_start))
-        for turn, (name, max_iter) in enumerate(phases):
+        for turn, (name, max_iter) in enumerate(phases(settings, warm=earlier is not None)):
             if turn > 0:
                 monitor.restart()
             solver, started, n_done = SOLVERS[name], time.perf_counter(), monitor.n_iter

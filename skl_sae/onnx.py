@@ -353,8 +353,8 @@ def _network(node: Node, model: Any, X: Any, dtype: Any) -> tuple[Any, Any]:
     W, b = model.encoder_coef_.astype(dtype), model.encoder_intercept_.astype(dtype)
     V, c = model.decoder_coef_.T.astype(dtype), model.decoder_intercept_.astype(dtype)
     encode, decode = (ACTIVATIONS[name].onnx for name in model._functions)
-    code = node(encode, node("Gemm", X, W, b, transB=1))
-    return code, node(decode, node("Gemm", code, V, c))  # V equals W if weights are tied, and is stored once
+    code = encode(node, node("Gemm", X, W, b, transB=1))
+    return code, decode(node, node("Gemm", code, V, c))  # V is W where the weights are tied, and is stored once
 
 
 def _transformer(node: Node, model: Any, X: Any, invalid: Any, dtype: Any) -> dict[str, Any]:

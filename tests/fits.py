@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from skl_sae import SparseAutoencoderTransformer
+from skl_sae._solvers import SOLVERS
 
-SOLVERS = ["lbfgs", "adam"]
+__all__ = ["SOLVERS", "assert_same_fit", "memories", "quiet", "short", "weights_of"]
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning")
 

@@ -19,7 +19,7 @@ DERIVATIVE = {
     "sigmoid": lambda y: y * (1 - y),
     "relu": lambda y: (y > 0).astype(y.dtype),
 }
-# Roundings in a value, most of them in the exponential.
+# How far a value of the kernels may be off, relative to it and in units of eps / 2; most of it is the exponential.
 ROUNDINGS = {"identity": 0, "sigmoid": 8, "relu": 0}
 
 Terms = namedtuple("Terms", "loss reconstruction sparsity weight_decay")
@@ -47,6 +47,19 @@ PENALTY = {
     "kl": lambda activation: DIVERGENCE[activation],
     "l1": lambda activation: (lambda rho, p: p, lambda rho, p: np.ones_like(p)),
 }
+
+
+def scales(name):
+    """Whether f(s z) = s f(z) for every positive s."""
+    z = np.linspace(-3, 3, 50)
+    return np.allclose(FORWARD[name](5 * z), 5 * FORWARD[name](z))
+
+
+def degree(penalty, activation):
+    """The power of s by which a penalty grows when the mean activation and rho do s-fold."""
+    value, _ = PENALTY[penalty](activation)
+    ratio = value(np.array(0.2), np.array(0.6)) / value(np.array(0.1), np.array(0.3))
+    return round(np.log2(ratio))
 
 
 class Model:

@@ -47,6 +47,7 @@ DETECTORS += [
     {"support_fraction": 1.0},
     {"contamination": 0.1},
     {"activation": "relu", "tied_weights": True},
+    *({"activation": activation} for activation in HIDDEN_ACTIVATIONS),
     {"solver": "adam"},
     {"early_stopping": True},
 ]

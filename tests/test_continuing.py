@@ -51,6 +51,15 @@ def test_two_fits_of_lbfgs_are_one_that_is_longer(digits, parameters, dtype):
     np.testing.assert_array_equal(np.delete(whole.history_["loss"], n), np.delete(parts.history_["loss"], n))
 
 
+@pytest.mark.plain
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_solver_continues_exactly(digits, solver):
+    whole = short(solver=solver, tol=0, max_iter=6).fit(digits)
+    parts = short(solver=solver, tol=0, max_iter=3, warm_start=True).fit(digits)
+    parts = pickle.loads(pickle.dumps(parts)).fit(digits)
+    np.testing.assert_array_equal(parts.encoder_coef_, whole.encoder_coef_)
+
+
 def test_lbfgs_begins_anew_after_steps_of_adam(digits):
     sae = short(warm_start=True).fit(digits)
     assert memories(sae)["lbfgs"]["pairs"]
@@ -146,9 +155,10 @@ def interrupt(*arguments, **settings):
 
 def interrupt_after(monkeypatch, solver, calls, late=False):
     """Raise KeyboardInterrupt in a later call of the objective, before its work or (``late``) after it."""
-    owner, name = {"lbfgs": (FullBatchObjective, "evaluate_gradient"), "adam": (MiniBatchObjective, "adam_epoch")}[
-        solver
-    ]
+    owner, name = {
+        "full_batch": (FullBatchObjective, "evaluate_gradient"),
+        "mini_batch": (MiniBatchObjective, "adam_epoch"),
+    }[SOLVERS[solver].objective]
     work, left = getattr(owner, name), iter(range(calls))
 
     def interrupted(*arguments):

@@ -14,6 +14,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae._solvers import SOLVERS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning"
@@ -29,7 +30,7 @@ def small(**parameters):
     return SparseAutoencoderTransformer(**{"n_components": 8, "max_iter": 30, "random_state": 0} | parameters)
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_grid_search_over_rho_and_beta(cancer, n_jobs, solver):
     X, y = cancer

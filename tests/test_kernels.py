@@ -6,6 +6,7 @@ import pytest
 import reference
 from models import MODELS, adam_state, objective_of, penalty_kind
 
+from skl_sae._cache import KernelCache
 from skl_sae._kernels import activations, adam, evaluate, inference, penalties, products, sizes
 from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from skl_sae._kernels.penalties import PENALTIES, penalty_term
@@ -160,7 +161,7 @@ def test_divergence_goes_on_as_its_tangent(activation):
 def test_kernels_are_cached_and_release_the_gil():
     for kernel in (evaluate.evaluate_gradient, adam.adam_epoch, inference.encode, inference.decode, inference.moments):
         assert kernel.targetoptions["nogil"]
-        assert kernel.stats.cache_path
+        assert isinstance(kernel._cache, KernelCache)
 
 
 @pytest.mark.parametrize(("d", "m", "block"), [(1, 1, 2**18), (64, 64, 64), (64, 128, 32), (784, 256, 1024)])

@@ -14,6 +14,7 @@ from skl_sae import HiddenUnitWarning, SparseAutoencoderOutlierDetector, SparseA
 from skl_sae._kernels.activations import HIDDEN_ACTIVATIONS
 from skl_sae._objectives import FullBatchObjective, full_batch
 from skl_sae._objectives.full_batch import SparseGramObjective
+from skl_sae._solvers import SOLVERS
 
 DTYPES = [np.float32, np.float64]
 SMALL, LARGE = (40, 6, 5), (60, 120, 70)  # own loops, BLAS
@@ -88,30 +89,32 @@ def test_rounding_of_the_gram_algebra_stays_within_its_bound(names, gram, dtype,
 
 # -- other units -------------------------------------------------------------------------------------
 #
-# X -> s X. A sigmoid code stays as it is: W -> W / s, V -> s V, c -> s c, beta -> s² beta give s² times the error and
-# the sparsity term; the decay becomes alpha (||W||² / s² + s² ||V||²), which no alpha makes up for: alpha = 0, and
-# weights that are not tied. A ReLU code can scale with the data: b -> s b, c -> s c, rho -> s rho, beta -> s beta,
-# alpha -> s² alpha and the same W and V give s² L.
+# X -> s X. A code can stay as it is: W -> W / s, V -> s V, c -> s c, beta -> s² beta give s² times the error and the
+# sparsity term; the decay becomes alpha (||W||² / s² + s² ||V||²), which no alpha compensates: alpha = 0, and weights
+# that are not tied. A code whose activation scales, as ReLU does, can scale with the data: b -> s b, c -> s c,
+# rho -> s rho, beta -> s^(2 - degree of the penalty) beta, alpha -> s² alpha and the same W and V give s² L.
 
 
 def in_other_units(model, s):
     """The model that fits s X as ``model`` fits X, and by what its gradient is larger."""
-    relu = model.activation == "relu"
     settings = dict(activation=model.activation, output=model.output, penalty=model.penalty, tied=model.tied)
-    if relu:
-        settings |= dict(rho=s * model.rho, beta=s * model.beta, alpha=s**2 * model.alpha)
+    if reference.scales(model.activation):
+        power = 2 - reference.degree(model.penalty, model.activation)
+        settings |= dict(rho=s * model.rho, beta=s**power * model.beta, alpha=s**2 * model.alpha)
         return reference.Model(model.W, s * model.b, model.Wd, s * model.c, **settings), (s**2, s, s**2, s)
     settings |= dict(rho=model.rho, beta=s**2 * model.beta, alpha=0.0)
     return reference.Model(model.W / s, model.b, s * model.Wd, s * model.c, **settings), (s**3, s**2, s, s)
 
 
-@pytest.mark.parametrize("names", [m for m in MODELS if m[1] != "sigmoid" and (m[0] == "relu" or not m[3])], ids=str)
+@pytest.mark.parametrize(
+    "names", [m for m in MODELS if reference.scales(m[1]) and (reference.scales(m[0]) or not m[3])], ids=str
+)
 @pytest.mark.parametrize("sizes", [SMALL, LARGE], ids=str)
 @pytest.mark.parametrize("s", [1e-6, 1e6])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_data_in_other_units_have_a_matching_model(names, sizes, s, dtype):
     model, X, weights = problem(names, sizes, dtype)
-    model.alpha = 0.01 if model.activation == "relu" else 0.0
+    model.alpha = 0.01 if reference.scales(model.activation) else 0.0
     other, factors = in_other_units(model, s)
     one, gradient, _ = evaluate(model, X, weights, dtype)
     two, others, _ = evaluate(other, (s * X.astype(np.float64)).astype(dtype), weights, dtype)
@@ -123,7 +126,7 @@ def test_data_in_other_units_have_a_matching_model(names, sizes, s, dtype):
 
 
 @quiet
-@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("scale", [1e-6, 1e3, 1e6])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("load", [load_digits, load_wine])
@@ -150,7 +153,7 @@ def test_the_detector_takes_data_in_any_units(scale, dtype):
 
 @quiet
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_figures_do_not_drift(solver, activation):
     X = load_wine().data / load_wine().data.max(axis=0)
     sae = SparseAutoencoderTransformer(

@@ -102,7 +102,9 @@ def test_transformer(digits, activation, output, tied_weights, dtype):
 
 @pytest.mark.parametrize("scaling", ["standard", None])
 @pytest.mark.parametrize("scoring", ["mahalanobis", "standardized_error", "squared_error"])
-@pytest.mark.parametrize(("activation", "tied_weights"), [("sigmoid", False), ("relu", False), ("relu", True)])
+@pytest.mark.parametrize(
+    ("activation", "tied_weights"), [*((name, False) for name in HIDDEN_ACTIVATIONS), ("relu", True)]
+)
 def test_detector(digits, cancer, activation, tied_weights, scoring, scaling):
     for dtype, X in zip(DTYPES, (digits[0], cancer[0]), strict=True):
         X = X if scaling else MinMaxScaler().fit_transform(X)
@@ -113,7 +115,7 @@ def test_detector(digits, cancer, activation, tied_weights, scoring, scaling):
 
 
 @pytest.mark.plain
-@pytest.mark.parametrize("output", ["sigmoid", "relu"])
+@pytest.mark.parametrize("output", [name for name in ACTIVATIONS if name != "identity"])
 def test_detector_with_bounded_output(cancer, output):
     X = MinMaxScaler().fit_transform(cancer[0])
     model = detector(output_activation=output, scaling=None).fit(X)

@@ -21,6 +21,7 @@ from skl_sae._kernels.activations import HIDDEN_ACTIVATIONS
 from skl_sae._kernels.sizes import BLOCK_ROWS
 from skl_sae._rows import DenseRows
 from skl_sae._scatter import MIN_SHRINKAGE, concentrate, lowest, plain
+from skl_sae._solvers import SOLVERS
 from skl_sae.metrics import anomaly_average_precision_scorer, anomaly_roc_auc_scorer
 
 SCORINGS = ["mahalanobis", "standardized_error", "squared_error"]
@@ -213,7 +214,7 @@ def test_many_rows_are_scored_as_few_are(rng):
     assert sae.score_contributions(X).shape == X.shape
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_float32_agrees_with_float64(correlated, solver):
     scores = [
         detector(solver=solver, max_iter=30, tol=0)

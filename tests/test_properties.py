@@ -11,13 +11,7 @@ from skl_sae import SparseAutoencoderTransformer
 from skl_sae._kernels.activations import HIDDEN_ACTIVATIONS
 from skl_sae._kernels.penalties import PENALTIES, penalty_term
 from skl_sae._objectives import FullBatchObjective
-
-
-def scales(output):
-    """Whether a scaled input of the output function scales its value."""
-    z = np.linspace(-3, 3, 50)
-    return np.allclose(reference.FORWARD[output](5 * z), 5 * reference.FORWARD[output](z))
-
+from skl_sae._solvers import SOLVERS
 
 seeds = st.integers(0, 2**32 - 1)
 models = st.sampled_from(MODELS)
@@ -118,7 +112,7 @@ def test_a_weight_of_two_is_the_row_twice(seed, names):
         assert_close(actual, desired)
 
 
-@given(seeds, st.sampled_from([m for m in MODELS if scales(m[1]) and not m[3]]), st.floats(1e-3, 1e3))
+@given(seeds, st.sampled_from([m for m in MODELS if reference.scales(m[1]) and not m[3]]), st.floats(1e-3, 1e3))
 @few
 def test_scaled_data_scale_the_error_by_the_square(seed, names, scale):
     model, X, _ = problem(seed, names)
@@ -129,7 +123,7 @@ def test_scaled_data_scale_the_error_by_the_square(seed, names, scale):
     assert_close(scaled.sparsity, evaluation.sparsity)
 
 
-@given(seeds, st.sampled_from(HIDDEN_ACTIVATIONS), st.sampled_from(["lbfgs", "adam"]))
+@given(seeds, st.sampled_from(HIDDEN_ACTIVATIONS), st.sampled_from(list(SOLVERS)))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning")
 def test_larger_beta_brings_the_mean_activation_nearer_to_rho(seed, activation, solver):

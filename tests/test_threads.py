@@ -14,13 +14,13 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import skl_sae
 from skl_sae import SparseAutoencoderTransformer
+from skl_sae._solvers import SOLVERS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning"
 )
 
 LIMIT = 120  # seconds: a deadlock fails the test
-SOLVERS = ["lbfgs", "adam"]
 
 # Rows, features and components of a model that is computed without the threads of BLAS, and of one that uses them.
 SMALL, LARGE = (300, 20, 10), (2000, 200, 100)

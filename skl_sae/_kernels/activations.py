@@ -1,7 +1,6 @@
 """Activation functions: their table, their compiled forms, their derivatives.
 
-To add one, give it a number, a branch in `activate` and in `derivative`, a row in `ACTIVATIONS`, and its name in the
-annotations below.
+CONTRIBUTING.md says how to add one.
 """
 
 from collections.abc import Callable
@@ -27,13 +26,13 @@ class Activation(NamedTuple):
     kind: int  # its number in compiled code
     low: float  # its range
     high: float
-    inverse: Callable  # an input that gives, or comes near, a value; finite on the whole closed range
-    onnx: str  # its operator in ONNX
+    inverse: Callable  # an input that gives, or comes near, a value; finite wherever the value is
+    onnx: Callable  # its operators in ONNX: node(name, *inputs) makes one, and runtimes know it in both dtypes
     silent: float = 0.0  # at or below this value a hidden unit counts as inactive
 
     @property
     def fits_hidden_units(self):
-        """Whether values are never negative: a target for the mean activation has no meaning otherwise."""
+        """Whether values are never negative: penalties on the mean activation have no meaning otherwise."""
         return self.low >= 0
 
 
@@ -42,9 +41,9 @@ def _logit(y):
 
 
 ACTIVATIONS = {
-    "identity": Activation(IDENTITY, -np.inf, np.inf, np.asarray, "Identity"),
-    "sigmoid": Activation(SIGMOID, 0.0, 1.0, _logit, "Sigmoid", silent=0.01),
-    "relu": Activation(RELU, 0.0, np.inf, np.asarray, "Relu"),
+    "identity": Activation(IDENTITY, -np.inf, np.inf, np.asarray, lambda node, z: node("Identity", z)),
+    "sigmoid": Activation(SIGMOID, 0.0, 1.0, _logit, lambda node, z: node("Sigmoid", z), silent=0.01),
+    "relu": Activation(RELU, 0.0, np.inf, np.asarray, lambda node, z: node("Relu", z)),
 }
 HIDDEN_ACTIVATIONS = [name for name, entry in ACTIVATIONS.items() if entry.fits_hidden_units]
 

@@ -1,6 +1,6 @@
 """Sparsity penalties on the mean activations of the hidden units: their table and their compiled forms.
 
-To add one, give it a number, a branch in `penalty_term` and a row in `PENALTIES`.
+CONTRIBUTING.md says how to add one.
 """
 
 from collections.abc import Callable

@@ -57,7 +57,7 @@ class Objective:
 
     Parameters
     ----------
-    rows : DenseRows or SparseRows of shape (n, d)
+    rows : LocalRows of shape (n, d)
     weights : ndarray of shape (n,)
         Weight of each row; only ratios matter.
     arch : Architecture

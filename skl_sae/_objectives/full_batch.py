@@ -49,12 +49,6 @@ def kept_sparse_codes(n, row_size, X_size):
     return min(n, max(2**25, X_size) // row_size)
 
 
-def full_batch_objective(rows, weights, arch, reg):
-    """Return the objective over all of these local rows that is fastest for them."""
-    sparse = not rows.contiguous and sparse_gram_wins(arch, rows)
-    return (SparseGramObjective if sparse else FullBatchObjective)(rows, weights, arch, reg)
-
-
 class FullBatchObjective(Objective):
     """L and its gradient over all rows at once."""
 
@@ -188,3 +182,16 @@ class SparseGramObjective(Objective):
         gradient.c[:] = 2 * (mean @ V + c - self._centre)
         add_decay(theta[: count_weights(self.arch)], decay_factor(self.arch, self.reg.alpha), gradient.flat)
         return reconstruction
+
+
+def _choose_for_sparse(rows, arch):
+    return SparseGramObjective if sparse_gram_wins(arch, rows) else FullBatchObjective
+
+
+# The objective for local rows of each kind.
+CHOICES = {"dense": lambda rows, arch: FullBatchObjective, "sparse": _choose_for_sparse}
+
+
+def full_batch_objective(rows, weights, arch, reg):
+    """Return the objective over all of these local rows that is fastest for them."""
+    return CHOICES[rows.kind](rows, arch)(rows, weights, arch, reg)

@@ -47,6 +47,8 @@ class LocalRows(Rows):
     """Rows in the memory of this process; subclasses say how they lie there."""
 
     is_local = True
+    #: Whether the kernels take a block of rows as it lies in memory; otherwise they make blocks of their own.
+    contiguous = False
 
     def blocks(self):
         """Yield slices of rows few enough to have all of their features in memory."""

@@ -134,6 +134,7 @@ class DaskRows(Rows):
         Everything that is persisted for these rows and those made from them.
     """
 
+    kind = "dask"
     is_local = False
 
     def __init__(self, blocks, sizes, n_features, dtype, kept):

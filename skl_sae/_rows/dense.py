@@ -14,6 +14,8 @@ from .base import LocalRows
 class DenseRows(LocalRows):
     """Rows of a validated array (n, d), float32 or float64; never copied when it is C-contiguous."""
 
+    kind = "dense"
+
     def __init__(self, X):
         self._X = as_readonly(X)
         self.shape, self.dtype = X.shape, X.dtype
@@ -79,7 +81,6 @@ class DenseRows(LocalRows):
 
     # -- for the kernels ---------------------------------------------------------------------------
 
-    #: Whether the kernels take a block of rows as it lies in memory.
     contiguous = True
 
     @property

@@ -1,4 +1,4 @@
-"""Rows in the memory of this process, of either kind."""
+"""Rows in the memory of this process, of any kind."""
 
 from scipy.sparse import issparse
 

@@ -26,6 +26,8 @@ class SparseRows(LocalRows):
         Default: zeros.
     """
 
+    kind = "sparse"
+
     def __init__(self, S, offset=None):
         self.S, self.shape, self.dtype = S, S.shape, S.dtype
         self.offset = np.zeros(S.shape[1], S.dtype) if offset is None else offset
@@ -112,9 +114,6 @@ class SparseRows(LocalRows):
         return gen_batches(len(self), max(sizes.BLOCK_ROWS, self.shape[1]))
 
     # -- for the kernels ---------------------------------------------------------------------------
-
-    #: Whether the kernels take a block of rows as it lies in memory.
-    contiguous = False
 
     @property
     def nbytes(self):

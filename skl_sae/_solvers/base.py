@@ -47,12 +47,17 @@ class Solver:
         Parameters
         ----------
         objective : object
-            Of the kind that ``objective`` names.
+            Of the kind that ``objective`` names: "full_batch" has ``evaluate_gradient(theta)``, which returns an
+            evaluation with a ``loss``, and a gradient that the next call overwrites; "mini_batch" has ``n_rows``,
+            ``n_batches`` and a method for an epoch of each solver. A loss that is not finite raises DivergenceError.
         theta : ndarray
         memories : dict
-            Memory of each solver by its name, this one's under its own.
+            Memory of each solver by its name, this one's under its own; it may belong to parameters of another shape
+            or dtype, and then it does not count.
         monitor : callable
-            ``monitor(theta, evaluation, memories)`` takes note of an iteration; true if it should be the last one.
+            ``monitor(theta, evaluation, memories)`` records an iteration, with this solver's memory and those of the
+            others, and returns whether it should be the last one. It keeps the arrays themselves: a solver that
+            changes them in place has to restore them if an interrupt comes before the next call (see `Adam`).
         max_iter : int
 
         Returns
