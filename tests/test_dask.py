@@ -91,7 +91,6 @@ def test_small_blocks_of_unknown_size_and_what_is_refused(small, monkeypatch):
 
 # -- objective -------------------------------------------------------------------------------------
 
-
 CASES = {
     "loops": (D, 8, False, "identity", 1.0),
     "BLAS": (D, 150, False, "sigmoid", 1.0),
@@ -299,7 +298,6 @@ def test_the_detector_learns_the_same(threads, rng, scoring, in_rows):
 
 # -- using a fit -----------------------------------------------------------------------------------
 
-
 METHODS = [
     (transformer(), "transform", {}),
     (transformer(), "score_samples", {}),
@@ -362,7 +360,6 @@ def test_bad_calls_are_refused_at_once(threads):
 
 
 # -- without dask ----------------------------------------------------------------------------------
-
 
 WITHOUT_DASK = """
 import sys
