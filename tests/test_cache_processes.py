@@ -21,6 +21,8 @@ import pytest
 import skl_sae
 from skl_sae._cache import VariantFiles
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(skl_sae.__file__).parent
 LIMIT = 240  # seconds: a process that waits for ever fails the test
 

@@ -63,6 +63,7 @@ def approximate(estimator):
     return {}
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [
         SparseAutoencoderTransformer(**{"n_components": 6, "max_iter": 30, "random_state": 0} | configuration)

@@ -19,7 +19,7 @@ da = pytest.importorskip("dask.array", reason="needs dask")
 dask = pytest.importorskip("dask", reason="needs dask")
 distributed = pytest.importorskip("distributed", reason="needs distributed")
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

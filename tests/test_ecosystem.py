@@ -131,6 +131,7 @@ assert len(encode.signatures) == 1, encode.signatures
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [transformer(), detector()], ids=["transformer", "detector"])
 def test_another_process_loads_the_same_model_also_memory_mapped(digits, tmp_path, model):
     fitted = clone(model).fit(digits)
@@ -143,6 +144,7 @@ def fit_in_worker(model, X):
     return isinstance(X, np.memmap) and not X.flags.writeable, outputs(model.fit(X), X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_workers_make_of_memory_mapped_rows_what_one_process_makes(digits, dtype):
     X = digits.astype(dtype)
@@ -203,6 +205,7 @@ for X in rows, rows.astype(np.float32):
 """
 
 
+@pytest.mark.slow
 def test_a_parameter_grid_in_two_processes_compiles_once_and_copies_no_rows():
     """Rows of a fold are scikit-learn's own copy; a grid by hand works on the memory-mapped rows themselves."""
     subprocess.run([sys.executable, "-c", SEARCH], check=True)
@@ -343,6 +346,7 @@ def mlflow_sklearn(monkeypatch, tmp_path):
     return pytest.importorskip("mlflow.sklearn", reason="needs mlflow")
 
 
+@pytest.mark.slow
 @integration
 @pytest.mark.filterwarnings("ignore:The filesystem tracking backend:FutureWarning")
 @pytest.mark.filterwarnings("ignore:Saving scikit-learn models in the pickle:FutureWarning")

@@ -25,6 +25,7 @@ PARTS = {  # fraction of the full number of trials
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the benchmark runs on Linux only")
 @pytest.mark.parametrize("name", PARTS)
 def test_the_case_holds(name, monkeypatch):

@@ -31,7 +31,7 @@ def small(**parameters):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_grid_search_over_rho_and_beta(cancer, n_jobs, solver):
     X, y = cancer
     pipeline = make_pipeline(StandardScaler(), small(solver=solver), LogisticRegression())
@@ -42,6 +42,7 @@ def test_grid_search_over_rho_and_beta(cancer, n_jobs, solver):
     assert len(search.cv_results_["params"]) == 4
 
 
+@pytest.mark.slow
 def test_grid_search_gives_the_same_in_two_processes(cancer):
     X, y = cancer
     pipeline = make_pipeline(StandardScaler(), small(), LogisticRegression())

@@ -42,6 +42,7 @@ np.savez(path + ".npz", *used, W=estimator.encoder_coef_, loss=estimator.loss_)
 """
 
 
+@pytest.mark.slow
 @needs_limit
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning")
 @pytest.mark.parametrize(

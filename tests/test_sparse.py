@@ -231,6 +231,7 @@ def test_the_gram_algebra_is_taken_where_it_is_faster(rng):
         assert type(full_batch_objective(X, np.ones(400), *layout_of(model))) is expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameters", [{}, {"output_activation": "sigmoid"}, {"solver": "adam", "batch_size": 50}])
 def test_memory_is_that_of_blocks(parameters):
     """Dense the rows would take 1.2 GB; blocks and sums over features a small part of it."""

@@ -92,6 +92,7 @@ def test_grid_search_in_threads():
     np.testing.assert_array_equal(threads.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["workqueue", "omp", "tbb"])
 def test_every_threading_layer_of_numba(layer):
     """Workqueue ends the process when two threads enter a parallel region, which a kernel thus may not have."""
@@ -116,6 +117,7 @@ assert all(np.array_equal(result, expected) for result in results)
 # -- with fewer threads ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
 def test_one_thread_by_environment_variable(variable, tmp_path):
     """The same but for rounding: another process may have compiled in another order."""
@@ -159,6 +161,7 @@ def test_limits_of_the_user_hold_during_and_after_a_fit(shape, solver, limit, mo
         np.testing.assert_array_equal(sae.encoder_coef_, expected)
 
 
+@pytest.mark.slow
 def test_large_fits_in_worker_processes():
     """Each of joblib's two workers has half of the threads."""
     workers = Parallel(n_jobs=2, backend="loky")(delayed(fit)(LARGE, solver) for solver in SOLVERS)
@@ -183,6 +186,7 @@ def in_a_fork(shape, solver, expected):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_fits():
     code = """
@@ -195,6 +199,7 @@ for shape in (small, large):
     run(FORK + code)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize(("shape", "settings"), [("small", {}), ("large", {"OPENBLAS_NUM_THREADS": "1"})])
 def test_a_child_that_is_forked_while_threads_fit(shape, settings):
@@ -222,6 +227,7 @@ assert not failed
 # -- without compilation ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_without_compilation(tmp_path):
     """Numba's switch for debuggers: the same results from plain Python."""
     tiny = (12, 3, 2)

@@ -309,6 +309,7 @@ def test_importing_compiles_nothing():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_one_compilation_serves_every_kind_of_array(tmp_path):
     """Read-only and memory-mapped data, as joblib's workers get them, compile nothing more."""
     code = f"""
