@@ -3,7 +3,7 @@
     git worktree add /tmp/before COMMIT
     PYTHONPATH=/tmp/before python benchmarks/same_bits.py write before.pkl
     PYTHONPATH=. python benchmarks/same_bits.py write after.pkl
-    python benchmarks/same_bits.py compare before.pkl after.pkl
+    PYTHONPATH=. python benchmarks/same_bits.py compare before.pkl after.pkl
 
 ``write`` fits both estimators in many configurations and saves every fitted attribute and what the methods return;
 ``compare`` lists the configurations that differ and exits with 1 if there are any. Run both with the same packages, on
