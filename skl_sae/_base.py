@@ -219,7 +219,9 @@ class BaseSparseAutoencoder(CallbackSupportMixin, SavedStateMixin):
         return self
 
     def _settings(self, **changed):
-        return SimpleNamespace(**{**self.get_params(deep=False), **changed})
+        """Return the parameters as they are now, for what must not see the fitted attributes."""
+        parameters = {name: getattr(self, name) for name in self._parameter_constraints}
+        return SimpleNamespace(**parameters | changed)
 
     @contextlib.contextmanager
     def _all_or_nothing(self):

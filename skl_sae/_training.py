@@ -30,15 +30,12 @@ class SolverState:
         """Return a copy with random numbers of its own, for a fit that may fail; solvers do not change a memory."""
         return dataclasses.replace(self, rng=copy.deepcopy(self.rng), noise_rng=copy.deepcopy(self.noise_rng))
 
-    def leave_shared_rng(self):
-        """Draw random numbers that nobody else draws from now on."""
+    def own_rng(self, random_state):
+        """From now on draw random numbers that nobody else draws; ``random_state`` is the parameter."""
         if self.rng is np.random.mtrand._rand:
             self.rng = np.random.RandomState(self.rng.randint(2**31))
-
-    def to_dict(self, memories):
-        """Return what to keep for a later fit, with the given memories."""
-        kept = self.copy()
-        return {**{name: getattr(kept, name) for name in ("rng", "noise_rng", "split_seed")}, "memories": memories}
+        elif self.rng is random_state:
+            self.rng = copy.deepcopy(random_state)
 
 
 class Earlier(NamedTuple):
@@ -214,6 +211,7 @@ class Training:
         }
         if settings.warm_start:  # only then: it is many times as large as the weights
             memories = state.memories if monitor.memories is None else monitor.memories
-            state.leave_shared_rng()
-            attributes["_training"] = state.to_dict({} if theta is monitor.best_theta else memories)
+            state.own_rng(settings.random_state)
+            kept = dataclasses.replace(state, memories={} if theta is monitor.best_theta else memories)
+            attributes["_training"] = dict(vars(kept))
         return attributes
