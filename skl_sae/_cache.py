@@ -174,6 +174,12 @@ def _warn_without_cache(reason):
         warnings.warn(message, stacklevel=2)
 
 
+def _exists_or_is_made(folder):
+    with contextlib.suppress(OSError):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return os.path.isdir(folder)  # which may be read alone
+
+
 class _Impl(caching.CompileResultCacheImpl):
     _locator_classes = [_Locator]
 
@@ -210,6 +216,8 @@ class KernelCache(caching.FunctionCache):
             return []
         self._cache_path = self._impl.locator.get_cache_path()
         folders = getattr(self._impl.locator, "folders", [self._cache_path])
+        if numba.config.CACHE_DIR and _exists_or_is_made(folders[0]):
+            folders = folders[:1]  # what the user names is the only one, as with numba
         return [VariantFiles(folder, self._impl.filename_base, self._source) for folder in folders]
 
     def load_overload(self, sig, target_context):
