@@ -307,6 +307,7 @@ def test_dask_applies_a_fitted_model_to_chunks(digits, model, method):
 # -- other packages --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @integration
 def test_optuna_searches_as_the_example_does(digits):
     optuna = pytest.importorskip("optuna", reason="needs optuna")

@@ -55,7 +55,7 @@ def weights_and_history(sae):
     return sae.encoder_coef_.tolist(), sae.decoder_intercept_.tolist(), history
 
 
-@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("early_stopping", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_an_interrupt_at_any_line_leaves_a_fit_that_can_be_continued(solver, early_stopping):
     X = np.random.default_rng(0).normal(size=(60, 5)) @ np.random.default_rng(1).normal(size=(5, 5))

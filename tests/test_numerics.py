@@ -129,7 +129,7 @@ def test_data_in_other_units_have_a_matching_model(names, sizes, s, dtype):
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("scale", [1e-6, 1e3, 1e6])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("load", [load_digits, load_wine])
+@pytest.mark.parametrize("load", [pytest.param(load_digits, marks=pytest.mark.slow), load_wine])
 def test_a_fit_to_data_in_the_wrong_units_says_so(solver, scale, dtype, load):
     X = (StandardScaler().fit_transform(load().data)[:500] * scale).astype(dtype)
     with pytest.warns((ConvergenceWarning, HiddenUnitWarning), match="Standardise X"):

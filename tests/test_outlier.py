@@ -456,6 +456,7 @@ def search(X, labels, scoring):
     return GridSearchCV(detector(max_iter=50), grid, scoring=scoring, cv=cv, error_score="raise").fit(X, labels)
 
 
+@pytest.mark.slow
 def test_grid_search_with_labels(labelled):
     X, anomaly = labelled
     built_in = search(X, np.where(anomaly, -1, 1), "roc_auc")

@@ -298,6 +298,7 @@ def test_small_fits_do_not_depend_on_the_threads_of_the_blas(digits, solver):
     assert_same_fit(*fits)
 
 
+@pytest.mark.slow
 def test_importing_compiles_nothing():
     code = (
         "import sys, skl_sae\n"
