@@ -61,7 +61,7 @@ def phases(settings, warm):
 
 
 class Training:
-    """Trains the model on rows; a fit may do so more than once.
+    """What every run of a fit has in common; the detector trains twice in one fit.
 
     Parameters
     ----------
@@ -75,129 +75,148 @@ class Training:
     """
 
     def __init__(self, settings, rng, tasks=None, usable=False):
-        self._settings, self._rng, self._tasks, self._usable = settings, rng, tasks, usable
+        self.settings, self.rng, self.tasks, self.usable = settings, rng, tasks, usable
 
     @property
     def keeps_interrupted(self):
         """Whether an interrupt ends a run with its last iteration, because a later fit can continue from there."""
-        return self._settings.warm_start and self._usable
+        return self.settings.warm_start and self.usable
 
     def run(self, rows, weights, n_components, earlier=None):
         """Train on rows, from new random weights or from those of an `Earlier` fit; return an `Outcome`."""
-        settings = self._settings
-        arch = architecture(settings, rows.shape[1], n_components)
-        reg = regularization(settings)
-        state = SolverState(self._rng) if earlier is None or earlier.state is None else earlier.state.copy()
-        validation, uses_batches = None, settings.adam_start or SOLVERS[settings.solver].objective == "mini_batch"
-        if settings.early_stopping:
-            rows, weights, *held_out = self._hold_out(rows, weights, state)
-            validation = Objective(*held_out, arch, reg)
-        if not uses_batches:
-            rows, weights = rows.merge_duplicates(weights)
-        mean, variance = rows.moments(weights)
-        theta = self._initial(arch, mean, rows.dtype, state) if earlier is None else earlier.theta
-        monitor = self._monitor(validation, state, arch, earlier)
+        return Run(self, rows, weights, n_components, earlier).train()
+
+
+class Run:
+    """One training run, from rows to an `Outcome`.
+
+    It does not keep the monitor, which calls back into it: the two would wait for the garbage collector.
+    """
+
+    def __init__(self, training, rows, weights, n_components, earlier):
+        self.training, self.settings, self.earlier = training, training.settings, earlier
+        self.rows, self.weights = rows, weights
+        self.arch = architecture(self.settings, rows.shape[1], n_components)
+        self.reg = regularization(self.settings)
+        fresh = earlier is None or earlier.state is None
+        self.state = SolverState(training.rng) if fresh else earlier.state.copy()
+
+    def train(self):
+        """Train; return an `Outcome`."""
+        validation = self._hold_out() if self.settings.early_stopping else None
+        self._merge_duplicates()
+        mean, variance = self.rows.moments(self.weights)
+        theta = self._initial(mean) if self.earlier is None else self.earlier.theta
+        monitor = self._monitor(validation)
         monitor.start(theta)
-        self._begin_iteration()
+        if self.training.tasks is not None:
+            self.training.tasks.begin_iteration()
         try:
-            objective, result = self._solve(rows, weights, arch, reg, theta, state, monitor, earlier)
+            objective, result = self._solve(theta, monitor)
             theta = result.theta if monitor.best_theta is None else monitor.best_theta
             monitor.finish(theta, objective.evaluate(theta))
         except KeyboardInterrupt:
-            if not self.keeps_interrupted or not monitor.n_iter:
+            if not self.training.keeps_interrupted or not monitor.n_iter:
                 raise
             theta = monitor.theta if monitor.best_theta is None else monitor.best_theta
-            return Outcome(self._attributes(theta, monitor, state, arch, earlier), [INTERRUPTED])
-        attributes = self._attributes(theta, monitor, state, arch, earlier)
-        attributes |= {"mean_activation_": objective.mean.astype(theta.dtype)} | shares_of_units(objective, settings)
+            return Outcome(self._attributes(theta, monitor), [INTERRUPTED])
+        final = monitor.rows[-1]
+        attributes = self._attributes(theta, monitor) | shares_of_units(objective, self.settings)
+        attributes["mean_activation_"] = objective.mean.astype(theta.dtype)
         problem = monitor.describe_rise() or result.problem
-        problems = diagnose_training(problem, monitor.rows[-1], variance.sum(), arch)
-        problems += diagnose_units(objective, settings, monitor.rows[-1])
-        return Outcome(attributes, problems)
+        problems = diagnose_training(problem, final, variance.sum(), self.arch)
+        return Outcome(attributes, problems + diagnose_units(objective, self.settings, final))
 
-    def _hold_out(self, rows, weights, state):
-        """Return rows and weights to train on, rows and weights held out; the same ones when a fit is continued."""
-        n, fraction = len(rows), self._settings.validation_fraction
+    def _hold_out(self):
+        """Keep the rows to train on; return the objective over the others, the same ones when a fit is continued."""
+        n, fraction = len(self.rows), self.settings.validation_fraction
         n_held_out = int(np.ceil(fraction * n))
         if n - n_held_out < 2:
             raise ValueError(
                 f"early_stopping=True with validation_fraction={fraction} leaves "
                 f"{n - n_held_out} of {n} samples for training; at least 2 are required."
             )
-        if state.split_seed is None:
-            state.split_seed = state.rng.randint(np.iinfo(np.int32).max)
-        parts = train_test_split(np.arange(n), test_size=n_held_out, random_state=state.split_seed)
-        return [part for picked in parts for part in (rows.take(picked), weights[picked])]
+        if self.state.split_seed is None:
+            self.state.split_seed = self.state.rng.randint(np.iinfo(np.int32).max)
+        kept, held_out = train_test_split(np.arange(n), test_size=n_held_out, random_state=self.state.split_seed)
+        validation = Objective(self.rows.take(held_out), self.weights[held_out], self.arch, self.reg)
+        self.rows, self.weights = self.rows.take(kept), self.weights[kept]
+        return validation
 
-    def _initial(self, arch, mean, dtype, state):
-        functions = ACTIVATIONS[self._settings.activation], ACTIVATIONS[self._settings.output_activation]
-        return initial_parameters(arch, mean, dtype, *functions, self._settings.rho, state.rng)
+    def _merge_duplicates(self):
+        """Merge equal rows, unless they are dealt out to mini-batches."""
+        if not self.settings.adam_start and SOLVERS[self.settings.solver].objective == "full_batch":
+            self.rows, self.weights = self.rows.merge_duplicates(self.weights)
 
-    def _monitor(self, validation, state, arch, earlier):
-        settings = self._settings
+    def _initial(self, mean):
+        settings = self.settings
+        functions = ACTIVATIONS[settings.activation], ACTIVATIONS[settings.output_activation]
+        return initial_parameters(self.arch, mean, self.rows.dtype, *functions, settings.rho, self.state.rng)
 
-        def on_iteration(monitor):
-            def attributes():
-                found = self._attributes(monitor.theta, monitor, state.copy(), arch, earlier)
-                return copy.deepcopy(found)  # the solver changes its memory in the next iteration
-
-            stop = self._tasks.end_iteration(attributes if self._usable else None)
-            if not stop:
-                self._tasks.begin_iteration()
-            return stop
-
+    def _monitor(self, validation):
+        settings, earlier = self.settings, self.earlier
         return Monitor(
             tol=float(settings.tol),
             n_iter_no_change=settings.n_iter_no_change,
             verbose=settings.verbose,
             validation=validation,
             n_earlier=0 if earlier is None else len(earlier.history["loss"]),
-            on_iteration=None if self._tasks is None else on_iteration,
+            on_iteration=None if self.training.tasks is None else self._on_iteration,
         )
 
-    def _begin_iteration(self):
-        if self._tasks is not None:
-            self._tasks.begin_iteration()
+    def _on_iteration(self, monitor):
+        """Tell callbacks of an iteration; return whether one of them asks for the end."""
 
-    def _solve(self, rows, weights, arch, reg, theta, state, monitor, earlier):
+        def attributes():
+            found = self._attributes(monitor.theta, monitor, self.state.copy())
+            return copy.deepcopy(found)  # the solver changes its memory in the next iteration
+
+        tasks = self.training.tasks
+        stop = tasks.end_iteration(attributes if self.training.usable else None)
+        if not stop:
+            tasks.begin_iteration()
+        return stop
+
+    def _solve(self, theta, monitor):
         """Run the solvers in turn; return the objective and the result of the last one."""
-        settings = self._settings
-        for turn, (name, max_iter) in enumerate(phases(settings, warm=earlier is not None)):
+        for turn, (name, max_iter) in enumerate(phases(self.settings, warm=self.earlier is not None)):
             if turn > 0:
                 monitor.restart()
-            solver, started, n_done = SOLVERS[name], time.perf_counter(), monitor.n_iter
-            kind = type(rows).__name__
-            logger.debug("solver %s: %d %s, %d features, %d units, %s", name, len(rows), kind, *arch[:2], rows.dtype)
-            objective = self._objective(solver, rows, weights, arch, reg, state)
-            memories = state.memories if monitor.memories is None else monitor.memories
-            memories = {
-                key: memory for key, memory in memories.items() if key == name or SOLVERS[key].outlives_other_solvers
-            }
-            result = solver(settings, state, self.keeps_interrupted).minimise(
-                objective, theta, memories, monitor, max_iter
-            )
+            started, n_done, kind = time.perf_counter(), monitor.n_iter, type(self.rows).__name__
+            size = len(self.rows), kind, *self.arch[:2], self.rows.dtype
+            logger.debug("solver %s: %d %s, %d features, %d units, %s", name, *size)
+            solver = SOLVERS[name](self.settings, self.state, self.training.keeps_interrupted)
+            objective = self._objective(solver)
+            memories = self._memories(monitor)
+            kept = {key: memories[key] for key in memories if key == name or SOLVERS[key].outlives_other_solvers}
+            result = solver.minimise(objective, theta, kept, monitor, max_iter)
             theta, seconds = result.theta, time.perf_counter() - started
             logger.debug("solver %s: %d iterations in %.3g s", name, monitor.n_iter - n_done, seconds)
             if monitor.stopped:
                 break
         return objective, result
 
-    def _objective(self, solver, rows, weights, arch, reg, state):
+    def _objective(self, solver):
         """Return the objective of the kind that the solver minimises."""
+        problem = self.rows, self.weights, self.arch, self.reg
         if solver.objective == "full_batch":
-            return objective_for(rows, weights, arch, reg)
-        if state.noise_rng is None:
-            state.noise_rng = np.random.default_rng(state.rng.randint(np.iinfo(np.int32).max, size=4))
-        batch_size, noise = int(self._settings.batch_size), self._settings.noise
-        return MiniBatchObjective(rows, weights, arch, reg, batch_size=batch_size, noise=noise, rng=state.noise_rng)
+            return objective_for(*problem)
+        if self.state.noise_rng is None:
+            self.state.noise_rng = np.random.default_rng(self.state.rng.randint(np.iinfo(np.int32).max, size=4))
+        batch_size, noise = int(self.settings.batch_size), self.settings.noise
+        return MiniBatchObjective(*problem, batch_size=batch_size, noise=noise, rng=self.state.noise_rng)
 
-    def _attributes(self, theta, monitor, state, arch, earlier):
+    def _memories(self, monitor):
+        """Return what the solvers remember after the last iteration, of this run or of the one that it continues."""
+        return self.state.memories if monitor.memories is None else monitor.memories
+
+    def _attributes(self, theta, monitor, state=None):
         """Return the fitted attributes that `transform` and a later fit need, as of the last iteration."""
-        settings = self._settings
-        _, W, V, b, c = (part.copy() for part in unpack(theta, arch))
+        settings, state = self.settings, self.state if state is None else state
+        _, W, V, b, c = (part.copy() for part in unpack(theta, self.arch))
         history = {name: np.array([row[name] for row in monitor.rows]) for name in monitor.rows[-1]}
-        if earlier is not None:  # without a validation loss if one of the fits had none
-            before = earlier.history
+        if self.earlier is not None:  # without a validation loss if one of the fits had none
+            before = self.earlier.history
             history = {name: np.concatenate([before[name], history[name]]) for name in history if name in before}
         attributes = {
             "encoder_coef_": W,
@@ -210,8 +229,7 @@ class Training:
             "n_iter_": len(history["loss"]),
         }
         if settings.warm_start:  # only then: it is many times as large as the weights
-            memories = state.memories if monitor.memories is None else monitor.memories
             state.own_rng(settings.random_state)
-            kept = dataclasses.replace(state, memories={} if theta is monitor.best_theta else memories)
-            attributes["_training"] = dict(vars(kept))
+            memories = {} if theta is monitor.best_theta else self._memories(monitor)
+            attributes["_training"] = dict(vars(dataclasses.replace(state, memories=memories)))
         return attributes
