@@ -163,8 +163,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.model_selection import GridSearchCV, ParameterGrid, ShuffleSplit
 from skl_sae import SparseAutoencoderTransformer
-from skl_sae._kernels.adam import adam_epoch
-from skl_sae._kernels.evaluate import evaluate_gradient
+from skl_sae._kernels import adam, evaluate  # modules: kernels would be pickled by value
 
 class Watched(SparseAutoencoderTransformer):
     def fit(self, X, y=None):
@@ -178,7 +177,7 @@ class Watched(SparseAutoencoderTransformer):
         return self
 
 def figures(sae, X, y=None):
-    kernel = {"adam": adam_epoch, "lbfgs": evaluate_gradient}[sae.solver]
+    kernel = {"adam": adam.adam_epoch, "lbfgs": evaluate.evaluate_gradient}[sae.solver]
     variants = ["float32" in str(signature) for signature in kernel.signatures]
     return {"mapped": sae.mapped_, "peak": sae.peak_, "variants": variants.count(X.dtype == np.float32)}
 
