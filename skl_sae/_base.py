@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, SavedStateMixin):
 
     _doc_link_module = "skl_sae"  # for the link in the HTML representation
     _doc_link_template = "https://skl-sae.readthedocs.io/en/stable/api/generated/skl_sae.{estimator_name}.html"
+    _only_for: ClassVar[dict[str, str]] = {}  # attributes that no method of rows but one needs, and which
     _weights_suffice = True  # to use the estimator: an interrupted fit can be kept, a callback can be given one
 
     # Set by a fit.
@@ -96,6 +97,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, SavedStateMixin):
     feature_names_in_: NDArray[np.object_]
 
     n_components: int | Literal["auto"]  # "auto" is for the detector
+    alpha: float | Literal["auto"]  # the same
 
     _parameter_constraints: dict[str, list[Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -128,7 +130,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, SavedStateMixin):
         *,
         rho: float = 0.1,
         beta: float = 3.0,
-        alpha: float = 1e-3,
+        alpha: float | Literal["auto"] = 1e-3,
         penalty: PenaltyName = "kl",
         activation: HiddenActivation = "sigmoid",
         output_activation: OutputActivation = "identity",
@@ -365,7 +367,7 @@ class BaseSparseAutoencoder(CallbackSupportMixin, SavedStateMixin):
     def _method(self, name):
         """Return a method as it is now, for other processes."""
         left_out = {"_training", "_skl_callbacks", "_sklearn_output_config", "feature_names_in_", "history_"}
-        left_out.update(DURING_FIT)
+        left_out.update(DURING_FIT, (key for key, method in self._only_for.items() if method != name))
         attributes = {key: value for key, value in vars(self).items() if key not in left_out}
         return functools.partial(_call_method, type(self), attributes, name)
 

@@ -20,6 +20,9 @@ STRAY_ACTIVATION, NEGLIGIBLE_TERM = 3, 0.05
 # A fit that explains less than this fraction of what it would explain of pure noise has not learned anything.
 LEAST_EXPLAINED = 0.05
 
+# Rows with a smaller weight on average are probably meant to have shares, not counts.
+LEAST_MEAN_WEIGHT = 0.5
+
 # The problem of a fit that was interrupted and kept.
 INTERRUPTED = "The fit was interrupted; the weights after its last iteration are kept.", KeyboardInterrupt
 
@@ -42,22 +45,47 @@ def diagnose_range(rows, output_activation):
     return [(problem, DataRangeWarning)]
 
 
-def diagnose_training(problem, final, variance, arch):
-    """Return problems of training that did not converge, or that converged to nothing.
+def diagnose_weights(weights):
+    """Return problems with weights that do not count rows."""
+    total, n = float(np.sum(weights)), len(weights)
+    if total >= LEAST_MEAN_WEIGHT * n:
+        return []
+    problem = (
+        f"sample_weight sums to {total:.3g} for {n} rows of positive weight. A weight says how many rows a row stands "
+        f"for, and from {total:.3g} rows little can be learned. Pass sample_weight * {n} / sample_weight.sum()."
+    )
+    return [(problem, UserWarning)]
 
-    ``problem`` is what the solver reports, ``final`` the last row of the history, ``variance`` that of the rows.
+
+def diagnose_convergence(problem):
+    """Return the problem that a solver reports, if any."""
+    return [] if problem is None else [(problem + ".", ConvergenceWarning)]
+
+
+def _is_standardized(settings):
+    """Whether the estimator standardises X itself."""
+    return getattr(settings, "scaling", None) is not None
+
+
+def diagnose_explained(final, variance, arch, settings):
+    """Return problems of training that converged to nothing.
+
+    ``final`` is the last row of the history, ``variance`` that of the rows.
     """
-    problems = [] if problem is None else [problem + "."]
     with np.errstate(over="ignore"):
         explained = 1 - final["reconstruction"] / variance if variance > 0 else 1.0
     # Of data without structure, m components can explain the fraction m / d.
-    if explained < LEAST_EXPLAINED * min(1, arch.n_components / arch.n_features):
-        problems.append(
-            f"The fit explains {max(explained, 0):.1%} of the variance of X, hardly more than the mean row does. "
+    if explained >= LEAST_EXPLAINED * min(1, arch.n_components / arch.n_features):
+        return []
+    problem = f"The fit explains {max(explained, 0):.1%} of the variance of X, hardly more than the mean row does. "
+    if _is_standardized(settings):
+        problem += "Lower alpha, beta, tol or learning_rate_init, or use more components."
+    else:
+        problem += (
             "Standardise X (very large, very small or very different features stall the training), lower alpha, "
             "beta, tol or learning_rate_init, or use more components."
         )
-    return [(problem, ConvergenceWarning) for problem in problems]
+    return [(problem, ConvergenceWarning)]
 
 
 def _uninformative(objective, settings):
@@ -111,4 +139,7 @@ def diagnose_units(objective, settings, final):
         advice = "Standardise X, raise beta, or train longer."
     else:
         return []
+    if _is_standardized(settings):
+        advice = advice.removeprefix("Standardise X, ")
+        advice = advice[0].upper() + advice[1:]
     return [(f"{problem} {advice}", HiddenUnitWarning)]

@@ -80,6 +80,16 @@ def initial_parameters(arch, mean, dtype, activation, output, rho, rng):
     return theta
 
 
+def span_basis(rows):
+    """Return an orthonormal basis (d, rank) of the space that few dense rows span, in their dtype."""
+    X = rows.toarray().astype(np.float64)
+    values, vectors = np.linalg.eigh(X @ X.T)
+    kept = values > len(X) * np.finfo(rows.dtype).eps * max(values[-1], np.finfo(np.float64).tiny)
+    if not kept.any():  # all rows are zero
+        return np.eye(rows.shape[1], 1, dtype=rows.dtype)
+    return (X.T @ (vectors[:, kept] / np.sqrt(values[kept]))).astype(rows.dtype)
+
+
 # -- fitted parameters ---------------------------------------------------------------------------------
 
 
@@ -102,6 +112,10 @@ class Network(NamedTuple):
     c: np.ndarray
     activation: int
     output: int
+
+    def astype(self, dtype):
+        """Return the network for rows of another dtype."""
+        return self._replace(**{name: as_readonly(getattr(self, name).astype(dtype, copy=False)) for name in "WbVc"})
 
     def encode(self, rows):
         """Return the codes (n, m) of rows."""

@@ -13,6 +13,7 @@ from scipy.linalg import cho_factor, cho_solve
 MAX_STEPS = 5  # concentration steps; the first few do nearly all of the work
 MIN_SHRINKAGE = 1e-3  # bounds the condition number of a precision matrix
 TIE = 1e-9  # scores with a smaller relative difference are tied
+TIED_ROUNDED = 1e-6  # the same for scores that were `rounded`
 LEAST_UNIT = 1e-100  # its square, and the inverse of its square, are finite
 
 
@@ -74,7 +75,7 @@ def concentrate(rows, vectors, floor, weights, support_fraction, diagonal=False)
     """
     kept = np.ones(len(weights), dtype=bool)
     for _ in range(MAX_STEPS):
-        location, covariance = _moments(rows, vectors, weights * kept, diagonal)
+        location, covariance = moments(rows, vectors, weights * kept, diagonal)
         scatter = Scatter(location, _precision(covariance, np.maximum(floor, LEAST_UNIT), weights[kept].sum()))
         closest = lowest(scores_of(rows, vectors, scatter), support_fraction, weights)
         if (closest == kept).all():
@@ -103,8 +104,8 @@ def _scores(vectors, scatter, rows):
     return scatter.scores(vectors(rows))
 
 
-def _moments(rows, vectors, weights, diagonal):
-    """Weighted mean and covariance (only its diagonal if ``diagonal``)."""
+def moments(rows, vectors, weights, diagonal=False):
+    """Weighted mean and covariance (only its diagonal if ``diagonal``) of the vectors of rows."""
     total = weights.sum()
     mean = rows.sum(functools.partial(_weighted_sum, vectors), weights) / total
     return mean, rows.sum(functools.partial(_products, vectors, mean, diagonal), weights) / total
@@ -126,13 +127,22 @@ def _precision(covariance, floor, n):
     unit = np.maximum(np.sqrt(variance), floor)
     if covariance.ndim == 1:
         return 1 / np.square(unit)
+    return shrunk_precision(covariance, n, unit)[0]
+
+
+def shrunk_precision(covariance, n, unit=None):
+    """Inverse of a covariance after shrinkage towards a multiple of the identity, and the shrinkage.
+
+    Both in units of ``unit``, by default the standard deviations. ``n`` is the number of rows behind the covariance.
+    """
+    unit = np.sqrt(np.diag(covariance)) if unit is None else unit
     covariance = covariance / unit / unit[:, None]
     mean_variance = max(np.trace(covariance) / len(unit), MIN_SHRINKAGE)
     shrinkage = max(_oas_shrinkage(covariance, n), MIN_SHRINKAGE)
     covariance *= 1 - shrinkage
     covariance.flat[:: len(unit) + 1] += shrinkage * mean_variance
     inverse = cho_solve(cho_factor(covariance, lower=True), np.eye(len(unit)))
-    return inverse / unit / unit[:, None]
+    return inverse / unit / unit[:, None], float(shrinkage)
 
 
 def _oas_shrinkage(covariance, n):
@@ -147,3 +157,35 @@ def _oas_shrinkage(covariance, n):
     mean_square, square_mean = np.mean(np.square(covariance)), (np.trace(covariance) / p) ** 2
     denominator = (n + 1) * (mean_square - square_mean / p)
     return 1.0 if denominator <= 0 else min((mean_square + square_mean) / denominator, 1.0)
+
+
+def share_codes(terms, deviation, encoder):
+    """Share the terms of hidden units among features.
+
+    Parameters
+    ----------
+    terms : ndarray of shape (n, d + m)
+        Terms of features, then of hidden units.
+    deviation : ndarray of shape (n, d)
+        How far each feature is from its reference value.
+    encoder : ndarray of shape (m, d)
+        Absolute encoder weights; a feature's part in a unit is proportional to weight times deviation.
+
+    Returns
+    -------
+    ndarray of shape (n, d)
+    """
+    d = deviation.shape[1]
+    total = deviation @ encoder.T
+    shareable = total > LEAST_UNIT
+    terms_per_part = np.divide(terms[:, d:], total, out=np.zeros_like(total), where=shareable)
+    shared = deviation * (terms_per_part @ encoder)
+    # Where a row equals the reference, the remainder is shared equally among all features.
+    left = np.where(shareable, 0, terms[:, d:]).sum(axis=1, keepdims=True)
+    return terms[:, :d] + shared + left / d
+
+
+def rounded(scores):
+    """Scores rounded to the precision of float32: rounding errors depend on what stands beside a row."""
+    mantissa, exponent = np.frexp(scores)
+    return np.ldexp(np.round(mantissa * 2**23) / 2**23, exponent)

@@ -10,7 +10,10 @@ from sklearn.base import BaseEstimator
 from ._callbacks import DURING_FIT
 
 # Layout of the attributes of a saved estimator. Whoever changes it increases it and extends `translate`.
-LAYOUT = 2
+LAYOUT = 3
+
+# Attributes that are made anew when they are needed.
+NOT_SAVED = (*DURING_FIT, "_folds")
 
 
 def translate(state: dict[str, Any], layout: int) -> dict[str, Any]:
@@ -26,6 +29,15 @@ def translate(state: dict[str, Any], layout: int) -> dict[str, Any]:
         state["_training"] = {**kept, "memories": memories}
     if layout < 2:
         state.setdefault("penalty", "kl")
+    if layout < 3 and "_scatter" in state:  # a detector had an attribute for each part of its scorer
+        scaler, scatter, d = state.pop("_scaler"), state.pop("_scatter"), state["n_features_in_"]
+        state["_scorer_state"] = {
+            "scoring": state.pop("_scoring"),
+            "mean": np.zeros(d) if scaler is None else scaler.mean_,
+            "scale": np.ones(d) if scaler is None else scaler.scale_,
+            "centre": state.pop("_centre"),
+            **scatter._asdict(),
+        }
     return state
 
 
@@ -34,7 +46,7 @@ class SavedStateMixin(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**super().__getstate__(), "_skl_sae_state": LAYOUT}
-        return {name: value for name, value in state.items() if name not in DURING_FIT}
+        return {name: value for name, value in state.items() if name not in NOT_SAVED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from ._diagnostics import INTERRUPTED, diagnose_training, diagnose_units, shares_of_units
+from ._diagnostics import INTERRUPTED, diagnose_convergence, diagnose_explained, diagnose_units, shares_of_units
 from ._kernels.activations import ACTIVATIONS
 from ._log import logger
 from ._model import architecture, initial_parameters, regularization, unpack
@@ -76,6 +76,7 @@ class Training:
 
     def __init__(self, settings, rng, tasks=None, usable=False):
         self.settings, self.rng, self.tasks, self.usable = settings, rng, tasks, usable
+        self.judges_fit = True  # whether to warn of a fit that explains little, and of codes that say little
 
     @property
     def keeps_interrupted(self):
@@ -124,8 +125,11 @@ class Run:
         attributes = self._attributes(theta, monitor) | shares_of_units(objective, self.settings)
         attributes["mean_activation_"] = objective.mean.astype(theta.dtype)
         problem = monitor.describe_rise() or result.problem
-        problems = diagnose_training(problem, final, variance.sum(), self.arch)
-        return Outcome(attributes, problems + diagnose_units(objective, self.settings, final))
+        problems = diagnose_convergence(problem)
+        if self.training.judges_fit:
+            problems += diagnose_explained(final, variance.sum(), self.arch, self.settings)
+            problems += diagnose_units(objective, self.settings, final)
+        return Outcome(attributes, problems)
 
     def _hold_out(self):
         """Keep the rows to train on; return the objective over the others, the same ones when a fit is continued."""

@@ -14,7 +14,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ._kernels.activations import ACTIVATIONS
-from .outlier import LIMITS, SparseAutoencoderOutlierDetector
+from ._support import LIMITS, SupportScorer
+from ._views.graph import DOUBLE, quadratic, row_sum
+from .outlier import SparseAutoencoderOutlierDetector
 from .transformer import SparseAutoencoderTransformer
 
 if TYPE_CHECKING:
@@ -334,7 +336,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     model, inputs = operator.raw_operator, operator.inputs
     X = inputs[0] if len(inputs) == 1 else node("Concat", *inputs, axis=1)
     # Zero for finite rows, NaN for others: infinity would vanish in a sigmoid, and runtimes treat NaN differently.
-    invalid = _sum(node, node("Sub", X, X))
+    invalid = row_sum(node, node("Sub", X, X))
     graph = _transformer if isinstance(model, SparseAutoencoderTransformer) else _detector
     tensors = graph(node, model, X, invalid, guess_numpy_type(inputs[0].type))
     for output in operator.outputs:
@@ -342,10 +344,6 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
 
 # -- graphs ----------------------------------------------------------------------------------------
-
-
-def _sum(node: Node, terms: Any) -> Any:
-    return node("ReduceSum", terms, np.array([1]), keepdims=1)
 
 
 def _network(node: Node, model: Any, X: Any, dtype: Any) -> tuple[Any, Any]:
@@ -360,31 +358,36 @@ def _network(node: Node, model: Any, X: Any, dtype: Any) -> tuple[Any, Any]:
 def _transformer(node: Node, model: Any, X: Any, invalid: Any, dtype: Any) -> dict[str, Any]:
     code, reconstruction = _network(node, model, X, dtype)
     error = node("Sub", reconstruction, X)
-    score = node("Neg", _sum(node, node("Mul", error, error)))
+    score = node("Neg", row_sum(node, node("Mul", error, error)))
     values = {"code": code, "reconstruction": reconstruction, "score_samples": score}
     return {name: node("Add", value, invalid) for name, value in values.items()}
 
 
 def _detector(node: Node, model: Any, X: Any, invalid: Any, dtype: Any) -> dict[str, Any]:
-    from onnx import TensorProto
-
-    def double(tensor: Any) -> Any:
-        return node("Cast", tensor, to=TensorProto.DOUBLE)
-
-    if model._scaler is not None:
-        mean, scale = model._scaler.mean_.astype(dtype), model._scaler.scale_.astype(dtype)
-        X = node("Div", node("Sub", X, mean), scale)
-    low, high = (np.array(sign * LIMITS[np.dtype(dtype)], dtype) for sign in (-1, 1))
-    X = double(node("Clip", X, low, high))
-    code, reconstruction = _network(node, model, X, np.float64)
-    residual = node("Sub", X, reconstruction)
-    vectors = node("Concat", residual, code, axis=1) if model._scoring == "mahalanobis" else residual
-    centred = node("Sub", vectors, model._scatter.location)
-    precision = model._scatter.precision
-    weighted = node("Mul" if precision.ndim == 1 else "MatMul", centred, precision)
-    distance = node("Max", _sum(node, node("Mul", weighted, centred)), np.zeros(1))
-    score = node("Sub", double(invalid), distance)
+    scorer = model._scorer()
+    graph = _by_support if isinstance(scorer, SupportScorer) else _by_views
+    score = node("Sub", _double(node, invalid), graph(node, model, scorer, X, dtype))
     decision = node("Sub", score, np.array([model.offset_]))
     inlier = node("GreaterOrEqual", decision, np.zeros(1))  # False for NaN
     label = node("Where", inlier, np.array([1]), np.array([-1]))
     return {"label": label, "scores": decision, "score_samples": score}
+
+
+def _double(node: Node, tensor: Any) -> Any:
+    return node("Cast", tensor, to=DOUBLE)
+
+
+def _by_support(node: Node, model: Any, scorer: Any, X: Any, dtype: Any) -> Any:
+    """Return scores (n, 1) by one distance or error."""
+    X = node("Div", node("Sub", X, scorer.mean.astype(dtype)), scorer.scale.astype(dtype))
+    low, high = (np.array(sign * LIMITS[np.dtype(dtype)], dtype) for sign in (-1, 1))
+    X = _double(node, node("Clip", X, low, high))
+    code, reconstruction = _network(node, model, X, np.float64)
+    residual = node("Sub", X, reconstruction)
+    vectors = node("Concat", residual, code, axis=1) if scorer.scoring == "mahalanobis" else residual
+    return node("Max", quadratic(node, vectors, *scorer.scatter), np.zeros(1))
+
+
+def _by_views(node: Node, model: Any, scorer: Any, X: Any, dtype: Any) -> Any:
+    """Return scores (n, 1) by several views."""
+    return scorer.onnx(node, _double(node, X), lambda scaled: _network(node, model, scaled, np.float64))

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import OutlierMixin
-from sklearn.preprocessing import StandardScaler
+from sklearn.base import OutlierMixin, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import BaseSparseAutoencoder, lazy_on_dask
-from ._diagnostics import diagnose_range
-from ._model import check_overflow
+from ._conformal import ConformalMixin, threshold, tukey_fence
+from ._diagnostics import diagnose_range, diagnose_weights
+from ._model import Network, span_basis
 from ._rows import DenseRows
-from ._scatter import LEAST_UNIT, TIE, Scatter, concentrate, lowest, plain, scores_of
+from ._scoring import ScorerFit
+from ._support import SupportScorer
 from ._training import Training
 from ._types import (
     Float64Array,
-    FloatArray,
     HiddenActivation,
     MatrixLike,
     OutputActivation,
@@ -27,56 +27,49 @@ from ._types import (
     SolverName,
     _fit_context,
 )  # fmt: skip
+from ._views.scorer import ViewScorer
 
 # More units than this cost time without improving any scores.
 MOST_COMPONENTS = 50
 
-# Limit in numbers (32 MiB) for keeping the scored vectors of all rows; beyond it, every pass recomputes them.
-KEPT_NUMBERS = 2**22
+# Weight decay by default: an autoencoder that reconstructs everything also reconstructs anomalies. One whose error is
+# the view of a wide table has to learn more of it.
+ALPHA, WIDE_ALPHA = 0.1, 3e-3
 
-# Activations and residuals with a smaller standard deviation (residuals: relative to their feature's) are constant.
-CONSTANT = 0.01
+# The rate of false alarms by default.
+FALSE_ALARMS = 0.05
 
-# Scaled values are clipped here so that squares and their sums stay finite; rows beyond the limit are tied.
-LIMITS: dict[np.dtype[Any], Any] = {np.dtype(np.float64): 1e100, np.dtype(np.float32): np.float32(1e30)}
+# With fewer training rows for each feature their own scores say too little of those of new rows. The threshold is then
+# that of rows which were held out, of at least the second number if there are as many.
+ENOUGH_ROWS, HELD_OUT = 20, 500
 
 Rows: TypeAlias = Any  # of any kind, see `_rows`
 Mask: TypeAlias = NDArray[np.bool_]
 Problems: TypeAlias = list[tuple[str, type[BaseException]]]
 
 
-def _standard_scaler(rows: Rows, weights: Float64Array) -> StandardScaler:
-    """Return a scaler for weighted rows, from moments computed here: the scaler's `fit` would copy X."""
-    mean, variance = rows.moments(weights)
-    finite_variance = np.isfinite(variance)
-    if not finite_variance.all():
-        raise ValueError(
-            f"The variance of feature {int(np.argmin(finite_variance))} of X overflows float64. Scale X first."
-        )
-    n, eps = len(rows), np.finfo(np.float64).eps
-    with np.errstate(over="ignore"):
-        constant = variance <= n * eps * variance + np.square(n * mean * eps)  # scikit-learn's limit for rounding
-    scaler = StandardScaler()
-    scaler.mean_, scaler.var_, scaler.n_features_in_, scaler.n_samples_seen_ = mean, variance, len(mean), n
-    # A smaller scale may be 0 in the dtype of X.
-    scaler.scale_ = np.maximum(np.where(constant, 1, np.sqrt(variance)), np.finfo(rows.dtype).tiny)
-    return scaler
+class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseAutoencoder):
+    r"""Outlier detector that looks at rows in several ways, one of them a sparse autoencoder.
 
+    By default a row has one score from several views of one fit:
 
-class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
-    r"""Outlier detector that scores rows by what a sparse autoencoder cannot explain.
+    - *scatter*: its squared Mahalanobis distance from the training rows;
+    - *code*: the distance of residual :math:`x - \hat x` and code h of a sparse autoencoder together (see
+      `SparseAutoencoderTransformer` for the model and its objective);
+    - *tails*: how far out each value is in the distribution of its feature;
+    - *far* and *near*: the distance to the nearest of a few, and of many, training rows.
 
-    A row x of standardised features has the code h and the residual :math:`e = x - \hat x` (see
-    `SparseAutoencoderTransformer` for the model and its objective). By default its score is the squared Mahalanobis
-    distance of residual and code together, :math:`u = (e, h)`, from the bulk of the training rows,
+    Each view turns the row into a surprise t, minus the log of the share of training rows that look as strange, and the
+    score is :math:`\log \frac{1}{V} \sum_v e^{t_v}`, minus the log of the harmonic mean [1]_ of these shares. So a
+    score says how rare a row is among normal ones, in the same unit for all data: about 1 for a normal row, 3 where one
+    of five views sees a row in 100, 7 where all see one in 1000.
 
-    .. math:: s(x) = (u - \mu)^\top \Sigma^{-1} (u - \mu) .
+    Where rows are too few for a covariance (more than 100 features and fewer than 4 rows for each, or more than 2048
+    features), the views are *near* and *error*, the squared reconstruction error.
 
-    So an error counts relative to the spread of errors in that feature and direction, and a row with an unusual code
-    stands out even if it is reconstructed well. Anomalies among the training rows neither train the model nor widen the
-    spread: :math:`\mu` and :math:`\Sigma` are those of the ``support_fraction`` of the rows that lie closest together
-    (concentration steps, as in the minimum covariance determinant [1]_, with shrinkage [2]_), and the model is trained
-    a second time on these rows alone.
+    Anomalies among the training rows count little: each training row has a weight, the share of training rows that are
+    at least as unusual by *tails* and *far*. With these weights the autoencoder is trained and means and covariances
+    are estimated.
 
     Parameters
     ----------
@@ -85,31 +78,38 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     contamination : "auto" or float, default="auto"
         Sets the threshold of `predict`; scores and ranking do not depend on it.
 
-        - "auto": anomaly scores above Tukey's upper fence [3]_, :math:`Q_3 + 1.5 (Q_3 - Q_1)` of the training rows'
-          scores, are outliers; this includes about a tenth of the normal rows (1 to 20 %, depending on the data set).
-        - float in (0, 0.5]: this fraction of the training rows is classified as outliers. If the training rows are
-          known to be clean (novelty detection), it is the rate of false alarms to accept among them; on new rows the
-          rate is higher, the more so the fewer training rows there are per feature and component.
-    scoring : {"mahalanobis", "standardized_error", "squared_error"}, default="mahalanobis"
+        - "auto": 0.05 with ``scoring="auto"``. With the other scorings, scores above Tukey's upper fence [2]_,
+          :math:`Q_3 + 1.5 (Q_3 - Q_1)` of the training rows' scores, are outliers.
+        - float in (0, 0.5]: this fraction of rows like the training rows is classified as outliers. If the training
+          rows are clean, it is the rate of false alarms. With ``scoring="auto"`` it is the rate among new rows:
+          training rows are scored as if they had been left out or, with fewer than 20 rows for each feature, by fits
+          to the other rows. With the other scorings it is the rate among the training rows; new rows exceed it, the
+          more so the fewer training rows there are, so use `p_values` there.
+    scoring : {"auto", "mahalanobis", "standardized_error", "squared_error"}, default="auto"
         How rows are scored.
 
-        - "mahalanobis": as above. Needs memory and time for a matrix of size (n_features + n_components) squared.
+        - "auto": by several views, as above.
+        - "mahalanobis": squared Mahalanobis distance of residual and code, :math:`u = (e, h)`, from the training rows
+          that lie closest together, :math:`(u - \mu)^\top \Sigma^{-1} (u - \mu)`. Mean and covariance are those of
+          the ``support_fraction`` found by concentration steps [3]_, with shrinkage [4]_; the autoencoder is trained a
+          second time on these rows alone. Needs memory for a matrix of size (n_features + n_components) squared.
         - "standardized_error": :math:`\sum_k (e_k - \mu_k)^2 / \sigma_k^2`, the error relative to its spread in each
-          feature, with :math:`\mu` and :math:`\sigma` from the bulk of the rows.
+          feature, with :math:`\mu` and :math:`\sigma` from the same rows.
         - "squared_error": :math:`\lVert x - \hat x \rVert^2`, the reconstruction error as used in the literature.
     scaling : "standard" or None, default="standard"
-        Whether to standardise the features first; the final mean and standard deviation are those of the support. None
-        uses X unchanged.
+        Whether to scale the features for the autoencoder: by their standard deviations or, with "auto" and too few rows
+        for a covariance, by their ranges. None uses X unchanged. The views *tails*, *far* and *near* do not depend on
+        it.
     support_fraction : float, default=0.75
-        Fraction of the training rows, 0.5 to 1, that is taken to be normal. 1 trusts all rows (and trains only once);
-        use it for training data that are known to be clean.
+        Fraction of the training rows, 0.5 to 1, that is taken to be normal; 1 trusts all rows. Not used by "auto",
+        which gives each row a weight.
     rho : float, default=0.1
         Target mean activation. See `SparseAutoencoderTransformer` for this and the following parameters.
     beta : float, default=3.0
         Weight of the sparsity term.
-    alpha : float, default=0.1
-        Weight decay. The default is higher than the transformer's: an autoencoder that reconstructs everything also
-        reconstructs anomalies.
+    alpha : float or "auto", default="auto"
+        Weight decay. "auto" is 0.1, more than the transformer's: an autoencoder that reconstructs everything also
+        reconstructs anomalies. Where the views are *near* and *error*, it is 0.003.
     penalty : {"kl", "l1"}, default="kl"
         Sparsity penalty.
     activation : {"sigmoid", "relu"}, default="sigmoid"
@@ -152,13 +152,12 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     offset_ : float
         `decision_function` is `score_samples` minus this.
     support_ : ndarray of shape (n_samples,)
-        True for the training rows taken to be normal, on which the model was trained.
-    location_ : ndarray of shape (n_features + n_components,)
-        :math:`\mu` of residual and code, in scaled units. For the two error scores, it has shape (n_features,); for
-        "squared_error", it is 0.
-    precision_ : ndarray of shape (n_features + n_components, n_features + n_components)
-        :math:`\Sigma^{-1}`. For the two error scores, it has shape (n_features,): the weight of each feature's squared
-        error.
+        True for the training rows that the autoencoder was trained on: with "auto", all of positive weight, otherwise
+        those taken to be normal.
+    location_, precision_ : ndarrays
+        :math:`\mu` and :math:`\Sigma^{-1}` of residual and code, in scaled units, of shape (p,) and (p, p), with
+        p = n_features + n_components: those of "mahalanobis", or of the view *code*. For the errors both have shape
+        (n_features,): the precisions are then the weights of the squared errors.
     n_components_ : int
         Number of hidden units.
     encoder_coef_, encoder_intercept_, decoder_coef_, decoder_intercept_ : ndarrays
@@ -172,28 +171,37 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
 
     See Also
     --------
-    sklearn.ensemble.IsolationForest : Needs no scaling and hardly any training.
-    sklearn.covariance.EllipticEnvelope : Robust Mahalanobis distance of the features themselves.
+    sklearn.ensemble.IsolationForest : Needs no scaling; often as good where training data contain many anomalies.
+    sklearn.neighbors.LocalOutlierFactor : Nearest neighbours alone.
 
     Notes
     -----
-    Anomalies that lie close together and make up more than a tenth of the rows can pass for normal: they are not far
-    enough from the mean of all rows. Starting the concentration steps from medians instead finds such clusters, but
-    made scores worse on most data sets.
+    With "auto" a row that equals one of the training rows which the detector looks for neighbours in (all, or a sample
+    of 2048) is scored as if one copy of it had been left out of the training rows. Otherwise training rows would seem
+    more normal than new ones.
 
-    Scores are computed in float64 from the reconstructions in the dtype of X. Scaled values beyond 1e100 (float32:
-    1e30) are clipped there, so that every finite row has a finite score.
+    The detector keeps up to 10,000 distinct training rows, for calibration and `p_values`; of more rows a sample, by
+    weight. Up to that number a row of weight 2 is exactly the same as two rows.
 
-    ``benchmarks/anomaly.py`` and ``benchmarks/anomaly_defaults.py`` show how the defaults were chosen and give figures
-    on data that had no part in the choice.
+    If one value has more than 0.9 of the weight of a feature, other values are rare levels: the standard deviation is
+    taken to be a quarter of the range at least, and the unit of distances three ranges. So a level in one of a thousand
+    rows is no more surprising than that.
+
+    Scores by "auto" are computed in float64 and rounded to the precision of float32, so that they do not depend on what
+    stands beside a row. Others are computed from the reconstructions in the dtype of X. Scaled values are clipped (for
+    "auto" at 100 standard deviations, only for autoencoder and covariances; otherwise at 1e100, float32: 1e30), so that
+    every finite row has a finite score.
+
+    ``benchmarks/detector.py`` compares the detector with others on data that had no part in its design.
 
     References
     ----------
-    .. [1] P. J. Rousseeuw and K. Van Driessen, "A fast algorithm for the minimum covariance determinant estimator",
+    .. [1] D. J. Wilson, "The harmonic mean p-value for combining dependent tests", PNAS 116, 2019.
+    .. [2] J. W. Tukey, "Exploratory data analysis", Addison-Wesley, 1977.
+    .. [3] P. J. Rousseeuw and K. Van Driessen, "A fast algorithm for the minimum covariance determinant estimator",
        Technometrics 41, 1999.
-    .. [2] Y. Chen, A. Wiesel, Y. C. Eldar and A. O. Hero, "Shrinkage algorithms for MMSE covariance estimation", IEEE
+    .. [4] Y. Chen, A. Wiesel, Y. C. Eldar and A. O. Hero, "Shrinkage algorithms for MMSE covariance estimation", IEEE
        Transactions on Signal Processing 58, 2010.
-    .. [3] J. W. Tukey, "Exploratory data analysis", Addison-Wesley, 1977.
 
     Examples
     --------
@@ -210,6 +218,7 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     """
 
     _weights_suffice = False  # weights are useless without the scatter that belongs to them
+    _only_for: ClassVar[dict[str, str]] = {"_folds": "_p_values", "_reference": "p_values"}
 
     # Set by `fit`, in addition to what the base class sets.
     offset_: float
@@ -220,8 +229,9 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         **BaseSparseAutoencoder._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
-        "scoring": [StrOptions({"mahalanobis", "standardized_error", "squared_error"})],
+        "scoring": [StrOptions({"auto", "mahalanobis", "standardized_error", "squared_error"})],
         "scaling": [StrOptions({"standard"}), None],
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "support_fraction": [Interval(Real, 0.5, 1, closed="both")],
     }
 
@@ -230,12 +240,12 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         n_components: int | Literal["auto"] = "auto",
         *,
         contamination: float | Literal["auto"] = "auto",
-        scoring: Literal["mahalanobis", "standardized_error", "squared_error"] = "mahalanobis",
+        scoring: Literal["auto", "mahalanobis", "standardized_error", "squared_error"] = "auto",
         scaling: Literal["standard"] | None = "standard",
         support_fraction: float = 0.75,
         rho: float = 0.1,
         beta: float = 3.0,
-        alpha: float = 0.1,
+        alpha: float | Literal["auto"] = "auto",
         penalty: PenaltyName = "kl",
         activation: HiddenActivation = "sigmoid",
         output_activation: OutputActivation = "identity",
@@ -296,15 +306,15 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         ----------
         X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
             At least two rows, all finite; they may include anomalies. Sparse matrices are converted to CSR and made
-            dense only in blocks of rows; with many features, use a ``scoring`` other than "mahalanobis". The blocks of
-            a dask array stay on its workers, as for the transformer; whatever has one number per row (weights, scores,
-            ``support_``) is an array in local memory.
+            dense only in blocks of rows. The blocks of a dask array stay on its workers, as for the transformer;
+            whatever has one number per row (weights, scores, ``support_``) is an array in local memory, and so are the
+            training rows that the detector keeps.
         y : Ignored
             Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
-            How many rows each row stands for, in all steps: scaling, training, support, scatter and threshold. A row of
-            weight 0 counts for nothing. Weights that sum to one therefore describe a single row, from which no
-            covariance can be learned. Default: 1 for every row.
+            How many rows each row stands for, in all steps. A row of weight 0 counts for nothing. Weights that sum to
+            one describe a single row, from which hardly anything can be learned; a warning says so. Default: 1 for
+            every row.
 
         Returns
         -------
@@ -320,118 +330,92 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         return self._fit(X, y, sample_weight)
 
     def _count_iterations(self, warm: bool) -> int:
-        return super()._count_iterations(warm) * (2 if self.support_fraction < 1 else 1)
+        trains_twice = self.scoring != "auto" and self.support_fraction < 1
+        return super()._count_iterations(warm) * (2 if trains_twice else 1)
 
     def _learn(self, rows: Rows, weights: Float64Array, training: Training, warm: bool) -> Problems:
-        self._scoring = self.scoring
         weights = np.asarray(weights)
-        counted = weights > 0
+        self.support_ = weights > 0
         rows, weights = rows.drop_zero_weight(weights)
-        support = np.ones(len(rows), dtype=bool)
-        problems, scores = self._learn_support(rows, weights, support, training, warm)
-        if self.support_fraction < 1:
-            support = lowest(scores, self.support_fraction, weights)
-            problems, scores = self._learn_support(rows, weights, support, training, warm)
-        self.offset_ = self._threshold(scores, weights)
-        self.support_ = counted
-        self.support_[counted] = support
-        return problems
+        fit, problems = self._learn_scorer(rows, weights, training, warm)
+        reference, share = fit.reference, self.contamination
+        if fit.support is not None:
+            self.support_[self.support_] = fit.support
+        self.__dict__.pop("_folds", None)
+        self._scorer_state = {"scoring": self.scoring, **fit.scorer.state()}
+        seed = training.rng.randint(np.iinfo(np.int32).max)
+        self._reference = {"X": reference.X, "weights": reference.weights, "seed": seed}
+        if self.scoring == "auto":
+            scores, counts, share = fit.scores, reference.weights, FALSE_ALARMS if share == "auto" else share
+            few = reference.total < ENOUGH_ROWS * rows.shape[1]
+            if few:  # a fit to few rows knows them by heart
+                scores, counts = self._cross_conformal(HELD_OUT).held_out()
+            self.offset_ = -threshold(scores, counts, share, fit.tie, fit.floor, of_new_rows=few)
+        elif share == "auto":
+            self.offset_ = -tukey_fence(fit.scores, weights, fit.tie, fit.floor)
+        else:
+            self.offset_ = -threshold(fit.scores, weights, share, fit.tie, fit.floor)
+        return diagnose_weights(weights) + problems
 
-    def _learn_support(
-        self, rows: Rows, weights: Float64Array, support: Mask, training: Training, warm: bool
-    ) -> tuple[Problems, Float64Array]:
-        """Train on the rows of the support; return the warnings to issue and the scores of all rows."""
-        chosen, chosen_weights = (rows, weights) if support.all() else (rows.take(support), weights[support])
-        self._scaler = self._fit_scaler(chosen, chosen_weights, rows, weights) if self.scaling else None
-        scaled = chosen.map_rows(self._method("_scale"))
-        problems = diagnose_range(scaled, self.output_activation)
-        problems += self._train(scaled, chosen_weights, training, warm)
-        self.n_components_ = len(self.encoder_coef_)
-        self._centre, variance = scaled.moments(chosen_weights)
-        low, high = scaled.bounds()
-        self._scatter = self._learn_scatter(rows, weights, np.where(low == high, 0, np.sqrt(variance)))
-        return problems, self._score(rows)
+    def _learn_scorer(
+        self, rows: Rows, weights: Float64Array, training: Training, warm: bool
+    ) -> tuple[ScorerFit, Problems]:
+        """Return a fitted scorer and what to warn of."""
+        problems: Problems = []
+        training.judges_fit = self.scoring != "auto"  # other views make up for a poor code
 
-    def _fit_scaler(
-        self, chosen: Rows, chosen_weights: Float64Array, rows: Rows, weights: Float64Array
-    ) -> StandardScaler:
-        """Fit a scaler to the rows of the support; a feature that is constant there takes its scale from all rows."""
-        scaler = _standard_scaler(chosen, chosen_weights)
-        low, high = chosen.bounds()
-        constant = low == high
-        if constant.any() and len(chosen) < len(rows):
-            scaler.scale_[constant] = _standard_scaler(rows, weights).scale_[constant]
-        return scaler
+        def learn(scaled: Rows, weights: Float64Array, wide: bool = False) -> Network:
+            training.settings.alpha = (WIDE_ALPHA if wide else ALPHA) if self.alpha == "auto" else self.alpha
+            problems[:] = diagnose_range(scaled, self.output_activation)
+            basis = span_basis(scaled) if self._trains_in_span(scaled) else None
+            inner = scaled if basis is None else DenseRows(scaled.toarray() @ basis)
+            problems.extend(self._train(inner, weights, training, warm))
+            if basis is not None:
+                self.encoder_coef_ = self.encoder_coef_ @ basis.T
+                self.decoder_coef_ = basis @ self.decoder_coef_
+                self.decoder_intercept_ = basis @ self.decoder_intercept_
+            self.n_components_ = len(self.encoder_coef_)
+            return self._network(np.float64)
 
-    def _learn_scatter(self, rows: Rows, weights: Float64Array, deviation: Float64Array) -> Scatter:
-        if self.scoring == "squared_error":
-            return plain(rows.shape[1])
-        floor = CONSTANT * np.where(deviation > 0, deviation, 1)
-        full = self.scoring == "mahalanobis"
-        if full:
-            floor = np.concatenate([floor, np.full(self.n_components_, CONSTANT)])
+        scorer = ViewScorer if self.scoring == "auto" else SupportScorer
+        return scorer.fit(rows, weights, training.rng, self, learn), problems
 
-        vectors = self._method("_vectors")
-        if rows.is_local and len(rows) * len(floor) <= KEPT_NUMBERS:
-            rows, vectors = DenseRows(np.concatenate(list(rows.map(vectors)))), DenseRows.toarray
-        return concentrate(rows, vectors, floor, weights, self.support_fraction, diagonal=not full)
+    def _trains_in_span(self, rows: Rows) -> bool:
+        """Whether an autoencoder of the space that rows span is one of all features: the loss is the same function."""
+        same = self.scoring == "auto" and self.output_activation == "identity" and not (self.noise or self.warm_start)
+        return same and rows.kind == "dense" and 2 * len(rows) < rows.shape[1]
 
     def _count_components(self, n_features: int) -> int:
         if self.n_components == "auto":
-            return min(n_features, MOST_COMPONENTS)
+            return min(self.n_features_in_, MOST_COMPONENTS)
         return int(self.n_components)
-
-    def _threshold(self, scores: Float64Array, weights: Float64Array) -> float:
-        def quantiles(parts: float | list[float]) -> Any:
-            return np.quantile(scores, parts, weights=weights, method="inverted_cdf")
-
-        if self.contamination == "auto":
-            lower, upper = quantiles([0.25, 0.75])
-            return float(-(upper + 1.5 * (upper - lower)))
-        # Half-way to the next score, so that rounding cannot move a training row across the threshold.
-        highest_inlier = quantiles(1 - self.contamination)
-        outliers = scores[scores > highest_inlier * (1 + TIE)]
-        return float(-(highest_inlier + outliers.min()) / 2 if outliers.size else -highest_inlier)
 
     # -- saving ------------------------------------------------------------------------------------
 
     def _check_state(self) -> None:
         super()._check_state()
-        d, full = self.n_features_in_, self._scoring == "mahalanobis"
-        p = d + len(self.encoder_coef_) if full else d
-        self._check_numbers("location", self._scatter.location, (p,))
-        self._check_numbers("precision", self._scatter.precision, (p, p) if full else (p,))
-        self._check_numbers("mean row", self._centre, (d,))
+        d = self.n_features_in_
         self._check_numbers("offset_", self.offset_, ())
-        if self._scaler is not None:
-            if type(self._scaler) is not StandardScaler:
-                raise ValueError(f"The scaler must be a StandardScaler, got {type(self._scaler).__name__}.")
-            self._check_numbers("means of the scaler", self._scaler.mean_, (d,))
-            scale = self._scaler.scale_
-            self._check_numbers("positive scale of the scaler", np.where(scale > 0, scale, np.nan), (d,))
+        try:
+            self._scorer().check(self._check_numbers, d, len(self.encoder_coef_))
+            if hasattr(self, "_reference"):
+                n = len(self._reference["X"])
+                self._check_numbers("training rows", self._reference["X"], (n, d))
+                self._check_numbers("weights of training rows", self._reference["weights"], (n,))
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"The fitted state of this {type(self).__name__} must be that of a fit: {error}."
+            ) from error
 
     # -- using the fit -----------------------------------------------------------------------------
 
-    def _scale(self, rows: Rows) -> Rows:
-        if self._scaler is None:
-            mean, scale = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
-        else:
-            mean, scale = self._scaler.mean_, self._scaler.scale_
-        return rows.standardized(mean, scale, LIMITS[rows.dtype])
-
-    def _explain(self, rows: Rows) -> tuple[FloatArray, Float64Array]:
-        """Return the scaled rows of a block, and the vectors that are scored, residuals first, in float64."""
-        scaled, network = self._scale(DenseRows(rows.toarray())), self._network(rows.dtype)
-        H = network.encode(scaled)
-        residual = scaled.toarray().astype(np.float64) - network.decode(H)
-        return scaled.toarray(), np.hstack([residual, H]) if self._scoring == "mahalanobis" else residual
-
-    def _vectors(self, rows: Rows) -> Float64Array:
-        return self._explain(rows)[1]
+    def _scorer(self) -> ViewScorer | SupportScorer:
+        scorer = ViewScorer if self._scorer_state["scoring"] == "auto" else SupportScorer
+        return scorer.from_state(self._scorer_state, self._network(np.float64))
 
     def _score(self, rows: Rows) -> Float64Array:
         """Anomaly scores, the higher the stranger, without checks."""
-        return check_overflow(scores_of(rows, self._method("_vectors"), self._scatter), "the scores")
+        return np.concatenate(list(rows.map(self._scorer().score)))
 
     @lazy_on_dask(dtype=np.float64)
     def score_samples(self, X: MatrixLike) -> Float64Array:
@@ -490,9 +474,10 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         error : ndarray of shape (n_samples,), or (n_samples, n_features) if ``per_feature``
             In squared scaled units (standard deviations with ``scaling="standard"``), in float64.
         """
+        scorer = self._scorer()
 
         def errors(rows: Rows) -> Float64Array:
-            squares = np.square(self._vectors(rows)[:, : self.n_features_in_])
+            squares = np.square(scorer.residuals(rows))
             return squares if per_feature else squares.sum(axis=1)
 
         return np.concatenate(list(self._check_rows(X).map(errors)))
@@ -501,11 +486,15 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
     def score_contributions(self, X: MatrixLike) -> Float64Array:
         r"""Contribution of each feature to the anomaly score of every row.
 
-        A feature's residual contributes its term of the score: :math:`(u - \mu)_k [\Sigma^{-1} (u - \mu)]_k` for
-        "mahalanobis", its squared (standardised) error otherwise. With "mahalanobis", the corresponding term of a
-        hidden unit j is shared among the features in proportion to :math:`\lvert W_{jk} (x_k - \bar x_k) \rvert`, their
-        share in the deviation of the unit's input from its value for the mean row (as in layer-wise relevance
-        propagation [1]_). A contribution can be negative where a feature makes a row more normal, given the others.
+        With "auto" every view has the part :math:`e^{t_v} / \sum_w e^{t_w}` of the score and shares it among the
+        features in proportion to their terms in the view: for a quadratic form
+        :math:`(u - \mu)_k [\Sigma^{-1} (u - \mu)]_k`, for a distance or an error the squared difference, for the tails
+        the squared surprise. With the other scorings the contribution is the term itself.
+
+        The term of a hidden unit j is shared among the features in proportion to
+        :math:`\lvert W_{jk} (x_k - \bar x_k) \rvert`, their share in the deviation of the unit's input from its value
+        for the mean row (as in layer-wise relevance propagation [1]_). A contribution can be negative where a feature
+        makes a row more normal, given the others.
 
         Parameters
         ----------
@@ -521,34 +510,28 @@ class SparseAutoencoderOutlierDetector(OutlierMixin, BaseSparseAutoencoder):
         .. [1] S. Bach et al., "On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
            propagation", PLOS ONE 10, 2015.
         """
-        return np.concatenate(list(self._check_rows(X).map(self._contributions)))
+        return np.concatenate(list(self._check_rows(X).map(self._scorer().contributions)))
 
-    def _contributions(self, block: Rows) -> Float64Array:
-        """Contributions for a block of rows."""
-        rows, vectors = self._explain(block)
-        terms, d = check_overflow(self._scatter.contributions(vectors), "the contributions"), rows.shape[1]
-        if terms.shape[1] == d:
-            return terms
-        weights, deviation = np.abs(self.encoder_coef_).astype(np.float64), np.abs(rows - self._centre)
-        total = deviation @ weights.T
-        shareable = total > LEAST_UNIT
-        terms_per_part = np.divide(terms[:, d:], total, out=np.zeros_like(total), where=shareable)
-        shared = deviation * (terms_per_part @ weights)
-        # Where a row equals the mean row, the remainder is shared equally among all features.
-        left = np.where(shareable, 0, terms[:, d:]).sum(axis=1, keepdims=True)
-        return terms[:, :d] + shared + left / d
+    def _fit_fold(self, rows: Rows, weights: Float64Array) -> Any:
+        """Return what scores blocks of rows, by a fit to other rows."""
+        fold = clone(self)
+        fold.n_features_in_ = rows.shape[1]
+        training = Training(self._settings(verbose=0, warm_start=False), np.random.RandomState(self._reference["seed"]))
+        return fold._learn_scorer(rows, weights, training, warm=False)[0].scorer.score
+
+    # -- attributes --------------------------------------------------------------------------------
 
     @property
     def location_(self) -> Float64Array:
-        """Location of residual and code."""
-        return self._fitted_scatter("location")
+        """Location of residual and code, or of the residual alone."""
+        return self._moments("location_")[0]
 
     @property
     def precision_(self) -> Float64Array:
-        """Inverse scatter of residual and code."""
-        return self._fitted_scatter("precision")
+        """Inverse scatter of residual and code, or weights of the squared errors."""
+        return self._moments("precision_")[1]
 
-    def _fitted_scatter(self, name: str) -> Float64Array:
-        if not hasattr(self, "_scatter"):
+    def _moments(self, name: str) -> Any:
+        if not hasattr(self, "_scorer_state"):
             raise AttributeError(f"This {type(self).__name__} is not fitted yet, so it has no {name}.")
-        return getattr(self._scatter, name)
+        return self._scorer().location_and_precision()

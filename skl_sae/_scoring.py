@@ -1,0 +1,168 @@
+"""The training rows that a detector keeps, and what they say about each feature alone."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._rows import DenseRows
+
+# Most rows and numbers by which views are calibrated, and which are kept for p-values: 128 MiB in float64.
+MOST_ROWS, MOST_NUMBERS = 10_000, 2**24
+
+# Most rows and numbers that the nearest neighbours are looked for in.
+MOST_KEPT, MOST_KEPT_NUMBERS = 2048, 2**23
+
+# Where one value has more than this share of a feature's weight, the others are rare levels.
+COMMON = 0.9
+
+# Values further beyond the outer quantiles than this many times their distance are wild: the size of one of them must
+# not hide a feature.
+QUANTILE, WILD = 0.05, 10
+
+# The deviation, and the length, of a feature with rare levels, in ranges: a rare level is no larger surprise than that
+# of an outlying value.
+RARE_DEVIATION, RARE_LENGTH = 0.25, 3
+
+
+def as_items(X):
+    """Return every row of an array as one item, to be sorted and searched."""
+    X = np.ascontiguousarray(X)
+    return X.view(np.dtype((np.void, X.itemsize * X.shape[1]))).ravel()
+
+
+def draw(weights, size, rng):
+    """Return how often each row is drawn into a sample of this size, in proportion to its weight.
+
+    The draws are spread evenly over the weights, so a row of weight 2 is drawn as two rows would be.
+    """
+    places = (np.arange(size) + rng.uniform(size=size)) / size
+    reached = np.cumsum(weights)
+    return np.bincount(np.searchsorted(reached, places * reached[-1], "right"), minlength=len(weights))
+
+
+class Reference(NamedTuple):
+    """Distinct training rows with their weights: all of them, or a sample."""
+
+    X: Any  # (r, d), in the dtype of the training rows
+    weights: Any  # (r,)
+    kept: Any  # indices of the rows among which neighbours are looked for, increasing
+    complete: bool  # whether these are all training rows
+    columns: Any  # the distinct values of each feature, sorted, and their weights
+    fences: Any  # two of (d,), between which values are not wild
+    rare: Any  # (d,), whether a feature has rare levels
+
+    @property
+    def total(self):
+        """The number of rows that these stand for."""
+        return self.weights.sum()
+
+    @property
+    def rows(self):
+        """The distinct rows, as rows."""
+        return DenseRows(self.X)
+
+    @property
+    def clipped(self):
+        """The rows without wild values (r, d), in float64."""
+        return np.clip(self.X.astype(np.float64), *self.fences)
+
+    @property
+    def span(self):
+        """The range of each feature without wild values (d,), or 1."""
+        clipped = self.clipped
+        span = clipped.max(axis=0) - clipped.min(axis=0)
+        return np.where(span > 0, span, 1)
+
+    @property
+    def length(self):
+        """The unit of distances (d,)."""
+        return np.where(self.rare, RARE_LENGTH, 1) * self.span
+
+    @property
+    def deviation(self):
+        """The least standard deviation of each feature (d,)."""
+        return np.where(self.rare, RARE_DEVIATION, 0) * self.span
+
+
+class ScorerFit(NamedTuple):
+    """What the fit of a scorer, `ViewScorer` or `SupportScorer`, gives.
+
+    A scorer gives `score`, `contributions` and `residuals` of a block of rows; `state` and `from_state` save and load
+    it, and `check` looks at what was loaded.
+    """
+
+    scorer: Any
+    scores: Any  # of the training rows, or those of the reference
+    reference: Any  # Reference
+    support: Any  # (n,), which training rows the autoencoder learned from; None for all
+    tie: float  # scores with a smaller relative difference are equal
+    floor: float  # and those with a smaller difference
+
+
+def distinct(X, weights):
+    """Return indices of the distinct rows of an array, sorted by their values, and total weights."""
+    items = as_items(X + X.dtype.type(0))  # -0 is 0
+    order = np.argsort(items, kind="stable")
+    first = np.flatnonzero(np.concatenate([[True], items[order[1:]] != items[order[:-1]]]))
+    indices, weights = order[first], np.add.reduceat(weights[order], first)
+    # The order of the items depends on the units of the features; that of the values does not.
+    n_columns, columns = 1, X[indices].T
+    while True:
+        order = np.lexsort(columns[:n_columns][::-1])
+        equal = (columns[:n_columns, order[1:]] == columns[:n_columns, order[:-1]]).all(axis=0)
+        if n_columns >= len(columns) or not equal.any():
+            return indices[order], weights[order]
+        n_columns *= 4
+
+
+def take_reference(rows, weights, rng):
+    """Return a `Reference` for rows of any kind, and the rows and weights to train on.
+
+    Up to `MOST_ROWS` rows are all kept, equal ones as one row of their total weight; this is also what is trained on,
+    so that a row of weight 2 is exactly two rows. Of more rows a sample by weight is kept.
+    """
+    most = max(2, min(MOST_ROWS, MOST_NUMBERS // rows.shape[1]))
+    complete = len(rows) <= most
+    counts = weights if complete else draw(weights, most, rng)
+    some = rows if complete else rows.take(counts > 0)
+    X = np.concatenate(list(some.map(type(some).toarray if some.is_local else _toarray)))
+    indices, merged = distinct(X, counts[counts > 0].astype(np.float64))
+    reference = _describe(X[indices] + X.dtype.type(0), merged, complete, rng)
+    if complete:
+        rows = some.take(indices) if some.is_local else DenseRows(reference.X)
+        weights = merged
+    return reference, rows, weights
+
+
+def _toarray(rows):
+    return rows.toarray()
+
+
+def _describe(X, weights, complete, rng):
+    """Return a `Reference` of distinct rows."""
+    most = max(2, min(MOST_KEPT, MOST_KEPT_NUMBERS // X.shape[1]))
+    kept = np.arange(len(X)) if len(X) <= most else np.flatnonzero(draw(weights, most, rng))
+    columns = [_count(column, weights) for column in X.T.astype(np.float64)]
+    fences = np.array([_fences(*column) for column in columns]).T
+    if not np.isfinite(fences[1] - fences[0]).all():
+        feature = int(np.argmin(np.isfinite(fences[1] - fences[0])))
+        raise ValueError(f"The range of feature {feature} of X overflows float64. Scale X first.")
+    rare = np.array([counts.max() for _, counts in columns]) > COMMON * weights.sum()
+    return Reference(X, weights, kept, complete, columns, fences, rare)
+
+
+def _count(column, weights):
+    """Return the distinct values of a feature and the weight of each."""
+    values, inverse = np.unique(column, return_inverse=True)
+    return values, np.bincount(inverse, weights)
+
+
+def _fences(values, weights):
+    """Return the values of a feature beyond which it is wild, or its extremes if there is nothing beyond."""
+    reached = np.cumsum(weights)
+    low, high = values[np.searchsorted(reached, np.array([QUANTILE, 1 - QUANTILE]) * reached[-1])]
+    with np.errstate(over="ignore"):
+        reach = WILD * (high - low)
+    if reach == 0:  # nearly all rows have the same value: no telling what is wild
+        return values[0], values[-1]
+    return max(values[0], low - reach), min(values[-1], high + reach)

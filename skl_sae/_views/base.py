@@ -1,0 +1,107 @@
+"""What all views share: what they see of a row, and what they are fitted to."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._rows import DenseRows
+
+# Scaled features are clipped here, so that a wild value neither ruins the training nor overflows.
+LIMIT = 100.0
+
+
+class Inputs(NamedTuple):
+    """What views see of n rows, in float64; the last three are None for views of the rows alone."""
+
+    X: Any  # (n, d) features
+    kept: Any  # KeptRows
+    place: Any  # Place among the kept rows
+    scaled: Any = None  # (n, d)
+    residual: Any = None  # (n, d)
+    code: Any = None  # (n, m)
+
+
+class Explain:
+    """Turns rows into `Inputs`, by the scale of the features, an autoencoder and the rows that are kept.
+
+    Parameters
+    ----------
+    centre, unit : ndarrays of shape (d,)
+    network : Network
+        In float64.
+    kept : KeptRows
+    """
+
+    def __init__(self, centre, unit, network, kept):
+        self.centre, self.unit, self.network, self.kept = centre, unit, network, kept
+
+    def __call__(self, rows):
+        X = rows.toarray().astype(np.float64)
+        scaled = DenseRows(X).standardized(self.centre, self.unit, LIMIT)
+        code = self.network.encode(scaled)
+        residual = scaled.toarray() - self.network.decode(code)
+        return Inputs(X, self.kept, self.kept.place(X), scaled.toarray(), residual, code)
+
+    def onnx(self, node, X, network):
+        """Return the `Inputs` in a graph; ``network(tensor)`` gives codes and reconstructions of scaled rows."""
+        scaled = node("Div", node("Sub", X, self.centre), self.unit)
+        scaled = node("Clip", scaled, np.array(-LIMIT), np.array(LIMIT))
+        code, reconstruction = network(scaled)
+        residual = node("Sub", scaled, reconstruction)
+        return Inputs(X, self.kept, self.kept.onnx(node, X), scaled, residual, code)
+
+
+class Fitting(NamedTuple):
+    """What a view may be fitted to; the last ones are None for views of the rows alone."""
+
+    reference: Any  # Reference: distinct training rows, or a sample of them
+    kept: Any  # KeptRows of these
+    rng: Any
+    explain: Any = None
+    rows: Any = None  # the rows that the autoencoder was trained on, of any kind
+    weights: Any = None  # of these rows, times their plausibility
+    spread: Any = (
+        None  # (d,), standard deviation of each feature over plausible rows, a hundredth of all rows' at least
+    )
+    n_effective: Any = None  # as many equally plausible rows say as much about a covariance
+
+
+class View:
+    """One way to look at a row; subclasses are listed in `VIEWS`.
+
+    `fit` returns a view; `raw` gives every row a score from 0 upwards, the higher the stranger, which depends on its
+    row alone; `terms` gives what each feature adds to it. The attributes are arrays and numbers.
+    """
+
+    #: Raw scores below this are rounding errors of zero.
+    floor = 1e-12
+
+    def __init__(self, **state):
+        vars(self).update(state)
+
+    @classmethod
+    def fit(cls, fitting):
+        """Return the view, fitted to a `Fitting`."""
+        raise NotImplementedError
+
+    def onnx(self, node, tensors):
+        """Return raw scores (n, 1) in an ONNX graph.
+
+        ``tensors`` are `Inputs` of tensors; ``node`` is described in `graph`.
+        """
+        raise NotImplementedError
+
+    def check(self, check_numbers, d, m, k):
+        """Refuse attributes that no fit leaves, for d features, m units and k kept rows: a file may come from anybody.
+
+        ``check_numbers(name, numbers, shape)`` refuses numbers that are not finite, or of another shape.
+        """
+        raise NotImplementedError
+
+    def raw(self, inputs):
+        """Return raw scores (n,) of `Inputs`."""
+        return self.terms(inputs).sum(axis=1)
+
+    def terms(self, inputs):
+        """Return the part (n, d) of each feature in the raw scores."""
+        raise NotImplementedError
