@@ -15,7 +15,8 @@ from ._rows import DenseRows
 from ._scatter import TIED_ROUNDED
 from ._types import Float64Array, MatrixLike
 
-FOLDS = 10
+# Folds of the training rows, and of how many rows there can be folds.
+FOLDS, LEAST_ROWS = 10, 3
 
 
 def deal(weights, n_folds, rng):
@@ -186,8 +187,10 @@ class CrossConformal:
         ``fit(rows, weights)`` returns what scores blocks of rows.
         """
         total = weights.sum()
-        if total < 3:
-            raise ValueError(f"p-values need training rows of a total weight of at least 3, got {total:.3g}.")
+        if total < LEAST_ROWS:
+            raise ValueError(
+                f"p-values need training rows of a total weight of {LEAST_ROWS} at least, got {total:.3g}."
+            )
         parts, n_held = [], 0.0
         for held in deal(weights, int(min(FOLDS, total)), rng):
             left = weights - held

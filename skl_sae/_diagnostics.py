@@ -21,7 +21,7 @@ STRAY_ACTIVATION, NEGLIGIBLE_TERM = 3, 0.05
 LEAST_EXPLAINED = 0.05
 
 # Rows with a smaller weight on average are probably meant to have shares, not counts.
-LEAST_MEAN_WEIGHT = 0.5
+LEAST_MEAN_WEIGHT = 0.1
 
 # The problem of a fit that was interrupted and kept.
 INTERRUPTED = "The fit was interrupted; the weights after its last iteration are kept.", KeyboardInterrupt

@@ -135,7 +135,7 @@ def shrunk_precision(covariance, n, unit=None):
 
     Both in units of ``unit``, by default the standard deviations. ``n`` is the number of rows behind the covariance.
     """
-    unit = np.sqrt(np.diag(covariance)) if unit is None else unit
+    unit = np.maximum(np.sqrt(np.diag(covariance)), LEAST_UNIT) if unit is None else unit
     covariance = covariance / unit / unit[:, None]
     mean_variance = max(np.trace(covariance) / len(unit), MIN_SHRINKAGE)
     shrinkage = max(_oas_shrinkage(covariance, n), MIN_SHRINKAGE)

@@ -12,6 +12,9 @@ MOST_ROWS, MOST_NUMBERS = 10_000, 2**24
 # Most rows and numbers that the nearest neighbours are looked for in.
 MOST_KEPT, MOST_KEPT_NUMBERS = 2048, 2**23
 
+# Of a distribution of more values, only as many are kept as give every tail probability to this part.
+MOST_VALUES, STEP = 256, 0.02
+
 # Where one value has more than this share of a feature's weight, the others are rare levels.
 COMMON = 0.9
 
@@ -40,6 +43,14 @@ def draw(weights, size, rng):
     return np.bincount(np.searchsorted(reached, places * reached[-1], "right"), minlength=len(weights))
 
 
+class Distribution(NamedTuple):
+    """The distribution of a feature, to `STEP` of its tails."""
+
+    values: Any  # (k,), increasing
+    lower: Any  # (k + 1,), 0 and the weight at or below each value
+    upper: Any  # (k + 1,), the weight at or above each value and 0
+
+
 class Reference(NamedTuple):
     """Distinct training rows with their weights: all of them, or a sample."""
 
@@ -47,7 +58,7 @@ class Reference(NamedTuple):
     weights: Any  # (r,)
     kept: Any  # indices of the rows among which neighbours are looked for, increasing
     complete: bool  # whether these are all training rows
-    columns: Any  # the distinct values of each feature, sorted, and their weights
+    columns: Any  # Distribution of each feature
     fences: Any  # two of (d,), between which values are not wild
     rare: Any  # (d,), whether a feature has rare levels
 
@@ -63,14 +74,13 @@ class Reference(NamedTuple):
 
     @property
     def clipped(self):
-        """The rows without wild values (r, d), in float64."""
-        return np.clip(self.X.astype(np.float64), *self.fences)
+        """The rows without wild values (r, d)."""
+        return np.clip(self.X, *self.fences.astype(self.X.dtype))
 
     @property
     def span(self):
         """The range of each feature without wild values (d,), or 1."""
-        clipped = self.clipped
-        span = clipped.max(axis=0) - clipped.min(axis=0)
+        span = self.fences[1] - self.fences[0]
         return np.where(span > 0, span, 1)
 
     @property
@@ -142,27 +152,42 @@ def _describe(X, weights, complete, rng):
     """Return a `Reference` of distinct rows."""
     most = max(2, min(MOST_KEPT, MOST_KEPT_NUMBERS // X.shape[1]))
     kept = np.arange(len(X)) if len(X) <= most else np.flatnonzero(draw(weights, most, rng))
-    columns = [_count(column, weights) for column in X.T.astype(np.float64)]
-    fences = np.array([_fences(*column) for column in columns]).T
-    if not np.isfinite(fences[1] - fences[0]).all():
-        feature = int(np.argmin(np.isfinite(fences[1] - fences[0])))
-        raise ValueError(f"The range of feature {feature} of X overflows float64. Scale X first.")
-    rare = np.array([counts.max() for _, counts in columns]) > COMMON * weights.sum()
-    return Reference(X, weights, kept, complete, columns, fences, rare)
+    columns, fences, commonest = zip(*(_look_at(column, weights) for column in X.T), strict=True)
+    low, high = np.array(fences).T
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.square(high - low))
+    if not finite.all():
+        raise ValueError(f"The variance of feature {int(np.argmin(finite))} of X overflows float64. Scale X first.")
+    return Reference(
+        X, weights, kept, complete, columns, np.array([low, high]), np.array(commonest) > COMMON * weights.sum()
+    )
 
 
-def _count(column, weights):
-    """Return the distinct values of a feature and the weight of each."""
+def _look_at(column, weights):
+    """Return the distribution of a feature, the values beyond which it is wild, and the weight of the commonest."""
     values, inverse = np.unique(column, return_inverse=True)
-    return values, np.bincount(inverse, weights)
-
-
-def _fences(values, weights):
-    """Return the values of a feature beyond which it is wild, or its extremes if there is nothing beyond."""
+    values, weights = values.astype(np.float64), np.bincount(inverse, weights)
     reached = np.cumsum(weights)
+    kept = rungs(reached)
+    above = np.append(reached[-1] - np.append(0, reached)[kept], 0)
+    distribution = Distribution(values[kept], np.append(0, reached[kept]), above)
+    return distribution, _fences(values, reached), weights.max()
+
+
+def _fences(values, reached):
+    """Return the values beyond which a feature is wild, or its extremes if nothing is."""
     low, high = values[np.searchsorted(reached, np.array([QUANTILE, 1 - QUANTILE]) * reached[-1])]
     with np.errstate(over="ignore"):
         reach = WILD * (high - low)
     if reach == 0:  # nearly all rows have the same value: no telling what is wild
         return values[0], values[-1]
     return max(values[0], low - reach), min(values[-1], high + reach)
+
+
+def rungs(reached):
+    """Return which entries of an increasing cumulative weight tell it to `STEP` of the weight below and above."""
+    if len(reached) <= MOST_VALUES:
+        return np.arange(len(reached))
+    above = np.append(reached[-1], reached[-1] - reached[:-1])
+    up, down = (np.floor(np.log(np.maximum(part, 1e-300)) / np.log1p(STEP)) for part in (reached, above))
+    return np.flatnonzero((np.diff(up, prepend=-np.inf) != 0) | (np.diff(down, append=-np.inf) != 0))

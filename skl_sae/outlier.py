@@ -11,7 +11,7 @@ from sklearn.base import OutlierMixin, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import BaseSparseAutoencoder, lazy_on_dask
-from ._conformal import ConformalMixin, threshold, tukey_fence
+from ._conformal import LEAST_ROWS, ConformalMixin, threshold, tukey_fence
 from ._diagnostics import diagnose_range, diagnose_weights
 from ._model import Network, span_basis
 from ._rows import DenseRows
@@ -347,7 +347,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         self._reference = {"X": reference.X, "weights": reference.weights, "seed": seed}
         if self.scoring == "auto":
             scores, counts, share = fit.scores, reference.weights, FALSE_ALARMS if share == "auto" else share
-            few = reference.total < ENOUGH_ROWS * rows.shape[1]
+            few = LEAST_ROWS <= reference.total < ENOUGH_ROWS * rows.shape[1]
             if few:  # a fit to few rows knows them by heart
                 scores, counts = self._cross_conformal(HELD_OUT).held_out()
             self.offset_ = -threshold(scores, counts, share, fit.tie, fit.floor, of_new_rows=few)

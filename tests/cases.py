@@ -39,7 +39,7 @@ USUAL = {
 USUAL_OF_DETECTOR = {
     "n_components": st.one_of(st.just("auto"), USUAL["n_components"]),
     "contamination": st.one_of(st.just("auto"), st.floats(0.01, 0.5)),
-    "scoring": st.sampled_from(["mahalanobis", "standardized_error", "squared_error"]),
+    "scoring": st.sampled_from(["auto", "mahalanobis", "standardized_error", "squared_error"]),
     "scaling": st.sampled_from(["standard", "standard", None]),
     "support_fraction": st.floats(0.5, 1),
 }

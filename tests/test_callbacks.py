@@ -157,7 +157,9 @@ def test_an_interrupt_of_a_callback_when_the_fit_ends(digits, warm_start):
 @callbacks
 def test_callbacks_see_both_trainings_of_a_detector(digits):
     recorder = Recorder()
-    detector = SparseAutoencoderOutlierDetector(max_iter=5, tol=0).set_callbacks(recorder).fit(digits)
+    detector = (
+        SparseAutoencoderOutlierDetector(scoring="mahalanobis", max_iter=5, tol=0).set_callbacks(recorder).fit(digits)
+    )
     assert recorder.begun.count(("SparseAutoencoderOutlierDetector", "iteration")) == 10
     assert detector.n_iter_ == 5
 

@@ -63,7 +63,7 @@ def test_a_small_fit(small, rng, in_rows, weighted):
 
 
 @pytest.mark.plain
-@pytest.mark.parametrize("scoring", ["mahalanobis", "standardized_error"])
+@pytest.mark.parametrize("scoring", ["auto", "mahalanobis", "standardized_error"])
 def test_a_small_detector(small, scoring):
     X, rows = small
     found, expected = (detector(scoring=scoring, max_iter=3).fit(one) for one in (X, rows))
@@ -279,7 +279,7 @@ def test_other_collections_are_refused(threads):
 # -- the detector ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scoring", ["mahalanobis", "standardized_error", "squared_error"])
+@pytest.mark.parametrize("scoring", ["auto", "mahalanobis", "standardized_error", "squared_error"])
 @pytest.mark.parametrize("in_rows", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
 def test_the_detector_learns_the_same(threads, rng, scoring, in_rows):
     _, X = made_on_workers(3)

@@ -110,7 +110,9 @@ def kill_a_worker(client):
     return pid
 
 
-@pytest.mark.parametrize("model", [transformer(max_iter=12), detector(max_iter=6)], ids=["transformer", "detector"])
+@pytest.mark.parametrize(
+    "model", [transformer(max_iter=12), detector(max_iter=6, scoring="mahalanobis")], ids=["transformer", "detector"]
+)
 def test_a_fit_survives_the_death_of_a_worker(client, monkeypatch, model):
     from skl_sae._objectives.dask import DaskObjective
 

@@ -41,7 +41,7 @@ def test_a_fit_says_which_route_it_takes(X, parameters, expected, caplog):
 
 def test_the_detector_says_it_for_both_trainings(caplog):
     with caplog.at_level(logging.DEBUG, logger="skl_sae"):
-        SparseAutoencoderOutlierDetector(max_iter=3, random_state=0).fit(DENSE)
+        SparseAutoencoderOutlierDetector(scoring="mahalanobis", max_iter=3, random_state=0).fit(DENSE)
     found = [record.getMessage() for record in caplog.records]
     assert sum("iterations in" in message for message in found) == 2
 

@@ -9,18 +9,21 @@ import tempfile
 import numpy as np
 import pytest
 
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, _scoring
 from skl_sae._rows.mapped import in_file
 
 needs_limit = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA leaves out mapped files on Linux only")
 
-# The process may allocate a quarter of X beyond what it has after a fit to a few rows.
+# The process may allocate a quarter of X beyond what it has after a fit to a few rows. The rows that a detector keeps
+# are far fewer than those of data that do not fit in memory; here they have to be.
+KEPT_ROWS = {"MOST_ROWS": 500, "MOST_KEPT": 200}
 CODE = """
 import resource, sys, warnings
 from pathlib import Path
 import numpy as np
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, _scoring
 
+vars(_scoring).update(KEPT_ROWS)
 path, estimator, weighted = sys.argv[1:]
 warnings.simplefilter("ignore")
 X = np.load(path, mmap_mode="r")
@@ -50,16 +53,19 @@ np.savez(path + ".npz", *used, W=estimator.encoder_coef_, loss=estimator.loss_)
     [
         (SparseAutoencoderTransformer(16, solver="lbfgs"), np.float64, True),
         (SparseAutoencoderTransformer(16, solver="adam", early_stopping=True), np.float32, True),
-        (SparseAutoencoderOutlierDetector(16, solver="lbfgs"), np.float32, True),
+        (SparseAutoencoderOutlierDetector(16, solver="lbfgs"), np.float64, True),
         (SparseAutoencoderOutlierDetector(16, solver="adam", scoring="standardized_error"), np.float64, False),
     ],
 )
-def test_a_fit_to_a_mapped_file_is_that_to_the_array_in_memory(tmp_path, estimator, dtype, weighted):
+def test_a_fit_to_a_mapped_file_is_that_to_the_array_in_memory(tmp_path, monkeypatch, estimator, dtype, weighted):
+    for name, value in KEPT_ROWS.items():
+        monkeypatch.setattr(_scoring, name, value)
     X = np.random.default_rng(0).normal(size=(27000, 240)).astype(dtype)
     path = tmp_path / "X.npy"
     np.save(path, X)
     estimator.set_params(max_iter=2, tol=0, random_state=0)
-    subprocess.run([sys.executable, "-c", CODE, str(path), repr(estimator), str(weighted)], check=True)
+    code = CODE.replace("KEPT_ROWS", repr(KEPT_ROWS))
+    subprocess.run([sys.executable, "-c", code, str(path), repr(estimator), str(weighted)], check=True)
     estimator.fit(X, sample_weight=np.arange(len(X)) % 4 if weighted else None)
     with np.load(f"{path}.npz") as found:
         np.testing.assert_array_equal(found["W"], estimator.encoder_coef_)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from fits import memories, quiet, short
 from sklearn.datasets import load_digits, load_iris
-from sklearn.preprocessing import MinMaxScaler
 
 from skl_sae import SparseAutoencoderOutlierDetector, _state
 
@@ -98,31 +97,45 @@ def test_weights_that_no_fit_leaves_are_refused(digits, name, change):
         pickle.loads(pickle.dumps(sae))
 
 
-def replaced(**parts):
-    return lambda detector: setattr(detector, "_scatter", detector._scatter._replace(**parts))
+def arrays_in(state, path=()):
+    """The paths of all arrays and numbers in nested dictionaries."""
+    for name, value in state.items():
+        if isinstance(value, dict):
+            yield from arrays_in(value, (*path, name))
+        elif not isinstance(value, str):
+            yield (*path, name)
 
 
-@pytest.mark.parametrize(
-    "tamper",
-    [
-        lambda detector: setattr(detector, "offset_", np.nan),
-        lambda detector: setattr(detector, "_centre", np.zeros(1)),
-        lambda detector: setattr(detector, "_scaler", MinMaxScaler().fit(load_iris().data)),
-        lambda detector: setattr(detector._scaler, "mean_", np.zeros(1)),
-        lambda detector: setattr(detector._scaler, "scale_", np.zeros(4)),
-        replaced(location=np.zeros(1)),
-        replaced(location=np.full(7, np.nan)),
-        replaced(precision=np.zeros(7)),
-        replaced(precision=np.full((7, 7), np.inf)),
-    ],
-)
-def test_a_scatter_or_a_scaler_that_no_fit_leaves_is_refused(tamper):
+def change_in(state, path, change):
+    """Change what lies at a path of nested dictionaries."""
+    for name in path[:-1]:
+        state = state[name]
+    state[path[-1]] = change(np.asarray(state[path[-1]]))
+
+
+CHANGES = {
+    "shorter": lambda part: part[:-1] if part.ndim else part[None],
+    "not finite": lambda part: np.full(part.shape, np.nan),
+    "of another type": lambda part: part.astype(str),
+    "missing": lambda part: None,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("scoring", ["auto", "mahalanobis", "squared_error"])
+def test_a_state_that_no_fit_leaves_is_refused(scoring, change):
     """NumPy would broadcast the wrong shapes, and of a score that is NaN `predict` would say that all is well."""
-    detector = SparseAutoencoderOutlierDetector(3, max_iter=5, random_state=0).fit(load_iris().data)
-    pickle.loads(pickle.dumps(detector))
-    tamper(detector)
-    with pytest.raises(ValueError, match="must be"):
-        pickle.loads(pickle.dumps(detector))
+    X = load_iris().data
+    saved = pickle.dumps(SparseAutoencoderOutlierDetector(3, scoring=scoring, max_iter=5, random_state=0).fit(X))
+    paths = [("offset_",)]
+    paths += [("_scorer_state", *path) for path in arrays_in(pickle.loads(saved)._scorer_state)]
+    paths += [("_reference", name) for name in ("X", "weights")]
+    for path in paths:
+        detector = pickle.loads(saved)
+        change_in(vars(detector), path, CHANGES[change])
+        changed = pickle.dumps(detector)
+        with pytest.raises(ValueError, match="must be"):
+            pickle.loads(changed)
 
 
 def test_pairs_that_do_not_fit_start_anew(digits):

@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from .._log import logger
 from .._rows import DenseRows
@@ -12,6 +13,9 @@ from . import OF_PLAUSIBILITY, VIEWS, choose_views, is_wide
 from .base import LIMIT, Explain, Fitting, Inputs
 from .kept import KeptRows
 from .surprise import Surprise
+
+# Rows that views see at a time: they need many arrays of the size of these.
+PART = 256
 
 # No training row counts less than this, so that weights never vanish.
 LEAST_PLAUSIBLE = 1e-6
@@ -200,14 +204,17 @@ class _Rarity:
         return np.maximum(np.exp(-np.max(surprises, axis=0)), LEAST_PLAUSIBLE)
 
     def _raw(self, rows):
+        return _raw(self._inputs, self.views, rows)
+
+    def _inputs(self, rows):
         X = rows.toarray().astype(np.float64)
-        inputs = Inputs(X, self.kept, self.kept.place(X))
-        return np.array([view.raw(inputs) for view in self.views.values()])
+        return Inputs(X, self.kept, self.kept.place(X))
 
 
 def _raw(explain, views, rows):
-    inputs = explain(rows)
-    return np.array([view.raw(inputs) for view in views.values()])
+    """Return the raw scores (n_views, n) of a block of rows."""
+    parts = (explain(rows[part]) for part in gen_batches(len(rows), PART))
+    return np.hstack([np.array([view.raw(inputs) for view in views.values()]) for inputs in parts])
 
 
 def _standardize(centre, unit, rows):

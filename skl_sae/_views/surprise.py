@@ -2,26 +2,14 @@
 
 import numpy as np
 
+from .._scoring import rungs
 from .graph import count
 
 # Raw scores with a smaller relative difference are equal: far above rounding, far below what a rank can resolve.
 TIE = 1e-6
 
-# Of a distribution of more values, only as many are kept as give every tail probability to this part.
-MOST_VALUES, STEP = 256, 0.02
-
 # The highest tenth of the scores decides how the tail goes on; it is no thinner than this.
 TAIL, LEAST_SLOPE = 0.1, 0.2
-
-
-def rungs(reached, total):
-    """Return which entries of an increasing cumulative weight tell it to `STEP` of the weight below and above."""
-    if len(reached) <= MOST_VALUES:
-        return np.arange(len(reached))
-    above = np.append(total, total - reached[:-1])
-    ladder = [np.floor(np.log(np.maximum(part, 1e-300)) / np.log1p(STEP)) for part in (reached, above)]
-    changes = [np.flatnonzero(np.diff(ladder[0])) + 1, np.flatnonzero(np.diff(ladder[1])), [0, len(reached) - 1]]
-    return np.unique(np.concatenate(changes).astype(int))
 
 
 class Surprise:
@@ -51,7 +39,7 @@ class Surprise:
         top = np.searchsorted(reached, total - max(5, TAIL * total), "right")
         excess = np.log(scores[top:] / scores[top])
         slope = max(np.average(excess, weights=weights[top:]), LEAST_SLOPE)
-        kept = rungs(reached, total)
+        kept = rungs(reached)
         below = np.append(0, reached)[kept]
         return cls(scores=scores[kept], below=np.append(below, total), slope=float(slope), floor=float(floor))
 

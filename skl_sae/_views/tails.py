@@ -5,7 +5,6 @@ import numpy as np
 from .base import View
 from .graph import count, row_sum
 from .kept import SAME
-from .surprise import rungs
 
 
 class Tails(View):
@@ -27,8 +26,7 @@ class Tails(View):
     def fit(cls, fitting):
         """Keep what tells the distribution of every feature to 2 %."""
         reference = fitting.reference
-        columns = [_distribution(*column) for column in reference.columns]
-        values, lower, upper = (_padded([column[part] for column in columns]) for part in range(3))
+        values, lower, upper = (_padded(parts) for parts in zip(*reference.columns, strict=True))
         values[np.isnan(values)] = np.inf
         lower, upper, tolerance = np.nan_to_num(lower), np.nan_to_num(upper), SAME * reference.span
         return cls(values=values, lower=lower, upper=upper, tolerance=tolerance, total=float(reference.total))
@@ -63,14 +61,6 @@ class Tails(View):
             tail = np.maximum(np.minimum(lower, upper) - own, 0)
             T[:, j] = np.log(np.minimum(2 * (tail + 0.5) / (self.total - own + 1), 1))
         return np.square(T)
-
-
-def _distribution(values, weights):
-    """Return values of a feature, the weight at or below each, after 0, and the weight at or above each, before 0."""
-    reached, total = np.cumsum(weights), weights.sum()
-    kept = rungs(reached, total)
-    above = total - np.append(0, reached)[kept]
-    return values[kept], np.append(0, reached[kept]), np.append(above, 0)
 
 
 def _padded(columns):
