@@ -15,15 +15,20 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-PACKAGES = ["skl-sae", "numpy", "scipy", "scikit-learn", "numba", "torch", "pyod"]
+PACKAGES = ["skl-sae", "numpy", "scipy", "scikit-learn", "numba", "torch", "pyod", "isotree"]
 
 
-def parser(doc, rounds=5, threads=False):
-    """Return a parser with the options of every benchmark; ``threads`` adds the number of BLAS and PyTorch threads."""
+def parser(doc, rounds=5, threads=False, plot=True):
+    """Return a parser with the options of every benchmark; ``threads`` adds the number of BLAS and PyTorch threads.
+
+    ``rounds=None`` and ``plot=False`` leave out these options.
+    """
     options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=rounds, help="rounds to measure")
+    if rounds is not None:
+        options.add_argument("--rounds", type=int, default=rounds, help="rounds to measure")
     options.add_argument("--json", help="write the tables to this file")
-    options.add_argument("--plot", help="draw the tables into this file (needs matplotlib)")
+    if plot:
+        options.add_argument("--plot", help="draw the tables into this file (needs matplotlib)")
     if threads:
         options.add_argument("--threads", type=int, help="threads of BLAS and PyTorch (default: their own)")
     return options
@@ -134,7 +139,7 @@ class Report:
         if self._options.json:
             with open(self._options.json, "w") as file:
                 json.dump({"environment": self.environment, "tables": self.tables}, file, indent=1)
-        if self._options.plot:
+        if getattr(self._options, "plot", None):
             (draw or self._bars)(self._options.plot)
 
     def _bars(self, path):
@@ -153,6 +158,23 @@ class Report:
             if key == "ratio":
                 axis.axvline(1, color="black", linewidth=0.8)
         figure.savefig(path, dpi=150)
+
+
+class MarkdownReport(Report):
+    """The same in Markdown, without a plot; cells may be text."""
+
+    def __init__(self, options):
+        print("```text")
+        super().__init__(options)
+        print("```")
+
+    def add(self, title, rows):
+        self.tables.append({"title": title, "rows": rows})
+        columns = list(dict.fromkeys(key for row in rows for key in row if key != "name"))
+        print(f"\n**{title}**\n\n| | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
+        for row in rows:
+            cells = [row.get(key) for key in columns]
+            print(f"| {row['name']} | {' | '.join(c if isinstance(c, str) else _cell(c) for c in cells)} |", flush=True)
 
 
 def _row(rounds, ours, flop, value):
