@@ -41,7 +41,7 @@ FALSE_ALARMS = 0.05
 
 # With fewer training rows for each feature their own scores say too little of those of new rows. The threshold is then
 # that of rows which were held out, of at least the second number if there are as many.
-ENOUGH_ROWS, HELD_OUT = 20, 500
+ENOUGH_ROWS, HELD_OUT = 20, 200
 
 Rows: TypeAlias = Any  # of any kind, see `_rows`
 Mask: TypeAlias = NDArray[np.bool_]
