@@ -2,15 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 from sklearn.base import BaseEstimator, is_classifier
+from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ._kernels.activations import ACTIVATIONS
@@ -59,7 +61,8 @@ def to_onnx(
     ----------
     model : SparseAutoencoderTransformer, SparseAutoencoderOutlierDetector, Pipeline or search
         A fitted model. A Pipeline may contain any steps that skl2onnx can convert. For a GridSearchCV or
-        RandomizedSearchCV, the best estimator is converted.
+        RandomizedSearchCV, the best estimator is converted. A ColumnTransformer may select columns by name: the graph
+        takes them from X by position, so X needs the columns of `fit` in the same order.
     outputs : str or sequence of str, default=None
         Outputs to include, in this order, for a model that ends in an autoencoder:
 
@@ -90,7 +93,8 @@ def to_onnx(
     TypeError
         If ``model`` is of another class, including a subclass of either autoencoder.
     ValueError
-        If an output is unknown, the dtype is not supported, or the opset is too old.
+        If an output is unknown, the dtype is not supported, the opset is too old, or a ColumnTransformer inside another
+        estimator than a Pipeline, FeatureUnion or ColumnTransformer selects columns by name.
     sklearn.exceptions.NotFittedError
         If ``model`` is not fitted.
 
@@ -138,14 +142,16 @@ def to_onnx(
     if np.dtype(dtype) not in LIMITS:
         raise ValueError(f"dtype must be float32 or float64, got {np.dtype(dtype)}.")
     tensor_type = FloatTensorType if np.dtype(dtype) == np.float32 else DoubleTensorType
-    onnx_model = convert_sklearn(
-        model,
-        name=type(model).__name__,
-        initial_types=[("X", tensor_type([None, model.n_features_in_]))],
-        final_types=None if names is None else [(name, None) for name in names],  # the names, not "code1"
-        options={id(last): _options(last, names)},
-        target_opset=target_opset,
-    )
+    with _remedy_for_names():
+        onnx_model = convert_sklearn(
+            model,
+            name=type(model).__name__,
+            initial_types=[("X", tensor_type([None, model.n_features_in_]))],
+            final_types=None if names is None else [(name, None) for name in names],  # the names, not "code1"
+            options={id(last): _options(last, names)},
+            target_opset=target_opset,
+            custom_parsers={ColumnTransformer: _parse_columns},
+        )
     entry = onnx_model.metadata_props.add(key=KEY, value=ZEROS)
     entry.value = hashlib.sha256(onnx_model.SerializeToString()).hexdigest()
     return onnx_model
@@ -236,6 +242,7 @@ def register() -> None:
         update_registered_converter(
             estimator, f"SklSae{estimator.__name__}", _set_shapes, _convert, parser=_parse, options={"outputs": None}
         )
+    update_registered_converter(Columns, "SklSaeColumns", _set_columns_shape, _convert_columns)
 
 
 def _plain(model: BaseEstimator) -> BaseEstimator:
@@ -341,6 +348,62 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     tensors = graph(node, model, X, invalid, guess_numpy_type(inputs[0].type))
     for output in operator.outputs:
         node("Identity", tensors[output.raw_name], output_names=[output.full_name]).add_to(scope, container)
+
+
+# -- columns of a ColumnTransformer ----------------------------------------------------------------
+# skl2onnx's own selection wants names, which the graph's one input does not have. It also takes masks for positions,
+# knows neither negative positions nor open ranges, and ignores the order where all columns are selected.
+
+
+class Columns(BaseEstimator):
+    """Select columns by position. Stands for a step of a Pipeline and exists only to be converted."""
+
+    def __init__(self, positions: Sequence[int]) -> None:
+        self.positions = positions
+
+
+def _by_position(model: ColumnTransformer) -> FeatureUnion:
+    """Return the same steps, each after the selection of its columns."""
+    steps = []
+    for name, step, _ in model.transformers_:
+        positions = model._transformer_to_input_indices[name]
+        if len(positions) and not (isinstance(step, str) and step == "drop"):
+            steps.append((name, _plain(Pipeline([("columns", Columns(positions)), ("step", step)]))))
+    return FeatureUnion(steps, transformer_weights=model.transformer_weights)
+
+
+def _parse_columns(scope: Any, model: ColumnTransformer, inputs: Any, custom_parsers: Any = None) -> Any:
+    from skl2onnx._parse import _parse_sklearn
+
+    return _parse_sklearn(scope, _by_position(model), inputs, custom_parsers)
+
+
+@contextmanager
+def _remedy_for_names() -> Iterator[None]:
+    """Say what to do where another estimator holds a ColumnTransformer: skl2onnx has no parsers of ours there."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "Unable to find column name" not in str(error):
+            raise
+        raise ValueError(
+            "A ColumnTransformer can select columns by name only in a Pipeline, FeatureUnion or ColumnTransformer, not "
+            "inside another estimator. Make it a step of the Pipeline, in front of that estimator, and fit again."
+        ) from error
+
+
+def _set_columns_shape(operator: Any) -> None:
+    variable = operator.inputs[0]
+    shape = [variable.get_first_dimension(), len(operator.raw_operator.positions)]
+    operator.outputs[0].type = type(variable.type)(shape)
+
+
+def _convert_columns(scope: Any, operator: Any, container: Any) -> None:
+    from skl2onnx.algebra.onnx_ops import OnnxGather
+
+    positions, names = np.array(operator.raw_operator.positions, np.int64), [operator.outputs[0].full_name]
+    node = OnnxGather(operator.inputs[0], positions, axis=1, op_version=container.target_opset, output_names=names)
+    node.add_to(scope, container)
 
 
 # -- graphs ----------------------------------------------------------------------------------------

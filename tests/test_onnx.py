@@ -5,17 +5,18 @@ import sys
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import load_breast_cancer, load_digits
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, StackingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.impute import KNNImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline, make_union
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
 from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
@@ -183,6 +184,91 @@ def test_pipelines_with_autoencoder_at_the_end(digits, cancer, dtype):
         codes = make_pipeline(StandardScaler(), transformer())
         some = ColumnTransformer([("codes", codes, [4, 9, 5]), ("scaled", MinMaxScaler(), [20, 21])])
         assert_detector_agrees(make_pipeline(some, detector(scaling=None)).fit(X), X, rows=10, ranks=ranks)
+
+
+SOME = ["area", "radius", "texture"]  # in another order than in the frame
+INNER = ColumnTransformer([("scaled", StandardScaler(), ["texture"])], remainder=MinMaxScaler())
+RANGED = make_pipeline(MinMaxScaler().set_output(transform="pandas"), INNER)
+SELECTIONS = {
+    "names": [("scaled", StandardScaler(), SOME), ("kept", "passthrough", ["kind"])],
+    "one name": [("scaled", StandardScaler(), ["area"]), ("left out", "drop", ["kind"])],
+    "all, in another order": [("scaled", StandardScaler(), ["kind", *SOME, "perimeter"])],
+    "range of names": [("scaled", StandardScaler(), slice("texture", "area"))],
+    "callable": [("scaled", StandardScaler(), make_column_selector(pattern="r$|e$"))],
+    "categories": [("category", OneHotEncoder(), ["kind"]), ("two steps", RANGED, ["texture", "radius"])],
+    "nested": [("inner", INNER, SOME), ("codes", make_pipeline("passthrough", transformer()), ["perimeter"])],
+    "none": [("scaled", StandardScaler(), SOME), ("nothing", MinMaxScaler(), [])],
+    "mask": [("scaled", StandardScaler(), [True, False, False, True, True])],
+    "negative": [("scaled", StandardScaler(), [-1, -4])],
+    "open range": [("scaled", StandardScaler(), slice(2, None))],
+    "all positions, in another order": [("scaled", StandardScaler(), [4, 2, 0, 1, 3])],
+}
+
+
+@pytest.fixture(scope="module")
+def table(cancer):
+    """Four measurements and a category."""
+    frame = pd.DataFrame(cancer[0][:, :4] / [10, 10, 100, 500], columns=["radius", "texture", "perimeter", "area"])
+    return frame.assign(kind=np.arange(len(frame)) % 3.0)
+
+
+def assert_codes_agree(model, frame):
+    for dtype in DTYPES:
+        rows = frame.astype(dtype)
+        code = run(to_onnx(model, dtype=dtype), X=rows.to_numpy())["code"]
+        assert_agree(code, model.transform(rows), TOLERANCE[np.dtype(dtype)], dtype)
+
+
+@pytest.mark.parametrize("remainder", ["drop", "passthrough", MinMaxScaler()])
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_columns(table, selection, remainder):
+    columns = clone(ColumnTransformer(SELECTIONS[selection], remainder=remainder))
+    assert_codes_agree(make_pipeline(columns, transformer()).fit(table), table)
+
+
+@pytest.mark.plain
+def test_columns_elsewhere_in_a_model(table):
+    columns = ColumnTransformer([("scaled", StandardScaler(), SOME)], remainder="passthrough")
+    weighted = clone(columns).set_params(transformer_weights={"scaled": 2.0})
+    frames = MinMaxScaler().set_output(transform="pandas")
+    for first in weighted, make_pipeline(frames, columns), make_union(columns, MinMaxScaler()):
+        assert_codes_agree(make_pipeline(first, transformer()).fit(table), table)
+    found = make_pipeline(columns, detector(scoring="mahalanobis")).fit(table)
+    scores = run(to_onnx(found, dtype=np.float64), X=table.to_numpy())["scores"]
+    assert_agree(scores, found.decision_function(table), 1e-9)
+
+
+@pytest.mark.plain
+def test_columns_in_a_search(table):
+    columns = ColumnTransformer([("scaled", StandardScaler(), SOME)], remainder="passthrough")
+    search = GridSearchCV(make_pipeline(columns, transformer()), {"sparseautoencodertransformer__rho": [0.1]}, cv=2)
+    assert_codes_agree(search.fit(table), table)
+
+
+@pytest.mark.plain
+def test_names_inside_another_estimator(table, cancer):
+    y, last = cancer[1], LogisticRegression(max_iter=1000)
+    columns = ColumnTransformer([("codes", transformer(), SOME)], remainder=StandardScaler())
+    inside = make_pipeline(StackingClassifier([("inner", make_pipeline(columns, last))], cv=2)).fit(table, y)
+    with pytest.raises(ValueError, match=r"by name only in a Pipeline.*in front of that estimator"):
+        to_onnx(inside)
+    in_front = make_pipeline(columns, StackingClassifier([("inner", last)], cv=2)).fit(table, y)
+    found = run(to_onnx(in_front), X=table.to_numpy(np.float32))["probabilities"]
+    np.testing.assert_allclose(found, in_front.predict_proba(table), rtol=0, atol=1e-5)
+
+
+@pytest.mark.plain
+def test_columns_of_strings(table):
+    """As the guide says: one input per column, by skl2onnx itself."""
+    frame = table.assign(kind=np.array(["a", "b", "c"])[table["kind"].astype(int)])
+    columns = ColumnTransformer([("kind", OneHotEncoder(), ["kind"])], remainder=StandardScaler())
+    model = make_pipeline(columns, transformer()).fit(frame)
+    register()
+    types = skl2onnx.common.data_types
+    kinds = dict.fromkeys(frame.columns, types.FloatTensorType) | {"kind": types.StringTensorType}
+    onnx_model = skl2onnx.to_onnx(model, initial_types=[(name, kind([None, 1])) for name, kind in kinds.items()])
+    inputs = {name: table[[name]].to_numpy(np.float32) for name in table} | {"kind": frame[["kind"]].to_numpy(object)}
+    np.testing.assert_allclose(run(onnx_model, **inputs)["code"], model.transform(frame), rtol=0, atol=1e-5)
 
 
 @pytest.mark.plain
