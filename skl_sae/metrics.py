@@ -2,9 +2,10 @@
 
 scikit-learn's detectors give inliers high values and the label +1, so its built-in scorers, such as
 ``scoring="roc_auc"``, are right for labels +1 (normal) and -1 (anomaly). Most anomaly detection data sets label
-anomalies 1 and normal rows 0; with these, the built-in scorers would measure how well anomalies are *missed*. Use
-`anomaly_roc_auc_scorer` and `anomaly_average_precision_scorer` instead. They accept any detector with a
-``decision_function``.
+anomalies 1 and normal rows 0; with these, the built-in scorers would measure how well anomalies are *missed*.
+`anomaly_roc_auc_scorer` and `anomaly_average_precision_scorer` take labels of both kinds, and any detector with a
+``decision_function``. Labels that are all 1 would mean all anomalies or none, so they are refused, unless they are
+booleans.
 """
 
 from __future__ import annotations
@@ -296,15 +297,19 @@ class SparsestWithin:
 
 
 def is_anomaly(y_true: ArrayLike) -> NDArray[np.bool_]:
-    """True where a label marks an anomaly; labels must be 0 and 1, or False and True."""
+    """True where a label marks an anomaly: True of booleans, 1 of 0 and 1, or -1 of -1 and +1."""
     marks = column_or_1d(y_true)
-    labels = np.unique(marks)
-    if not np.isin(labels, [0, 1]).all():
+    labels = np.unique(marks).tolist()
+    if labels == [1] and not isinstance(labels[0], bool):
         raise ValueError(
-            f"Labels must be 1 (anomaly) and 0 (normal), got {labels[:5].tolist()}. For labels -1 (anomaly) and +1 "
-            "(normal) use scikit-learn's own scorers, such as scoring='roc_auc'."
+            "All labels are 1: an anomaly if the others are 0, a normal row if they are -1. Pass booleans, True for "
+            "anomalies."
         )
-    return marks == 1
+    if not (set(labels) <= {0, 1} or set(labels) <= {-1, 1}):
+        raise ValueError(
+            f"Labels must be 1 (anomaly) and 0 (normal), -1 (anomaly) and +1 (normal), or booleans, got {labels[:5]}."
+        )
+    return marks == (-1 if -1 in labels else 1)
 
 
 def _roc_auc(y_true: ArrayLike, decision: Float64Array) -> float:
@@ -315,8 +320,8 @@ def _average_precision(y_true: ArrayLike, decision: Float64Array) -> float:
     return average_precision_score(is_anomaly(y_true), -decision)
 
 
-#: Area under the ROC curve, for labels 1 (anomaly) and 0 (normal).
+#: Area under the ROC curve, for labels 1 (anomaly) and 0 (normal), -1 (anomaly) and +1 (normal), or booleans.
 anomaly_roc_auc_scorer = make_scorer(_roc_auc, response_method="decision_function")
 
-#: Average precision, for labels 1 (anomaly) and 0 (normal).
+#: Average precision, for labels 1 (anomaly) and 0 (normal), -1 (anomaly) and +1 (normal), or booleans.
 anomaly_average_precision_scorer = make_scorer(_average_precision, response_method="decision_function")

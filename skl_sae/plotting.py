@@ -393,8 +393,9 @@ class AnomalyDisplay:
         Contributions to the score of ``row``.
     row : int
     feature_names : list of str
-    y : ndarray of shape (n_samples,) or None
-        True for known anomalies.
+    y : array-like of shape (n_samples,) or None
+        Labels of known anomalies: True of booleans, 1 of 0 and 1, or -1 of -1 and +1, as `predict` gives them. Labels
+        that are all 1 raise a ValueError, since they can mean all anomalies or none; pass booleans then.
 
     Attributes
     ----------
@@ -409,10 +410,12 @@ class AnomalyDisplay:
         contributions: Float64Array,
         row: int,
         feature_names: Sequence[str],
-        y: NDArray[np.bool_] | None = None,
+        y: ArrayLike | None = None,
     ) -> None:
         self.scores, self.threshold, self.contributions = scores, threshold, contributions
-        self.row, self.feature_names, self.y = row, feature_names, y
+        self.row, self.feature_names = row, feature_names
+        check_consistent_length(scores, y)
+        self.y = None if y is None else is_anomaly(y)
 
     @classmethod
     def from_estimator(
@@ -433,7 +436,9 @@ class AnomalyDisplay:
         estimator : SparseAutoencoderOutlierDetector
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
-            Labels, 1 (or True) for known anomalies, 0 for normal rows.
+            Labels of known anomalies: True of booleans, 1 of 0 and 1, or -1 of -1 and +1, as `predict` gives them.
+            Labels that are all 1 raise a ValueError, since they can mean all anomalies or none; pass booleans then,
+            for example ``estimator.predict(X) == -1``.
         row : int, default=None
             Row to explain; None takes the one with the highest anomaly score.
         feature_names : list of str, default=None
@@ -450,9 +455,6 @@ class AnomalyDisplay:
         row = int(np.argmax(scores)) if row is None else row
         contributions = estimator.score_contributions(_safe_indexing(X, [row]))[0]
         names = _names(estimator, feature_names, len(contributions))
-        if y is not None:
-            check_consistent_length(X, y)
-            y = is_anomaly(y)
         return cls(scores, -estimator.offset_, contributions, row, names, y).plot(ax, n_features=n_features)
 
     def plot(self, ax: AxesLike | None = None, *, n_features: int = 10, bins: int = 40) -> Self:

@@ -114,3 +114,16 @@ def test_explained_variance_of_sparse_rows(monkeypatch):
     dense = metrics.explained_variance_scorer(sae, S.toarray())
     monkeypatch.setattr(sizes, "LARGEST_BLOCK", 70)
     assert metrics.explained_variance_scorer(sae, S) == pytest.approx(dense)
+
+
+def test_labels_of_anomalies():
+    marks = [False, True, False]
+    for labels in marks, [0, 1, 0], [0.0, 1.0, 0.0], [1, -1, 1], [1.0, -1.0, 1.0], np.array(marks, object):
+        np.testing.assert_array_equal(metrics.is_anomaly(labels), marks)
+    for labels, expected in ([0, 0], False), ([-1, -1], True), ([True, True], True), ([False, False], False):
+        np.testing.assert_array_equal(metrics.is_anomaly(labels), [expected] * 2)
+    with pytest.raises(ValueError, match=r"All labels are 1.*Pass booleans"):
+        metrics.is_anomaly([1, 1])
+    for labels in [0, -1], [-1, 0, 1], [1, 2], [0.5, 1], [1, np.nan], ["a", "b"]:
+        with pytest.raises(ValueError, match="Labels must be 1"):
+            metrics.is_anomaly(labels)

@@ -477,5 +477,5 @@ def test_scorers(labelled, estimator):
     assert anomaly_roc_auc_scorer(estimator, X, anomaly.astype(bool)) == pytest.approx(roc_auc_score(anomaly, scores))
     expected = average_precision_score(anomaly, scores)
     assert anomaly_average_precision_scorer(estimator, X, anomaly) == pytest.approx(expected)
-    with pytest.raises(ValueError, match="Labels must be 1"):
-        anomaly_roc_auc_scorer(estimator, X, np.where(anomaly, -1, 1))
+    for scorer in anomaly_roc_auc_scorer, anomaly_average_precision_scorer:
+        assert scorer(estimator, X, np.where(anomaly, -1, 1)) == scorer(estimator, X, anomaly)

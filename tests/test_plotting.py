@@ -3,6 +3,7 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
@@ -152,9 +153,22 @@ def test_anomalies(detector, wine, labelled):
     assert AnomalyDisplay.from_estimator(detector, wine.data, row=3).row == 3
 
 
+def test_labels_of_either_convention(detector, wine):
+    found = detector.predict(wine.data)
+    anomaly = found == -1
+    assert 0 < anomaly.sum() < len(anomaly)
+    for y in found, list(found), anomaly, anomaly.astype(int), pd.Series(found):
+        display = draws(AnomalyDisplay.from_estimator(detector, wine.data, y))
+        np.testing.assert_array_equal(display.y, anomaly)
+        made = AnomalyDisplay(display.scores, display.threshold, display.contributions, 0, display.feature_names, y)
+        np.testing.assert_array_equal(draws(made.plot()).y, anomaly)
+
+
 def test_labels_of_other_kinds_are_refused(detector, wine):
     with pytest.raises(ValueError, match="Labels must be 1"):
-        AnomalyDisplay.from_estimator(detector, wine.data, np.where(wine.target == 2, -1, 1))
+        AnomalyDisplay.from_estimator(detector, wine.data, wine.target)
+    with pytest.raises(ValueError, match="Pass booleans"):
+        AnomalyDisplay.from_estimator(detector, wine.data, np.ones(len(wine.data)))
     with pytest.raises(ValueError, match="inconsistent"):
         AnomalyDisplay.from_estimator(detector, wine.data, wine.target[:5] > 0)
 
