@@ -202,6 +202,8 @@ class CrossConformal:
                 scorer = fit(DenseRows(X[left > 0]), left[left > 0])
             scores = scorer(DenseRows(X[held > 0]))
             order = np.argsort(scores, kind="stable")
+            if enough < np.inf:
+                scorer = None  # only the scores are wanted, and every scorer keeps rows of its own
             parts.append((scorer, scores[order], held[held > 0][order]))
         return cls(parts)
 

@@ -18,7 +18,7 @@ class WeightedScatter(View):
     Mean and covariance weight each training row by its plausibility. The covariance is shrunk (see `shrunk_precision`).
     A training row with the share a in the weight is scored by mean and covariance without it,
 
-    .. math:: s_{(-i)} = \frac{s}{(1 - a)^2 \big(1 - \kappa \frac{a}{1 - a} s \big)} ,
+    .. math:: s_{(-i)} = \frac{s}{(1 - a) \big(1 - \kappa \frac{a}{1 - a} s \big)} ,
 
     which follows from the formula of Sherman and Morrison, with :math:`\kappa` the part of the covariance that the rows
     have after shrinkage.
@@ -42,7 +42,7 @@ class WeightedScatter(View):
         others = node("Max", node("Sub", np.ones(1), tensors.place.own_share), np.array([1e-3]))
         part = node("Mul", node("Div", tensors.place.own_share, others), node("Mul", distance, np.array([self.kappa])))
         rest = node("Max", node("Sub", np.ones(1), part), np.array([1e-3]))
-        return node("Div", distance, node("Mul", node("Mul", others, others), rest))
+        return node("Div", distance, node("Mul", others, rest))
 
     def check(self, check_numbers, d, m, k):
         """Refuse moments that no fit leaves."""
@@ -56,7 +56,7 @@ class WeightedScatter(View):
         U = self.vectors(inputs) - self.mean
         distance, a = np.maximum(((U @ self.precision) * U).sum(axis=1), 0), inputs.place.own_share
         rest = 1 - self.kappa * a / np.maximum(1 - a, 1e-3) * distance
-        return distance / np.square(np.maximum(1 - a, 1e-3)) / np.maximum(rest, 1e-3)
+        return distance / np.maximum(1 - a, 1e-3) / np.maximum(rest, 1e-3)
 
     def entry_terms(self, inputs):
         """Return the part of each entry of the vectors in the squared distances."""
