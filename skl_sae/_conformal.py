@@ -189,7 +189,7 @@ class CrossConformal:
         total = weights.sum()
         if total < LEAST_ROWS:
             raise ValueError(
-                f"p-values need training rows of a total weight of {LEAST_ROWS} at least, got {total:.3g}."
+                f"p-values need training rows of a total weight of at least {LEAST_ROWS}, got {total:.3g}."
             )
         parts, n_held = [], 0.0
         for held in deal(weights, int(min(FOLDS, total)), rng):

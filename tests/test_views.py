@@ -6,6 +6,7 @@ import pytest
 from skl_sae import SparseAutoencoderOutlierDetector
 from skl_sae._kernels.neighbours import nearest
 from skl_sae._rows import DenseRows
+from skl_sae._scoring import MOST_VALUES, STEP
 from skl_sae._views import (
     ALWAYS_FEATURES,
     MOST_FEATURES,
@@ -18,7 +19,7 @@ from skl_sae._views import (
 from skl_sae._views.base import Inputs
 from skl_sae._views.kept import KeptRows, Place
 from skl_sae._views.scatter import FeatureScatter
-from skl_sae._views.surprise import LEAST_SLOPE, MOST_VALUES, STEP, TIE, Surprise
+from skl_sae._views.surprise import LEAST_SLOPE, TIE, Surprise
 
 pytestmark = [  # few iterations: how good a model is makes no difference here
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
