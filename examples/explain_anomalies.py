@@ -28,7 +28,7 @@ def load():
 def print_table(names, X, malignant, scores, contributions, top):
     median, spread = np.median(X, axis=0), X.std(axis=0)
     for row in top:
-        print(f"row {row}, {'malignant' if malignant[row] else 'benign'}, score {scores[row]:.0f}")
+        print(f"row {row}, {'malignant' if malignant[row] else 'benign'}, score {scores[row]:.1f}")
         for k in np.argsort(-contributions[row])[:TOP_FEATURES]:
             print(
                 f"  {contributions[row, k] / scores[row]:5.0%}  {names[k]:<24}{X[row, k]:10.4g}   "
@@ -48,7 +48,7 @@ def draw(path, names, malignant, scores, contributions, top):
         axis.barh(labels, [*shares, 100 - shares.sum()], color=colors)
         axis.invert_yaxis()
         kind = "malignant" if malignant[row] else "benign"
-        axis.set_title(f"row {row}, {kind}, anomaly score {scores[row]:.0f}", loc="left", fontsize="medium")
+        axis.set_title(f"row {row}, {kind}, anomaly score {scores[row]:.1f}", loc="left", fontsize="medium")
     axis.set_xlabel("share of the score in percent")
     figure.savefig(path, dpi=150)
 
