@@ -13,6 +13,9 @@ from ._scoring import ScorerFit, take_reference
 # Limit in numbers (32 MiB) for keeping the scored vectors of all rows; beyond it, every pass recomputes them.
 KEPT_NUMBERS = 2**22
 
+# Most features for a covariance: one of more takes over 2 GB, several times.
+MOST_FEATURES = 2**14
+
 # Activations and residuals with a smaller standard deviation (residuals: relative to their feature's) are constant.
 CONSTANT = 0.01
 
@@ -47,6 +50,11 @@ class SupportScorer:
 
         ``learn(rows, weights)`` trains the autoencoder on scaled rows and returns a `Network` in float64.
         """
+        if settings.scoring == "mahalanobis" and rows.shape[1] > MOST_FEATURES:
+            raise ValueError(
+                f'scoring="mahalanobis" takes at most {MOST_FEATURES} features, got {rows.shape[1]}: it needs a matrix '
+                'of their number squared. Use scoring="auto" or "standardized_error".'
+            )
         support = np.ones(len(rows), dtype=bool)
         scorer, scores = cls._fit_support(rows, weights, support, settings, learn)
         if settings.support_fraction < 1:

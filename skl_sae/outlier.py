@@ -92,7 +92,8 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         - "mahalanobis": squared Mahalanobis distance of residual and code, :math:`u = (e, h)`, from the training rows
           that lie closest together, :math:`(u - \mu)^\top \Sigma^{-1} (u - \mu)`. Mean and covariance are those of
           the ``support_fraction`` found by concentration steps [3]_, with shrinkage [4]_; the autoencoder is trained a
-          second time on these rows alone. Needs memory for a matrix of size (n_features + n_components) squared.
+          second time on these rows alone. Needs time and memory for a matrix of size (n_features + n_components)
+          squared, and takes at most 16,384 features.
         - "standardized_error": :math:`\sum_k (e_k - \mu_k)^2 / \sigma_k^2`, the error relative to its spread in each
           feature, with :math:`\mu` and :math:`\sigma` from the same rows.
         - "squared_error": :math:`\lVert x - \hat x \rVert^2`, the reconstruction error as used in the literature.

@@ -278,6 +278,12 @@ def test_a_single_feature_is_fitted_without_a_warning(seed):
         detector().fit(column)  # warnings are errors
 
 
+@pytest.mark.plain
+def test_a_covariance_that_is_too_large_is_refused_before_training():
+    with pytest.raises(ValueError, match='Use scoring="auto"'):
+        detector(scoring="mahalanobis").fit(np.zeros((3, 20_000), np.float32))
+
+
 # -- scores of different tables --------------------------------------------------------------------
 
 
