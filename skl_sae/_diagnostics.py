@@ -54,7 +54,7 @@ def diagnose_weights(weights):
         f"sample_weight sums to {total:.3g} for {n} rows of positive weight. A weight says how many rows a row stands "
         f"for, and from {total:.3g} rows little can be learned. Pass sample_weight * {n} / sample_weight.sum()."
     )
-    return [(problem, UserWarning)]
+    return [(problem, DataRangeWarning)]
 
 
 def diagnose_convergence(problem):

@@ -10,4 +10,4 @@ class HiddenUnitWarning(UserWarning):
 
 
 class DataRangeWarning(UserWarning):
-    """The training data exceed the range of the output activation, so they cannot be reconstructed."""
+    """The training data exceed the range of the output activation, or their weights are far below one row each."""
