@@ -90,7 +90,7 @@ def assert_detector_agrees(model, X, rows=2, ranks=0.0):
     np.testing.assert_allclose(results["score_samples"][:, 0], scores, rtol=rows * tolerance, atol=ranks)
     clear = np.abs(decision) > rows * tolerance * np.abs(scores) + ranks
     assert results["label"].dtype == np.int64
-    assert clear.mean() > 0.99
+    assert clear.mean() > (0.98 if ranks else 0.99)
     np.testing.assert_array_equal(results["label"][clear, 0], model.predict(X)[clear])
 
 
