@@ -67,6 +67,7 @@ def test_identical_rows_are_judged_alike(X, contamination, scoring):
     sae = detector(scoring=scoring, contamination=contamination).fit(X)
     for rows in X, np.random.default_rng(2).permutation(X)[:17]:
         _, which = np.unique(rows, axis=0, return_inverse=True)
+        which = which.ravel()  # of two dimensions in NumPy 2.0.0
         labels, scores = sae.predict(rows), sae.score_samples(rows)
         for i in range(which.max() + 1):
             assert np.ptp(labels[which == i]) == 0
