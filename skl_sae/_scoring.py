@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._rows import DenseRows
+from ._rows.dense import merge_equal
 
 # Most rows and numbers by which views are calibrated, and which are kept for p-values: 128 MiB in float64.
 MOST_ROWS, MOST_NUMBERS = 10_000, 2**24
@@ -25,12 +26,6 @@ QUANTILE, WILD = 0.05, 10
 # The deviation, and the length, of a feature with rare levels, in ranges: a rare level is no larger surprise than that
 # of an outlying value.
 RARE_DEVIATION, RARE_LENGTH = 0.25, 3
-
-
-def as_items(X):
-    """Return every row of an array as one item, to be sorted and searched."""
-    X = np.ascontiguousarray(X)
-    return X.view(np.dtype((np.void, X.itemsize * X.shape[1]))).ravel()
 
 
 def draw(weights, size, rng):
@@ -111,11 +106,8 @@ class ScorerFit(NamedTuple):
 
 def distinct(X, weights):
     """Return indices of the distinct rows of an array, sorted by their values, and total weights."""
-    items = as_items(X + X.dtype.type(0))  # -0 is 0
-    order = np.argsort(items, kind="stable")
-    first = np.flatnonzero(np.concatenate([[True], items[order[1:]] != items[order[:-1]]]))
-    indices, weights = order[first], np.add.reduceat(weights[order], first)
-    # The order of the items depends on the units of the features; that of the values does not.
+    indices, weights = merge_equal(X + X.dtype.type(0), weights)  # -0 is 0
+    # The order of the bytes depends on the units of the features; that of the values does not.
     n_columns, columns = 1, X[indices].T
     while True:
         order = np.lexsort(columns[:n_columns][::-1])

@@ -11,6 +11,15 @@ from . import mapped
 from .base import LocalRows
 
 
+def merge_equal(X, weights):
+    """Return indices of the distinct rows of an array, in the order of their bytes, and their total weights."""
+    X = np.ascontiguousarray(X)
+    rows = X.view(np.dtype((np.void, X.itemsize * X.shape[1]))).ravel()
+    order = np.argsort(rows, kind="stable")
+    first = np.flatnonzero(np.concatenate([[True], rows[order[1:]] != rows[order[:-1]]]))
+    return order[first], np.add.reduceat(weights[order], first)
+
+
 class DenseRows(LocalRows):
     """Rows of a validated array (n, d), float32 or float64; never copied when it is C-contiguous."""
 
@@ -46,11 +55,8 @@ class DenseRows(LocalRows):
         """
         if self.shape[0] * self.shape[1] > mapped.SMALL_COPY:
             return self, weights
-        X = self._X
-        rows = X.view(np.dtype((np.void, X.itemsize * X.shape[1]))).ravel()
-        order = np.argsort(rows, kind="stable")
-        first = np.flatnonzero(np.concatenate([[True], rows[order[1:]] != rows[order[:-1]]]))
-        return DenseRows(X[order[first]]), np.add.reduceat(weights[order], first)
+        indices, weights = merge_equal(self._X, weights)
+        return DenseRows(self._X[indices]), weights
 
     def toarray(self):
         """Return all rows as a read-only array (n, d)."""
