@@ -74,10 +74,9 @@ class ConformalMixin:
         -----
         If new rows and training rows are exchangeable, that is, drawn in the same way and all normal, the share of new
         rows with a p-value of at most :math:`\alpha` is in theory at most :math:`2 \alpha` plus a term that vanishes
-        with many rows [2]_, and was at most about :math:`\alpha` wherever it was measured
-        (``benchmarks/calibration.py``). This holds on average over training sets, not for each of them. With anomalies
-        among the training rows p-values are too large: fewer rows are flagged, anomalies as well as normal ones.
-        Nothing holds if normal rows change.
+        with many rows [2]_, and in practice about :math:`\alpha` (``benchmarks/calibration.py`` measures it). This
+        holds on average over training sets, not for each of them. With anomalies among the training rows p-values are
+        too large: fewer rows are flagged, anomalies as well as normal ones. Nothing holds if normal rows change.
 
         References
         ----------

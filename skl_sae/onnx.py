@@ -380,7 +380,7 @@ def _parse_columns(scope: Any, model: ColumnTransformer, inputs: Any, custom_par
 
 @contextmanager
 def _remedy_for_names() -> Iterator[None]:
-    """Say what to do where another estimator holds a ColumnTransformer: skl2onnx has no parsers of ours there."""
+    """Say what to do where another estimator holds a ColumnTransformer: skl2onnx parses its steps by itself there."""
     try:
         yield
     except RuntimeError as error:

@@ -60,9 +60,7 @@ class Fitting(NamedTuple):
     explain: Any = None
     rows: Any = None  # the rows that the autoencoder was trained on, of any kind
     weights: Any = None  # of these rows, times their plausibility
-    spread: Any = (
-        None  # (d,), standard deviation of each feature over plausible rows, a hundredth of all rows' at least
-    )
+    spread: Any = None  # (d,), the standard deviation of each feature over plausible rows
     n_effective: Any = None  # as many equally plausible rows say as much about a covariance
 
 
