@@ -77,6 +77,7 @@ class Training:
     def __init__(self, settings, rng, tasks=None, usable=False):
         self.settings, self.rng, self.tasks, self.usable = settings, rng, tasks, usable
         self.judges_fit = True  # whether to warn of a fit that explains little, and of codes that say little
+        self.distinct = False  # whether equal rows were merged before the run
 
     @property
     def keeps_interrupted(self):
@@ -136,9 +137,10 @@ class Run:
         n, fraction = len(self.rows), self.settings.validation_fraction
         n_held_out = int(np.ceil(fraction * n))
         if n - n_held_out < 2:
+            samples = "distinct samples" if self.training.distinct else "samples"
             raise ValueError(
-                f"early_stopping=True with validation_fraction={fraction} leaves "
-                f"{n - n_held_out} of {n} samples for training; at least 2 are required."
+                f"early_stopping=True with validation_fraction={fraction} leaves {n - n_held_out} of {n} {samples} "
+                "for training; at least 2 are required. Set early_stopping=False."
             )
         if self.state.split_seed is None:
             self.state.split_seed = self.state.rng.randint(np.iinfo(np.int32).max)

@@ -364,6 +364,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         """Return a fitted scorer and what to warn of."""
         problems: Problems = []
         training.judges_fit = self.scoring != "auto"  # other views make up for a poor code
+        training.distinct = self.scoring == "auto"
 
         def learn(scaled: Rows, weights: Float64Array, wide: bool = False) -> Network:
             training.settings.alpha = (WIDE_ALPHA if wide else ALPHA) if self.alpha == "auto" else self.alpha

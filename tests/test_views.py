@@ -457,3 +457,11 @@ def test_a_fit_to_rounded_rows_gives_nearly_the_same_scores(rng):
     X, new = rng.normal(size=(200, 5)), 1.5 * rng.normal(size=(100, 5))
     scores = [detector().fit(X.astype(dtype)).score_samples(new.astype(dtype)) for dtype in (np.float64, np.float32)]
     np.testing.assert_allclose(*scores, rtol=0.02)
+
+
+def test_early_stopping_holds_out_distinct_rows_and_says_so_where_there_are_too_few():
+    X = np.tile([[0.0], [1.0]], (6, 1))
+    sae = SparseAutoencoderOutlierDetector(early_stopping=True, random_state=0)
+    with pytest.raises(ValueError, match=r"leaves 1 of 2 distinct samples for training.* Set early_stopping=False\."):
+        sae.fit(X)
+    assert len(sae.set_params(early_stopping=False).fit(X).predict(X)) == 12
