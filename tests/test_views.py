@@ -159,6 +159,18 @@ def test_a_kept_row_is_no_neighbour_of_itself_unless_it_has_a_copy(rng):
     np.testing.assert_array_equal(place.own_share, np.repeat([0.05, 0], 20))
 
 
+def test_a_fit_looks_for_the_neighbours_of_a_training_row_once(X, monkeypatch):
+    n_rows, place = [], KeptRows.place
+
+    def counting(kept, rows):
+        n_rows.append(len(rows))
+        return place(kept, rows)
+
+    monkeypatch.setattr(KeptRows, "place", counting)
+    fitted = detector().fit(np.tile(X, (3, 1)))  # enough rows to need no held-out ones
+    assert sum(n_rows) == len(fitted._reference["X"])
+
+
 # -- surprises -------------------------------------------------------------------------------------
 
 
@@ -287,7 +299,7 @@ def test_a_training_row_is_scored_by_the_scatter_without_it(rng, kappa):
     target = (1 - kappa) * np.diag(np.diag(covariance))
     view = FeatureScatter(mean=mean, precision=np.linalg.inv(kappa * covariance + target), kappa=kappa)
     shares = weights / weights.sum()
-    place = Place(None, None, None, None, None, shares)
+    place = Place(own_share=shares)
     # The target is made of variances, so it grows as they do where the weight of a row is taken away.
     expected = [scatter_without(X, weights, kappa, target / (1 - shares[i]), i) for i in range(40)]
     np.testing.assert_allclose(view.raw(Inputs(X, None, place, X)), expected, rtol=1e-9)

@@ -10,8 +10,12 @@ from .tails import Tails
 
 VIEWS = {"scatter": FeatureScatter, "code": CodeScatter, "tails": Tails, "far": Far, "near": Near, "error": Error}
 
-# Views of the rows alone that say how plausible a training row is; they are fitted first.
+# Views of the rows alone that say how plausible a training row is.
 OF_PLAUSIBILITY = ("tails", "far")
+
+# All views of the rows alone. They are fitted first, and see the training rows before there is an autoencoder; of the
+# place of a training row the other views see only `own_share`.
+OF_ROWS = (*OF_PLAUSIBILITY, "near")
 
 # A covariance of at most this many features can be estimated from any number of rows, with shrinkage; one of more needs
 # as many rows for each feature, and one of more than the last number takes too much time and memory.

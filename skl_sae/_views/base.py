@@ -36,11 +36,16 @@ class Explain:
         self.centre, self.unit, self.network, self.kept = centre, unit, network, kept
 
     def __call__(self, rows):
+        inputs = self.without_place(rows)
+        return inputs._replace(place=self.kept.place(inputs.X))
+
+    def without_place(self, rows):
+        """Return the `Inputs` without a search for neighbours, which takes longer than all else."""
         X = rows.toarray().astype(np.float64)
         scaled = DenseRows(X).standardized(self.centre, self.unit, LIMIT)
         code = self.network.encode(scaled)
         residual = scaled.toarray() - self.network.decode(code)
-        return Inputs(X, self.kept, self.kept.place(X), scaled.toarray(), residual, code)
+        return Inputs(X, self.kept, None, scaled.toarray(), residual, code)
 
     def onnx(self, node, X, network):
         """Return the `Inputs` in a graph; ``network(tensor)`` gives codes and reconstructions of scaled rows."""

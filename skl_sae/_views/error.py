@@ -16,7 +16,7 @@ class Error(View):
     def fit(cls, fitting):
         """Return the view; it needs no more than the autoencoder."""
         rows = fitting.reference.rows
-        total = sum(np.square(inputs.scaled).sum() for inputs in rows.map(fitting.explain))
+        total = sum(np.square(inputs.scaled).sum() for inputs in rows.map(fitting.explain.without_place))
         return cls(floor=ROUNDING * max(total / len(rows), 1e-200))
 
     def check(self, check_numbers, d, m, k):

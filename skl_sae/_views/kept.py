@@ -25,12 +25,12 @@ class Place(NamedTuple):
     training rows would seem more normal than new ones.
     """
 
-    Z: Any  # (n, d), scaled for distances
-    products: Any  # (n, k), -2 Z points'
-    own: Any  # (n,), which of the kept rows it is, or -1
-    excluded: Any  # (n,), the same if there is only one copy, which is then no neighbour
-    own_weight: Any  # (n,), the weight that leaving one copy out takes away, or 0
-    own_share: Any  # (n,), the share of that copy in the plausible weight of all training rows, or 0
+    Z: Any = None  # (n, d), scaled for distances
+    products: Any = None  # (n, k), -2 Z points'
+    own: Any = None  # (n,), which of the kept rows it is, or -1
+    excluded: Any = None  # (n,), the same if there is only one copy, which is then no neighbour
+    own_weight: Any = None  # (n,), the weight that leaving one copy out takes away, or 0
+    own_share: Any = None  # (n,), the share of that copy in the plausible weight of all training rows, or 0
 
 
 class KeptRows:
@@ -72,16 +72,21 @@ class KeptRows:
         Z = self.scaled(X)
         products = (-2 * Z) @ self.points.T
         everywhere, nobody = np.arange(len(self.points)), np.full(len(Z), -1)
-        place = Place(Z, products, nobody, nobody, None, None)
+        place = Place(Z, products, excluded=nobody)
         _, which = self.nearest(place, everywhere, np.array([0, len(everywhere)]))
         which = which[:, 0]
         same = (np.abs(Z - self.points[which]) <= SAME).all(axis=1)
+        own = np.where(same, which, -1)
         return place._replace(
-            own=np.where(same, which, -1),
+            own=own,
             excluded=np.where(same & (self.weights[which] <= 1), which, -1),
             own_weight=np.where(same, np.minimum(self.weights[which], 1), 0),
-            own_share=np.where(same, self.shares[which], 0),
+            own_share=self.share_of(own),
         )
+
+    def share_of(self, own):
+        """Return the share (n,) of one copy of each of these kept rows, 0 for -1."""
+        return np.where(own >= 0, self.shares[own], 0)
 
     def nearest(self, place, members, starts):
         """Return squared distances and indices (n, n_samples) of the nearest rows of samples of the kept ones."""

@@ -132,4 +132,4 @@ class CodeScatter(WeightedScatter):
 
 
 def _vectors(vectors, explain, rows):
-    return vectors(explain(rows))
+    return vectors(explain.without_place(rows))

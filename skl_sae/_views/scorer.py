@@ -9,9 +9,9 @@ from .._log import logger
 from .._rows import DenseRows
 from .._scatter import TIED_ROUNDED, rounded
 from .._scoring import ScorerFit, take_reference
-from . import OF_PLAUSIBILITY, VIEWS, choose_views, is_wide
+from . import OF_PLAUSIBILITY, OF_ROWS, VIEWS, choose_views, is_wide
 from .base import LIMIT, Explain, Fitting, Inputs
-from .kept import KeptRows
+from .kept import KeptRows, Place
 from .surprise import Surprise
 
 # Rows that views see at a time: they need many arrays of the size of these.
@@ -69,8 +69,9 @@ class ViewScorer:
         logger.debug("views: %s", ", ".join(choose_views(wide)))
         kept = KeptRows.of(reference)
         early = Fitting(reference, kept, rng)
-        views = {name: VIEWS[name].fit(early) for name in OF_PLAUSIBILITY}
-        rarity, of_reference = _Rarity.fit(views, reference, kept)
+        views = {name: VIEWS[name].fit(early) for name in OF_ROWS}
+        raw, own = _look_at(reference, kept, views)
+        rarity, of_reference = _Rarity.fit(views, raw, reference, kept)
         plausible = of_reference if reference.complete else rarity.of_rows(rows)
         used = weights * plausible
         shares = np.minimum(reference.weights, 1) * of_reference / used.sum()
@@ -88,13 +89,13 @@ class ViewScorer:
         late = Fitting(reference, kept, rng, explain, rows, used, spread, n_effective)
         names = choose_views(wide)
         views = {name: views[name] if name in views else VIEWS[name].fit(late) for name in names}
-        raw = np.hstack(list(reference.rows.map(functools.partial(_raw, explain, views))))
-        surprises = {
-            name: Surprise.fit(part, reference.weights, views[name].floor)
-            for name, part in zip(names, raw, strict=True)
-        }
+        others = {name: view for name, view in views.items() if name not in raw}
+        parts = reference.rows.map(functools.partial(_raw_given_share, explain, others), kept.share_of(own))
+        raw |= zip(others, np.hstack(list(parts)), strict=True)
+        surprises = {name: Surprise.fit(raw[name], reference.weights, views[name].floor) for name in names}
         scorer = cls(explain, views, surprises)
-        return ScorerFit(scorer, scorer._join(raw), reference, None, TIED_ROUNDED, 0.0)
+        scores = scorer._join([raw[name] for name in names])
+        return ScorerFit(scorer, scores, reference, None, TIED_ROUNDED, 0.0)
 
     # -- using the fit -----------------------------------------------------------------------------
 
@@ -118,7 +119,7 @@ class ViewScorer:
 
     def residuals(self, rows):
         """Return the residuals (n, d) of a block of rows, in scaled units."""
-        return self.explain(rows).residual
+        return self.explain.without_place(rows).residual
 
     def _surprises(self, raw):
         return np.array([surprise(part) for surprise, part in zip(self.surprises.values(), raw, strict=True)])
@@ -184,37 +185,57 @@ class _Rarity:
         self.views, self.surprises, self.kept = views, surprises, kept
 
     @classmethod
-    def fit(cls, views, reference, kept):
-        """Return it, and the plausibility of the rows of the reference."""
-        rarity = cls(views, [], kept)
-        raw = np.hstack(list(reference.rows.map(rarity._raw)))
-        for part, view in zip(raw, views.values(), strict=True):
-            rarity.surprises.append(Surprise.fit(part, reference.weights, view.floor))
-        return rarity, rarity._plausibility(raw)
+    def fit(cls, views, raw, reference, kept):
+        """Return it, and the plausibility of the rows of the reference, whose raw scores are given."""
+        views = {name: views[name] for name in OF_PLAUSIBILITY}
+        surprises = [Surprise.fit(raw[name], reference.weights, view.floor) for name, view in views.items()]
+        rarity = cls(views, surprises, kept)
+        return rarity, rarity._plausibility([raw[name] for name in views])
 
     def of_rows(self, rows):
         """Return the plausibility (n,) of rows: the smallest of the shares of training rows that are as rare."""
         return np.concatenate(list(rows.map(self)))
 
     def __call__(self, rows):
-        return self._plausibility(self._raw(rows))
+        return self._plausibility(_raw(functools.partial(_without_model, self.kept), self.views, rows))
 
     def _plausibility(self, raw):
         surprises = [surprise(part) for surprise, part in zip(self.surprises, raw, strict=True)]
         return np.maximum(np.exp(-np.max(surprises, axis=0)), LEAST_PLAUSIBLE)
 
-    def _raw(self, rows):
-        return _raw(self._inputs, self.views, rows)
 
-    def _inputs(self, rows):
-        X = rows.toarray().astype(np.float64)
-        return Inputs(X, self.kept, self.kept.place(X))
+def _without_model(kept, rows):
+    """Return the `Inputs` of rows for views of the rows alone."""
+    X = rows.toarray().astype(np.float64)
+    return Inputs(X, kept, kept.place(X))
 
 
 def _raw(explain, views, rows):
     """Return the raw scores (n_views, n) of a block of rows."""
     parts = (explain(rows[part]) for part in gen_batches(len(rows), PART))
     return np.hstack([np.array([view.raw(inputs) for view in views.values()]) for inputs in parts])
+
+
+def _look_at(reference, kept, views):
+    """Return raw scores by views of the rows alone (name: (r,)), and which kept row each row is (r,), or -1."""
+    own = []
+
+    def explain(rows):
+        inputs = _without_model(kept, rows)
+        own.append(inputs.place.own)
+        return inputs
+
+    parts = reference.rows.map(functools.partial(_raw, explain, views))
+    return dict(zip(views, np.hstack(list(parts)), strict=True)), np.concatenate(own)
+
+
+def _raw_given_share(explain, views, rows, own_share):
+    """Return the raw scores (n_views, n) of training rows by views that look for no neighbours."""
+    raw = []
+    for part in gen_batches(len(rows), PART):
+        inputs = explain.without_place(rows[part])._replace(place=Place(own_share=own_share[part]))
+        raw.append(np.array([view.raw(inputs) for view in views.values()]))
+    return np.hstack(raw)
 
 
 def _standardize(centre, unit, rows):
