@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skl_sae import SparseAutoencoderOutlierDetector
-from skl_sae._kernels.neighbours import nearest
+from skl_sae._kernels.neighbours import nearest, two_nearest
 from skl_sae._rows import DenseRows
 from skl_sae._scoring import MOST_VALUES, STEP
 from skl_sae._views import (
@@ -90,7 +90,7 @@ def search(Z, points, samples, excluded):
     slack = 1e-12 * ((Z**2).sum(axis=1) + (points**2).sum(axis=1).max())
     members, starts = np.concatenate(samples), np.cumsum([0, *map(len, samples)])
     distance, which = np.empty((len(Z), len(samples))), np.empty((len(Z), len(samples)), np.int64)
-    nearest(Z, points, products, slack, members, starts, excluded, distance, which)
+    nearest(Z, points, (points**2).sum(axis=1), products, slack, members, starts, excluded, distance, which)
     return distance, which
 
 
@@ -135,6 +135,23 @@ def test_a_sample_without_a_point_that_counts_gives_nothing(rng):
 
 
 @pytest.mark.plain
+@pytest.mark.parametrize("n_points", [1, 2, 63, 64, 65, 150])
+@pytest.mark.parametrize("whole_numbers", [False, True])
+def test_the_two_nearest_points_are_those_of_plain_numpy(rng, n_points, whole_numbers):
+    points, Z = rng.normal(size=(n_points, 3)), rng.normal(size=(30, 3))
+    if whole_numbers:  # points at the same distance, and equal points
+        points, Z = np.round(points), np.round(Z)
+    squares, slack = (points**2).sum(axis=1), np.full(30, 1e-9)
+    distance, which = np.empty((30, 2)), np.empty((30, 2), np.int64)
+    two_nearest(Z, points, squares, -2 * Z @ points.T, slack, distance, which)
+    everywhere = [np.arange(n_points)]
+    for column, excluded in enumerate([np.full(30, -1), which[:, 0]]):
+        expected = naive_search(Z, points, everywhere, excluded)
+        np.testing.assert_allclose(distance[:, [column]], expected[0], rtol=1e-12)
+        np.testing.assert_array_equal(which[:, [column]], expected[1])
+
+
+@pytest.mark.plain
 def test_neighbours_do_not_depend_on_the_batch(rng):
     points = rng.normal(size=(40, 7)) + 100
     kept = KeptRows(np.zeros(7), np.ones(7), points, np.ones(40), np.zeros(40))
@@ -157,6 +174,9 @@ def test_a_kept_row_is_no_neighbour_of_itself_unless_it_has_a_copy(rng):
     np.testing.assert_array_equal(place.excluded, [*[-1] * 5, *range(5, 20), *[-1] * 20])
     np.testing.assert_array_equal(place.own_weight, np.repeat([1, 0], 20))
     np.testing.assert_array_equal(place.own_share, np.repeat([0.05, 0], 20))
+    distance, which = naive_search(place.Z, points, [np.arange(20)], place.excluded)
+    np.testing.assert_allclose(place.distance, distance[:, 0], rtol=1e-12)
+    np.testing.assert_array_equal(place.neighbour, which[:, 0])
 
 
 def test_a_fit_looks_for_the_neighbours_of_a_training_row_once(X, monkeypatch):

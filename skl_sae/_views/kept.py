@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._kernels.jit import as_readonly
-from .._kernels.neighbours import nearest
+from .._kernels.neighbours import nearest, two_nearest
 from . import graph
 
 # Scaled features are clipped here so that squares stay finite.
@@ -27,6 +27,9 @@ class Place(NamedTuple):
 
     Z: Any = None  # (n, d), scaled for distances
     products: Any = None  # (n, k), -2 Z points'
+    slack: Any = None  # (n,), twice a bound for the rounding errors of squared distances by these products
+    distance: Any = None  # (n,), the squared distance to the nearest row that counts
+    neighbour: Any = None  # (n,), which one that is, or -1
     own: Any = None  # (n,), which of the kept rows it is, or -1
     excluded: Any = None  # (n,), the same if there is only one copy, which is then no neighbour
     own_weight: Any = None  # (n,), the weight that leaving one copy out takes away, or 0
@@ -71,16 +74,22 @@ class KeptRows:
         """Return the `Place` of rows X (n, d)."""
         Z = self.scaled(X)
         products = (-2 * Z) @ self.points.T
-        everywhere, nobody = np.arange(len(self.points)), np.full(len(Z), -1)
-        place = Place(Z, products, excluded=nobody)
-        _, which = self.nearest(place, everywhere, np.array([0, len(everywhere)]))
-        which = which[:, 0]
-        same = (np.abs(Z - self.points[which]) <= SAME).all(axis=1)
-        own = np.where(same, which, -1)
-        return place._replace(
+        slack = ROUNDING * (_squares(Z) + _squares(self.points).max())
+        distance, which = np.empty((len(Z), 2)), np.empty((len(Z), 2), np.int64)
+        two_nearest(*self._arrays(Z, products, slack), distance, which)
+        first = which[:, 0]
+        same = (np.abs(Z - self.points[first]) <= SAME).all(axis=1)
+        only = same & (self.weights[first] <= 1)
+        own, counts = np.where(same, first, -1), (np.arange(len(Z)), only.astype(int))
+        return Place(
+            Z=Z,
+            products=products,
+            slack=slack,
+            distance=distance[counts],
+            neighbour=which[counts],
             own=own,
-            excluded=np.where(same & (self.weights[which] <= 1), which, -1),
-            own_weight=np.where(same, np.minimum(self.weights[which], 1), 0),
+            excluded=np.where(only, first, -1),
+            own_weight=np.where(same, np.minimum(self.weights[first], 1), 0),
             own_share=self.share_of(own),
         )
 
@@ -91,12 +100,15 @@ class KeptRows:
     def nearest(self, place, members, starts):
         """Return squared distances and indices (n, n_samples) of the nearest rows of samples of the kept ones."""
         shape = len(place.Z), len(starts) - 1
+        if shape[1] == 1 and len(members) == len(self.points):  # all kept rows
+            return place.distance[:, None], place.neighbour[:, None]
         distance, which = np.empty(shape), np.empty(shape, np.int64)
-        squares, farthest = (np.einsum("ij,ij->i", A, A) for A in (place.Z, self.points))
-        slack = ROUNDING * (squares + farthest.max())
-        arrays = place.Z, self.points, place.products, slack, members, starts, place.excluded
-        nearest(*map(as_readonly, arrays), distance, which)
+        samples = map(as_readonly, (members, starts, place.excluded))
+        nearest(*self._arrays(place.Z, place.products, place.slack), *samples, distance, which)
         return distance, which
+
+    def _arrays(self, Z, products, slack):
+        return map(as_readonly, (Z, self.points, _squares(self.points), products, slack))
 
     def onnx(self, node, X):
         """Return the `Place` of rows in a graph, whose entries have the shape (n, 1) where others have (n,)."""
@@ -106,17 +118,18 @@ class KeptRows:
         differences = node("Abs", node("Sub", Z, node("Gather", self.points, which, axis=0)))
         differs = node("Cast", node("Greater", differences, np.array(SAME)), to=graph.FLOAT)
         same = node("Equal", graph.row_sum(node, differs), np.zeros(1, np.float32))
-        index = node("Unsqueeze", which, np.array([1]))
 
         def where_same(table, otherwise):
             return node("Where", same, node("Gather", table[:, None], which, axis=0), otherwise)
 
-        own = node("Where", same, index, np.array([-1]))
         only = np.where(self.weights <= 1, np.arange(len(self.weights)), -1)
-        weights = np.minimum(self.weights, 1)
-        zero = np.zeros(1)
-        excluded = where_same(only, np.array([-1]))
-        return Place(Z, products, own, excluded, where_same(weights, zero), where_same(self.shares, zero))
+        return Place(
+            Z=Z,
+            products=products,
+            excluded=where_same(only, np.array([-1])),
+            own_weight=where_same(np.minimum(self.weights, 1), np.zeros(1)),
+            own_share=where_same(self.shares, np.zeros(1)),
+        )
 
     def check(self, check_numbers, d):
         """Refuse attributes that no fit leaves, for d features."""
@@ -126,3 +139,7 @@ class KeptRows:
         check_numbers("positive lengths", np.where(self.length > 0, self.length, np.nan), (d,))
         for name in ("weights", "shares"):
             check_numbers(f"{name} of the kept rows", getattr(self, name), (k,))
+
+
+def _squares(A):
+    return np.einsum("ij,ij->i", A, A)
