@@ -8,12 +8,13 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 
 MAX_STEPS = 5  # concentration steps; the first few do nearly all of the work
 MIN_SHRINKAGE = 1e-3  # bounds the condition number of a precision matrix
 TIE = 1e-9  # scores with a smaller relative difference are tied
 TIED_ROUNDED = 1e-6  # the same for scores that were `rounded`
+FEW = 2  # with this many entries for each row a precision follows from products of the rows
 LEAST_UNIT = 1e-100  # its square, and the inverse of its square, are finite
 
 
@@ -74,9 +75,13 @@ def concentrate(rows, vectors, floor, weights, support_fraction, diagonal=False)
        Technometrics 41, 1999.
     """
     kept = np.ones(len(weights), dtype=bool)
+    floor = np.maximum(floor, LEAST_UNIT)
     for _ in range(MAX_STEPS):
-        location, covariance = moments(rows, vectors, weights * kept, diagonal)
-        scatter = Scatter(location, _precision(covariance, np.maximum(floor, LEAST_UNIT), weights[kept].sum()))
+        if not diagonal and FEW * np.count_nonzero(weights * kept) <= len(floor):
+            scatter = _scatter_of_few(rows, vectors, weights * kept, floor)
+        else:
+            location, covariance = moments(rows, vectors, weights * kept, diagonal)
+            scatter = Scatter(location, _precision(covariance, floor, weights[kept].sum()))
         closest = lowest(scores_of(rows, vectors, scatter), support_fraction, weights)
         if (closest == kept).all():
             break
@@ -130,6 +135,38 @@ def _precision(covariance, floor, n):
     return shrunk_precision(covariance, n, unit)[0]
 
 
+def _scatter_of_few(rows, vectors, weights, floor):
+    r"""Location and scatter from a matrix of the size of the rows squared, if there are fewer rows than entries.
+
+    With A the weighted rows in units of the standard deviations, the covariance after shrinkage is
+    :math:`(1 - s) A^\top A + t I`, and its inverse, by the formula of Woodbury,
+
+    .. math:: \frac{1}{t} \big(I - (1 - s) A^\top (t I + (1 - s) A A^\top)^{-1} A \big) .
+    """
+    counted, total = weights > 0, weights.sum()
+    V = np.concatenate(list(rows.map(functools.partial(_counted_vectors, vectors), counted)))
+    w = weights[counted, None] / total
+    location = (w * V).sum(axis=0)
+    A = np.sqrt(w) * (V - location)
+    unit = np.maximum(np.sqrt(np.square(A).sum(axis=0)), floor)
+    A /= unit
+    products, p = A @ A.T, len(unit)
+    shrinkage, target = _shrinkage(np.square(products).sum() / p**2, np.trace(products) / p, p, total)
+    products *= 1 - shrinkage
+    products.flat[:: len(products) + 1] += target
+    A = np.sqrt(1 - shrinkage) * solve_triangular(cholesky(products, lower=True), A, lower=True)
+    precision = A.T @ A
+    np.negative(precision, out=precision)
+    precision.flat[:: p + 1] += 1
+    precision /= target * unit
+    precision /= unit[:, None]
+    return Scatter(location, precision)
+
+
+def _counted_vectors(vectors, rows, counted):
+    return vectors(rows)[counted]
+
+
 def shrunk_precision(covariance, n, unit=None):
     """Inverse of a covariance after shrinkage towards a multiple of the identity, and the shrinkage.
 
@@ -137,26 +174,30 @@ def shrunk_precision(covariance, n, unit=None):
     """
     unit = np.maximum(np.sqrt(np.diag(covariance)), LEAST_UNIT) if unit is None else unit
     covariance = covariance / unit / unit[:, None]
-    mean_variance = max(np.trace(covariance) / len(unit), MIN_SHRINKAGE)
-    shrinkage = max(_oas_shrinkage(covariance, n), MIN_SHRINKAGE)
+    p = len(unit)
+    shrinkage, target = _shrinkage(np.mean(np.square(covariance)), np.trace(covariance) / p, p, n)
     covariance *= 1 - shrinkage
-    covariance.flat[:: len(unit) + 1] += shrinkage * mean_variance
-    inverse = cho_solve(cho_factor(covariance, lower=True), np.eye(len(unit)))
+    covariance.flat[:: p + 1] += target
+    inverse = cho_solve(cho_factor(covariance, lower=True), np.eye(p))
     return inverse / unit / unit[:, None], float(shrinkage)
 
 
-def _oas_shrinkage(covariance, n):
-    """Oracle approximating shrinkage [1]_, equation 23, of a given covariance, as in scikit-learn's `OAS`.
+def _shrinkage(mean_square, mean_variance, p, n):
+    """The shrinkage of a covariance (p, p) of n rows, and what is added to its diagonal.
+
+    Oracle approximating shrinkage [1]_, equation 23, as in scikit-learn's `OAS`, from the mean square of all entries
+    and the mean of the diagonal.
 
     References
     ----------
     .. [1] Y. Chen, A. Wiesel, Y. C. Eldar and A. O. Hero, "Shrinkage algorithms for MMSE covariance estimation", IEEE
        Transactions on Signal Processing 58, 2010.
     """
-    p = len(covariance)
-    mean_square, square_mean = np.mean(np.square(covariance)), (np.trace(covariance) / p) ** 2
+    square_mean = mean_variance**2
     denominator = (n + 1) * (mean_square - square_mean / p)
-    return 1.0 if denominator <= 0 else min((mean_square + square_mean) / denominator, 1.0)
+    shrinkage = 1.0 if denominator <= 0 else min((mean_square + square_mean) / denominator, 1.0)
+    shrinkage = max(shrinkage, MIN_SHRINKAGE)
+    return shrinkage, shrinkage * max(mean_variance, MIN_SHRINKAGE)
 
 
 def share_codes(terms, deviation, encoder):

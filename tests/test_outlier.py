@@ -75,6 +75,22 @@ def test_diagonal_scatter_of_all_rows(rng):
 
 
 @pytest.mark.plain
+@pytest.mark.parametrize("n", [2, 3, 30, 40])
+def test_the_scatter_of_few_rows_is_that_by_the_covariance(rng, monkeypatch, n):
+    U, weights = rng.normal(size=(n, 5)) @ rng.normal(size=(5, 80)), rng.integers(0, 3, size=n) + 1.0
+    U += 1e-3 * rng.normal(size=U.shape)
+    U[:, :2], U[:, 2] = 7, 1e-30 * U[:, 2]  # constants, and an entry that hardly varies
+    weights[2:5] = 0
+    arguments = DenseRows(U), DenseRows.toarray, np.full(80, 1e-9), weights, 0.75
+    found = concentrate(*arguments)
+    monkeypatch.setattr("skl_sae._scatter.FEW", np.inf)
+    expected = concentrate(*arguments)
+    new = np.vstack([U, U + 1e-3 * rng.normal(size=U.shape), rng.normal(size=(20, 80))])
+    np.testing.assert_allclose(found.location, expected.location, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(found.scores(new), expected.scores(new), rtol=1e-9)
+
+
+@pytest.mark.plain
 @pytest.mark.parametrize("diagonal", [False, True])
 def test_concentration_leaves_out_what_lies_apart(rng, diagonal):
     U = rng.normal(size=(500, 4))
