@@ -39,8 +39,8 @@ ALPHA, WIDE_ALPHA = 0.1, 3e-3
 # The rate of false alarms by default.
 FALSE_ALARMS = 0.05
 
-# With fewer training rows for each feature their own scores say too little of those of new rows. The threshold is then
-# that of rows which were held out, of at least the second number if there are as many.
+# With fewer training rows for each feature, or fewer than the second number in all, their own scores say too little of
+# those of new rows. The threshold is then that of rows which were held out, of the second number if there are as many.
 ENOUGH_ROWS, HELD_OUT = 20, 200
 
 Rows: TypeAlias = Any  # of any kind, see `_rows`
@@ -82,9 +82,9 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
           :math:`Q_3 + 1.5 (Q_3 - Q_1)` of the training rows' scores, are outliers.
         - float in (0, 0.5]: this fraction of rows like the training rows is classified as outliers. If the training
           rows are clean, it is the rate of false alarms. With ``scoring="auto"`` it is the rate among new rows:
-          training rows are scored as if they had been left out or, with fewer than 20 rows for each feature, by fits
-          to the other rows. With the other scorings it is the rate among the training rows; new rows exceed it, the
-          more so the fewer training rows there are, so use `p_values` there.
+          training rows are scored as if they had been left out or, with fewer than 200 rows or 20 rows for each
+          feature, by fits to the other rows. With the other scorings it is the rate among the training rows; new rows
+          exceed it, the more so the fewer training rows there are, so use `p_values` there.
     scoring : {"auto", "mahalanobis", "standardized_error", "squared_error"}, default="auto"
         How rows are scored.
 
@@ -348,7 +348,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         self._reference = {"X": reference.X, "weights": reference.weights, "seed": seed}
         if self.scoring == "auto":
             scores, counts, share = fit.scores, reference.weights, FALSE_ALARMS if share == "auto" else share
-            few = LEAST_ROWS <= reference.total < ENOUGH_ROWS * rows.shape[1]
+            few = LEAST_ROWS <= reference.total < max(ENOUGH_ROWS * rows.shape[1], HELD_OUT)
             if few:  # a fit to few rows knows them by heart
                 scores, counts = self._cross_conformal(HELD_OUT).held_out()
             self.offset_ = -threshold(scores, counts, share, fit.tie, fit.floor, of_new_rows=few)

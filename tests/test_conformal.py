@@ -192,6 +192,17 @@ def test_few_normal_rows_have_a_small_p_value(shape):
     assert (np.mean(shares, axis=0) <= bound).all()
 
 
+@pytest.mark.parametrize("shape", [(60, 2), (100, 5), (199, 9)])
+def test_few_normal_rows_are_flagged_at_the_stated_rate(shape):
+    """Even with twenty rows for each feature: scores without the own row vary too much where there are few."""
+    rates = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        sae = detector(max_iter=5).fit(rng.normal(size=shape))
+        rates.append(np.mean(sae.predict(rng.normal(size=(500, shape[1]))) == -1))
+    assert np.mean(rates) <= 0.05 + 2 * np.std(rates, ddof=1) / np.sqrt(len(rates))
+
+
 @pytest.mark.parametrize("scoring", SCORINGS)
 def test_p_values_do_not_depend_on_contamination_or_container(rng, scoring):
     X, rows = rng.normal(size=(60, 3)), rng.normal(size=(20, 3))
