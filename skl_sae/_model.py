@@ -1,9 +1,11 @@
 """The model: the layout of its parameters, where training starts, and what fitted parameters compute."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 
+from ._crew import over_blocks
 from ._kernels import inference
 from ._kernels.activations import ACTIVATIONS
 from ._kernels.jit import as_readonly
@@ -126,17 +128,20 @@ class Network(NamedTuple):
     def decode(self, H):
         """Return the reconstructions (n, d) of an array of codes."""
         X = np.empty((len(H), len(self.c)), H.dtype)
-        inference.decode(as_readonly(H), self.V, self.c, self.output, X)
+        kernel = functools.partial(inference.decode, as_readonly(H), self.V, self.c, self.output, X)
+        over_blocks(kernel, len(H), *self.V.shape)
         return check_overflow(X, "the reconstructions")
 
     def squared_errors(self, rows, per_feature=False):
         """Return the squared errors of rows, (n,) or ``per_feature`` (n, d), in the dtype of the rows."""
+        if not per_feature:
+            return check_overflow(rows.square_errors(self), "the squared errors")
         errors_of = rows.squared_errors(self.V, self.c, self.output)
-        errors = np.empty(rows.shape if per_feature else len(rows), rows.dtype)
-        for block in rows.blocks() if per_feature else errors_of.blocks(rows):
+        errors = np.empty(rows.shape, rows.dtype)
+        for block in rows.blocks():
             part = rows[block]
             H = np.empty((len(part), len(self.W)), rows.dtype)
             part.encode(self.W, self.b, self.activation, H)
             with np.errstate(over="ignore", invalid="ignore"):
-                errors[block] = np.square(errors_of.differences(part, H)) if per_feature else errors_of(part, H)
+                errors[block] = np.square(errors_of.differences(part, H))
         return check_overflow(errors, "the squared errors")

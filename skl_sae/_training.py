@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from ._crew import Crew
 from ._diagnostics import INTERRUPTED, diagnose_convergence, diagnose_explained, diagnose_units, shares_of_units
 from ._kernels.activations import ACTIVATIONS
 from ._log import logger
@@ -114,7 +115,8 @@ class Run:
         if self.training.tasks is not None:
             self.training.tasks.begin_iteration()
         try:
-            objective, result = self._solve(theta, monitor)
+            with Crew() as self.crew:
+                objective, result = self._solve(theta, monitor)
             theta = result.theta if monitor.best_theta is None else monitor.best_theta
             monitor.finish(theta, objective.evaluate(theta))
         except KeyboardInterrupt:
@@ -206,11 +208,13 @@ class Run:
         """Return the objective of the kind that the solver minimises."""
         problem = self.rows, self.weights, self.arch, self.reg
         if solver.objective == "full_batch":
-            return objective_for(*problem)
+            return objective_for(*problem, self.crew)
         if self.state.noise_rng is None:
             self.state.noise_rng = np.random.default_rng(self.state.rng.randint(np.iinfo(np.int32).max, size=4))
         batch_size, noise = int(self.settings.batch_size), self.settings.noise
-        return MiniBatchObjective(*problem, batch_size=batch_size, noise=noise, rng=self.state.noise_rng)
+        return MiniBatchObjective(
+            *problem, batch_size=batch_size, noise=noise, rng=self.state.noise_rng, crew=self.crew
+        )
 
     def _memories(self, monitor):
         """Return what the solvers remember after the last iteration, of this run or of the one that it continues."""

@@ -110,8 +110,7 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         large. A later fit does not repeat ``adam_start``.
     random_state : int, RandomState instance or None, default=None
         Seed for the initial weights, the held-out rows, the order of the rows and the noise. The same number gives the
-        same weights, bit for bit, on the same machine with the same number of BLAS threads; the number of threads
-        matters only for large models (n_features * n_components > 8192).
+        same weights, bit for bit, on the same machine, for any number of threads.
     verbose : int, default=0
         1 prints the iteration, the loss, its terms and the mean activation for the first ten iterations, every tenth up
         to 100, every hundredth after that, and the last; 2 prints every iteration.

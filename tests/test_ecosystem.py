@@ -176,7 +176,7 @@ class Watched(SparseAutoencoderTransformer):
         return self
 
 def figures(sae, X, y=None):
-    kernel = {"adam": adam.adam_epoch, "lbfgs": evaluate.evaluate_gradient}[sae.solver]
+    kernel = {"adam": adam.adam_steps, "lbfgs": evaluate.evaluate_steps}[sae.solver]
     variants = ["float32" in str(signature) for signature in kernel.signatures]
     return {"mapped": sae.mapped_, "peak": sae.peak_, "variants": variants.count(X.dtype == np.float32)}
 

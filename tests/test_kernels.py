@@ -1,5 +1,7 @@
 """Every kernel against plain NumPy, every gradient against finite differences."""
 
+import functools
+
 import numba
 import numpy as np
 import pytest
@@ -7,9 +9,13 @@ import reference
 from models import MODELS, adam_state, objective_of, penalty_kind
 
 from skl_sae._cache import KernelCache
-from skl_sae._kernels import activations, adam, evaluate, inference, penalties, products, sizes
+from skl_sae._crew import over_blocks
+from skl_sae._kernels import activations, adam, evaluate, inference, penalties, sizes
 from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from skl_sae._kernels.gemm import gemm
+from skl_sae._kernels.groups import cut
 from skl_sae._kernels.penalties import PENALTIES, penalty_term
+from skl_sae._kernels.structs import Architecture
 from skl_sae._objectives import FullBatchObjective, MiniBatchObjective, Objective, full_batch
 from skl_sae._rows import as_rows
 
@@ -31,20 +37,23 @@ def random_model(rng, activation, output, tied, penalty="kl", d=7, m=5, beta=2.0
     )  # fmt: skip
 
 
-@pytest.fixture(params=["by features", "by rows"])
-def layout(request, monkeypatch):
-    """Run a test with the loops for small models and with those for large ones."""
-    if request.param == "by rows":
-        monkeypatch.setattr(sizes, "SMALL_MODEL", 0)
-    return request.param
-
-
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Blocks of 32 rows; the codes of the first 64 rows are kept between the passes, others are computed twice."""
-    monkeypatch.setattr(sizes, "BLOCK_ROWS", 32)
-    monkeypatch.setattr(sizes, "BLOCK_NUMBERS", 32 * (7 + 5))
+    """Groups of blocks of 8 rows, in rounds of two.
+
+    The codes of the first rows of a group are kept between the passes, others are computed twice.
+    """
+    monkeypatch.setattr(sizes, "ROWS_OF_BLOCK", 8)
+    monkeypatch.setattr(sizes, "BLOCKS_OF_ROUND", 2)
+    monkeypatch.setattr(sizes, "LEAST_WORK", 1)
+    monkeypatch.setattr(sizes, "MOST_GROUPS", 4)
     monkeypatch.setattr(full_batch, "kept_codes", lambda n, row_size, X_size: min(n, 64))
+
+
+@numba.njit
+def multiply(transpose_a, A, transpose_b, B, accumulate, C):
+    """The product as kernels call it: it has no compiled form of its own."""
+    gemm(transpose_a, A, transpose_b, B, accumulate, C)
 
 
 def random_rows(rng, n, d, dtype=np.float64):
@@ -159,31 +168,37 @@ def test_divergence_goes_on_as_its_tangent(activation):
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="numba is switched off")
 def test_kernels_are_cached_and_release_the_gil():
-    for kernel in (evaluate.evaluate_gradient, adam.adam_epoch, inference.encode, inference.decode, inference.moments):
+    for kernel in (evaluate.evaluate_steps, adam.adam_steps, inference.encode, inference.decode, inference.moments):
         assert kernel.targetoptions["nogil"]
         assert isinstance(kernel._cache, KernelCache)
 
 
-@pytest.mark.parametrize(("d", "m", "block"), [(1, 1, 2**18), (64, 64, 64), (64, 128, 32), (784, 256, 1024)])
-def test_small_products_of_inference_stay_below_the_threads_of_the_blas(d, m, block):
-    assert sizes.inference_rows(10**6, d, m) == block
-    assert sizes.inference_rows(3, d, m) == 3
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", [1, 7, 64, 131])
-@pytest.mark.parametrize(("p", "q"), [(1, 1), (2, 4), (5, 3), (4, 9), (7, 14)])
-def test_products_of_small_models(p, q, n, dtype, rng):
-    A, B, C = (rng.normal(size=shape).astype(dtype) for shape in ((p, q), (q, n), (p, n)))
-    bias, out = rng.normal(size=p).astype(dtype), np.empty((p, n), dtype)
-    for flat, strides in [(A.ravel(), (q, 1)), (A.T.ravel(), (1, p))]:
-        products.product(flat, strides, bias, B, out, np.empty(n, dtype))
-        np.testing.assert_allclose(out, A @ B + bias[:, None], rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
-    inner = np.full((p, q), np.nan, dtype)
-    products.inner(C, B, inner, True)
-    np.testing.assert_allclose(inner, C @ B.T, rtol=TOLERANCE[dtype], atol=50 * TOLERANCE[dtype])
-    products.inner(C, B, inner, False)
-    np.testing.assert_allclose(inner, 2 * C @ B.T, rtol=TOLERANCE[dtype], atol=100 * TOLERANCE[dtype])
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (1, 5, 3), (4, 1, 2), (17, 33, 70)])
+def test_products_of_parts_of_matrices(m, n, k, transpose_a, transpose_b, dtype, rng):
+    def part(rows, columns):
+        return rng.normal(size=(rows + 2, columns + 3)).astype(dtype)[1:-1, 2:-1]
+
+    A = part(k, m).T if transpose_a else part(m, k)
+    B = part(n, k).T if transpose_b else part(k, n)
+    C, expected = part(m, n), A.astype(np.float64) @ B
+    beside = np.concatenate([C.base[0], C.base[-1], C.base[:, 0], C.base[:, -1]])
+    before = C.copy()
+    for accumulate, product in [(True, before + expected), (False, expected)]:
+        multiply(transpose_a, A.T if transpose_a else A, transpose_b, B.T if transpose_b else B, accumulate, C)
+        np.testing.assert_allclose(C, product, rtol=TOLERANCE[dtype], atol=100 * TOLERANCE[dtype])
+    np.testing.assert_array_equal(beside, np.concatenate([C.base[0], C.base[-1], C.base[:, 0], C.base[:, -1]]))
+
+
+@pytest.mark.parametrize(("n", "parts"), [(1, 1), (31, 1), (100, 2), (1000, 8), (7, 3), (64, 2), (65, 2)])
+def test_parts_cover_everything_once(n, parts):
+    cuts = [cut(q, n, parts) for q in range(parts + 1)]
+    assert cuts[0] == 0
+    assert cuts[-1] == n
+    assert (np.diff(cuts) > 0).all()
+    assert np.ptp(np.diff(cuts)) <= 16
 
 
 # -- objective -------------------------------------------------------------------------------------
@@ -191,7 +206,7 @@ def test_products_of_small_models(p, q, n, dtype, rng):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(NAMES, MODELS)
-def test_loss_and_gradient_agree_with_the_reference(activation, output, penalty, tied, dtype, layout, rng):
+def test_loss_and_gradient_agree_with_the_reference(activation, output, penalty, tied, dtype, rng):
     model = random_model(rng, activation, output, tied, penalty)
     X, weights = random_rows(rng, 23, 7, dtype), rng.uniform(size=23)
     theta = model.theta.astype(dtype)
@@ -206,7 +221,7 @@ def test_loss_and_gradient_agree_with_the_reference(activation, output, penalty,
 
 
 @pytest.mark.parametrize(NAMES, MODELS)
-def test_gradient_agrees_with_finite_differences(activation, output, penalty, tied, layout, rng):
+def test_gradient_agrees_with_finite_differences(activation, output, penalty, tied, rng):
     model = random_model(rng, activation, output, tied, penalty)
     objective = objective_of(FullBatchObjective, random_rows(rng, 19, 7), np.ones(19), model)
     theta = model.theta
@@ -215,7 +230,7 @@ def test_gradient_agrees_with_finite_differences(activation, output, penalty, ti
 
 
 @pytest.mark.parametrize(NAMES, MODELS)
-def test_gradient_of_float32_agrees_with_finite_differences_of_float64(activation, output, penalty, tied, layout, rng):
+def test_gradient_of_float32_agrees_with_finite_differences_of_float64(activation, output, penalty, tied, rng):
     model = random_model(rng, activation, output, tied, penalty)
     X = random_rows(rng, 19, 7, np.float32)
     theta = model.theta.astype(np.float32)
@@ -227,7 +242,7 @@ def test_gradient_of_float32_agrees_with_finite_differences_of_float64(activatio
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [1, 2, 31, 32, 33, 64, 65, 161])
 @pytest.mark.parametrize("tied", [False, True])
-def test_blocks_change_nothing(n, tied, dtype, layout, small_blocks, rng):
+def test_blocks_change_nothing(n, tied, dtype, small_blocks, rng):
     model = random_model(rng, "sigmoid", "identity", tied)
     X, weights = random_rows(rng, n, 7, dtype), rng.uniform(0.5, 1, size=n)
     theta = model.theta.astype(dtype)
@@ -239,44 +254,46 @@ def test_blocks_change_nothing(n, tied, dtype, layout, small_blocks, rng):
     np.testing.assert_allclose(objective.evaluate(theta), evaluation, rtol=1e-6 if dtype == np.float32 else 1e-12)
 
 
-def gram_objective(monkeypatch, X, weights, model):
+def gram_objective(X, weights, model):
     """The objective with the algebra for few units and many features, whatever the sizes are."""
-    monkeypatch.setattr(sizes, "SMALL_MODEL", 0)
-    monkeypatch.setattr(full_batch, "gram_wins", lambda arch, n: True)
-    return objective_of(FullBatchObjective, X, weights, model)
+    return objective_of(full_batch.GramObjective, X, weights, model)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [23, 161])
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-def test_gram_algebra_agrees_with_the_reference(activation, n, dtype, small_blocks, monkeypatch, rng):
+def test_gram_algebra_agrees_with_the_reference(activation, n, dtype, small_blocks, rng):
     model = random_model(rng, activation, "identity", True)
     X, weights = random_rows(rng, n, 7, dtype), rng.uniform(0.5, 1, size=n)
     theta = model.theta.astype(dtype)
     model.theta = theta.astype(np.float64)
-    objective, calls = gram_objective(monkeypatch, X, weights, model), []
-    kernel = full_batch.evaluate_gradient_gram
-    monkeypatch.setattr(full_batch, "evaluate_gradient_gram", lambda *args: (calls.append(args), kernel(*args))[1])
-    evaluation, gradient = objective.evaluate_gradient(theta)
-    assert len(calls) == 1
+    evaluation, gradient = gram_objective(X, weights, model).evaluate_gradient(theta)
     expected = model.flatten(*model.gradient(X.astype(np.float64), weights))
     assert_terms(evaluation, model.terms(X.astype(np.float64), weights), TOLERANCE[dtype])
     np.testing.assert_allclose(gradient, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
+def test_gram_algebra_is_chosen_where_it_saves_products():
+    rows = as_rows(np.zeros((300, 200)))
+    arch = Architecture(200, 90, True, ACTIVATIONS["sigmoid"].kind, ACTIVATIONS["identity"].kind)
+    chosen = [arch, arch._replace(tied=False), arch._replace(n_components=110), arch._replace(n_components=10)]
+    kinds = [full_batch.CHOICES["dense"](rows, one) for one in chosen]
+    assert kinds == [full_batch.GramObjective, FullBatchObjective, FullBatchObjective, FullBatchObjective]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-def test_gradient_of_the_gram_algebra_agrees_with_finite_differences(activation, dtype, monkeypatch, rng):
+def test_gradient_of_the_gram_algebra_agrees_with_finite_differences(activation, dtype, rng):
     model = random_model(rng, activation, "identity", True)
     X, theta = random_rows(rng, 19, 7, dtype), model.theta.astype(dtype)
-    gradient = gram_objective(monkeypatch, X, np.ones(19), model).evaluate_gradient(theta)[1]
+    gradient = gram_objective(X, np.ones(19), model).evaluate_gradient(theta)[1]
     exact = objective_of(Objective, X.astype(np.float64), None, model)
     rel, absolute = (1e-4, 2e-5) if dtype == np.float32 else (1e-6, 1e-7)
     assert_slopes(gradient, exact, theta, rel=rel, absolute=absolute)
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 1e-4), (np.float64, 1e-11)])
-def test_gram_algebra_stays_accurate_where_the_reconstruction_is_good(dtype, bound, monkeypatch, rng):
+def test_gram_algebra_stays_accurate_where_the_reconstruction_is_good(dtype, bound, rng):
     """The terms of the error cancel: the better the fit, the more digits go. Here 99 % of the variance is explained."""
     d, m, n = 60, 20, 3000
     V, _ = np.linalg.qr(rng.normal(size=(d, m)))
@@ -287,7 +304,7 @@ def test_gram_algebra_stays_accurate_where_the_reconstruction_is_good(dtype, bou
     )  # fmt: skip
     theta = model.theta.astype(dtype)
     model.theta = theta.astype(np.float64)
-    evaluation, gradient = gram_objective(monkeypatch, X, np.ones(n), model).evaluate_gradient(theta)
+    evaluation, gradient = gram_objective(X, np.ones(n), model).evaluate_gradient(theta)
     rows = X.astype(np.float64)
     assert evaluation.reconstruction < 0.02 * X.var(axis=0).sum()
     assert evaluation.reconstruction == pytest.approx(model.terms(rows).reconstruction, rel=bound)
@@ -306,7 +323,7 @@ def test_moments(dtype, rng):
 
 
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-def test_evaluation_leaves_the_statistics_of_the_units(activation, layout, rng):
+def test_evaluation_leaves_the_statistics_of_the_units(activation, rng):
     model = random_model(rng, activation, "identity", False)
     X = random_rows(rng, 2500, 7)
     objective = objective_of(Objective, X, None, model)
@@ -326,11 +343,16 @@ def test_encode_and_decode_agree_with_the_reference(activation, output, dtype, r
     X = random_rows(rng, 2 * sizes.BLOCK_ROWS + 3, 7, dtype)
     H, Y = np.empty((len(X), 5), dtype), np.empty_like(X)
     W, b, V, c = (part.astype(dtype) for part in (model.W, model.b, np.ascontiguousarray(model.Wd.T), model.c))
-    inference.encode(X, W, b, ACTIVATIONS[activation].kind, H)
-    inference.decode(H, V, c, ACTIVATIONS[output].kind, Y)
+    kinds = ACTIVATIONS[activation].kind, ACTIVATIONS[output].kind
+    over_blocks(functools.partial(inference.encode, X, W, b, kinds[0], H), len(X), 7, 5)
+    over_blocks(functools.partial(inference.decode, H, V, c, kinds[1], Y), len(X), 7, 5)
     expected = model.encode(X.astype(np.float64))
     np.testing.assert_allclose(H, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
     np.testing.assert_allclose(Y, model.decode(expected), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    errors = np.empty(len(X), dtype)
+    over_blocks(functools.partial(inference.square_errors, X, (W, b, V, c, *kinds), errors), len(X), 7, 5)
+    square = np.sum((model.decode(expected) - X) ** 2, axis=1)
+    np.testing.assert_allclose(errors, square, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
 # -- mini-batches ------------------------------------------------------------------------------------
@@ -338,8 +360,14 @@ def test_encode_and_decode_agree_with_the_reference(activation, output, dtype, r
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("noise", [0.0, 0.2])
+@pytest.mark.parametrize("shared", ["rows", "units"])
 @pytest.mark.parametrize(NAMES, MODELS)
-def test_adam_epoch_agrees_with_the_reference(activation, output, penalty, tied, noise, dtype, layout, rng):
+def test_adam_epoch_agrees_with_the_reference(
+    activation, output, penalty, tied, shared, noise, dtype, monkeypatch, rng
+):
+    monkeypatch.setattr(sizes, "count_groups", lambda n, d, m: 3)
+    monkeypatch.setattr(sizes, "count_pieces", lambda m: 3)
+    monkeypatch.setattr(sizes, "shares_units", lambda n, d, m: shared == "units")
     model = random_model(rng, activation, output, tied, penalty)
     n, batch_size = 50, 16  # four batches of 12 and 13
     X, weights, order = random_rows(rng, n, 7, dtype), rng.uniform(0.5, 1, size=n), rng.permutation(n)
@@ -356,9 +384,7 @@ def test_adam_epoch_agrees_with_the_reference(activation, output, penalty, tied,
         batch = order[(t - 1) * n // 4 : t * n // 4]
         inputs = rows[batch]
         if noise:
-            shape = (len(batch), 7) if layout == "by rows" else (7, len(batch))
-            drawn = noise_rng.standard_normal(shape)
-            inputs = inputs + noise * (drawn if layout == "by rows" else drawn.T)
+            inputs = inputs + noise * noise_rng.standard_normal((len(batch), 7))
         w = weights[batch] / weights.sum()
         error = np.sum((model.decode(model.encode(inputs)) - rows[batch]) ** 2, axis=1)
         reconstruction += w @ error
@@ -389,8 +415,7 @@ def test_batches_are_of_nearly_equal_size(n, batch_size, rng):
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.2])
-def test_one_batch_may_be_larger_than_a_block(noise, layout, small_blocks, rng):
-    """Blocks of one batch see the same noise in both passes, so a step is the same for any size of the blocks."""
+def test_one_batch_may_be_larger_than_a_block(noise, small_blocks, rng):
     model = random_model(rng, "sigmoid", "identity", False)
     X, order = random_rows(rng, 161, 7), rng.permutation(161)
     objective = objective_of(
@@ -401,12 +426,7 @@ def test_one_batch_may_be_larger_than_a_block(noise, layout, small_blocks, rng):
     evaluation = objective.adam_epoch(theta, state, order)
     assert objective.n_batches == 1
     if noise:
-        inputs, drawn = X[order], np.random.default_rng(5).standard_normal(161 * 7)
-        for start in range(0, 161, objective._work.block_size):
-            stop = min(start + objective._work.block_size, 161)
-            part = drawn[7 * start : 7 * stop]
-            shaped = part.reshape(-1, 7) if layout == "by rows" else part.reshape(7, -1).T
-            inputs[start:stop] += noise * shaped
+        inputs = X[order] + noise * np.random.default_rng(5).standard_normal((161, 7))
     else:
         inputs = X[order]
         assert evaluation[1:3] == pytest.approx(model.terms(X)[1:3], rel=1e-12)

@@ -25,13 +25,26 @@ def messages(caplog, X, **parameters):
 @pytest.mark.parametrize(
     ("X", "parameters", "expected"),
     [
-        (DENSE, {"n_components": 10}, ["300 DenseRows, 100 features, 10 units, float64", "by features, own loops"]),
-        (DENSE, {"n_components": 100}, ["solver lbfgs", "full batch: 1 blocks of 300 rows, by rows, products by BLAS"]),
-        (DENSE, {"n_components": 90, "solver": "adam", "batch_size": 100}, ["mini-batches: 3 of at most 100 rows"]),
+        (DENSE, {"n_components": 10}, ["300 DenseRows, 100 features, 10 units, float64", "in 2 groups"]),
+        (DENSE, {"n_components": 100}, ["solver lbfgs", "full batch: 300 rows"]),
+        (
+            DENSE,
+            {"n_components": 90, "solver": "adam", "batch_size": 100},
+            ["mini-batches: 3 of at most 100 rows, by rows"],
+        ),
+        (
+            DENSE,
+            {"n_components": 200, "solver": "adam", "batch_size": 50},
+            ["mini-batches: 6 of at most 50 rows, by units"],
+        ),
         (DENSE, {"n_components": 10, "adam_start": 2}, ["solver adam: 2 iterations in", "solver lbfgs: 3 iterations"]),
-        (np.tile(DENSE, (1, 4)), {"n_components": 40, "tied_weights": True}, ["Gram matrices, products by BLAS"]),
+        (
+            np.tile(DENSE, (1, 4)),
+            {"n_components": 40, "tied_weights": True},
+            ["full batch: 300 rows", "from Gram matrices"],
+        ),
         (SPARSE, {"n_components": 10}, ["400 SparseRows", "rows stay sparse"]),
-        (SPARSE, {"n_components": 10, "output_activation": "relu"}, ["by rows, products by BLAS"]),
+        (SPARSE, {"n_components": 10, "output_activation": "relu"}, ["full batch: 400 rows in"]),
     ],
 )
 def test_a_fit_says_which_route_it_takes(X, parameters, expected, caplog):

@@ -8,12 +8,12 @@ import reference
 from models import MODELS, adam_state, layout_of, objective_of
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
-from test_kernels import DTYPES, NAMES, TOLERANCE, assert_slopes, assert_terms, layout, random_model  # noqa: F401
+from test_kernels import DTYPES, NAMES, TOLERANCE, assert_slopes, assert_terms, random_model
 
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, _crew
 from skl_sae._kernels import sizes
 from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
-from skl_sae._objectives import FullBatchObjective, MiniBatchObjective, base, full_batch
+from skl_sae._objectives import FullBatchObjective, MiniBatchObjective, full_batch
 from skl_sae._objectives.full_batch import SparseGramObjective, full_batch_objective
 from skl_sae._rows import SparseRows, as_rows, mapped
 
@@ -90,7 +90,7 @@ def test_merged_rows_are_the_same_data_in_any_order(rng):
 @pytest.mark.plain
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(NAMES, MODELS)
-def test_blocks_made_dense_agree_with_the_reference(activation, output, penalty, tied, dtype, layout, monkeypatch, rng):  # noqa: F811
+def test_blocks_made_dense_agree_with_the_reference(activation, output, penalty, tied, dtype, monkeypatch, rng):
     monkeypatch.setattr(sizes, "LARGEST_BLOCK", 7 * 10)
     model = random_model(rng, activation, output, tied, penalty)
     X, weights = sparse_rows(rng, 131, 7, dtype), rng.uniform(size=131)
@@ -135,7 +135,7 @@ def test_gradient_of_the_gram_algebra_agrees_with_finite_differences(activation,
 @pytest.mark.plain
 @pytest.mark.parametrize("noise", [0.0, 0.2])
 @pytest.mark.parametrize("output", ACTIVATIONS)
-def test_adam_takes_the_same_steps_on_sparse_rows(output, noise, layout, rng):  # noqa: F811
+def test_adam_takes_the_same_steps_on_sparse_rows(output, noise, rng):
     model = random_model(rng, "sigmoid", output, False)
     X, order = sparse_rows(rng, 60, 7, offset=False), rng.permutation(60)
     results = []
@@ -154,12 +154,19 @@ def test_work_in_parts_gives_the_same(monkeypatch, rng):
     """An interrupt is seen between the calls of compiled code, so none of them may take long."""
     model = random_model(rng, "sigmoid", "identity", False)
     X, theta = rng.uniform(size=(200, 7)), model.theta
-    monkeypatch.setattr(sizes, "BLOCK_NUMBERS", 32 * (7 + 5))
-    whole = objective_of(FullBatchObjective, X, None, model).evaluate_gradient(theta)
-    monkeypatch.setattr(base, "WORK_PER_CALL", 1)
-    parts = objective_of(FullBatchObjective, X, None, model).evaluate_gradient(theta)
-    np.testing.assert_allclose(parts[0], whole[0], rtol=1e-14)
-    np.testing.assert_array_equal(parts[1], whole[1])
+    monkeypatch.setattr(sizes, "ROWS_OF_BLOCK", 8)
+    monkeypatch.setattr(sizes, "LEAST_WORK", 1)
+    monkeypatch.setattr(sizes, "BLOCKS_OF_ROUND", 2)
+    results, calls = [], []
+    for share in (1, 0):  # in one call, and phase by phase
+        monkeypatch.setattr(
+            _crew.Pace, "choose", lambda self, most, cost, n_phases, share=share: (calls.append(1) or 1, share * cost)
+        )
+        calls.clear()
+        (evaluation, gradient) = objective_of(FullBatchObjective, X, None, model).evaluate_gradient(theta)
+        results.append((evaluation, gradient.tolist(), len(calls)))
+    assert [n_calls for *_, n_calls in results] == [1, 2 + 2 + 1]  # two rounds, twice, and the end
+    assert results[0][:2] == results[1][:2]
 
 
 # -- estimators ------------------------------------------------------------------------------------

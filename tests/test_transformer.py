@@ -328,7 +328,7 @@ for rows in (X, frozen, mapped, np.asfortranarray(X), X[::-1]):
         sae = SparseAutoencoderTransformer(3, solver=solver, max_iter=2).fit(rows)
         sae = pickle.loads(pickle.dumps(sae))
         sae.score_samples(rows), sae.inverse_transform(sae.transform(rows))
-for kernel in (evaluate.evaluate_gradient, adam.adam_epoch, inference.encode, inference.decode):
+for kernel in (evaluate.evaluate_steps, adam.adam_steps, inference.encode, inference.decode):
     assert len(kernel.signatures) == 1, kernel.signatures
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,56 +1,39 @@
-"""The objective and its gradient over rows of X, in two passes over blocks."""
+"""The objective and its gradient over all rows: two passes over them."""
 
-from .blocks import backward_block, corrupt_block, decode_block, encode_block, load_block, shape_block
-from .jit import jit, jit_inline
-from .penalties import sparsity_term
-from .products import add_decay, decay_factor, weight_decay, weights_of
-from .sizes import count_batches
-
-
-@jit_inline
-def both_passes(theta, arch, reg, rows, w, noise, work, steps, by_rows, by_features):
-    """Return reconstruction error and sparsity term of rows of X; their gradient goes into ``work.gradient``.
-
-    Every block is visited twice, because the gradient of the sparsity term needs the codes of all rows. A call takes
-    the given ``steps`` (a `Span`) of these two passes; the terms are those of these steps.
-    """
-    n, m, block_size = w.size, arch.n_components, work.block_size
-    n_blocks = count_batches(n, block_size)
-    if steps.start == 0:
-        work.mean[:] = 0
-    reconstruction, sparsity = 0.0, 0.0
-    for step in range(steps.start, min(steps.stop, 2 * n_blocks)):
-        first, start = step < n_blocks, step % n_blocks * block_size
-        stop = min(start + block_size, n)
-        kept, weights = stop * m <= work.codes.size, w[start:stop]
-        H = shape_block(work.codes[start * m : stop * m] if kept else work.code, stop - start, m, by_rows, by_features)
-        already_loaded = n_blocks == 1 and step > steps.start
-        target = load_block(rows, start, stop, already_loaded, work, by_rows, by_features)
-        inputs = corrupt_block(target, start * arch.n_features, noise, not first, work)
-        if step == n_blocks:
-            sparsity = sparsity_term(reg, work.mean, work.sparsity_grad)
-        if first or not kept:
-            mean = work.mean if first else work.unused_mean
-            encode_block(theta, arch.activation, inputs, weights, H, mean, work, by_rows, by_features)
-        if not first:
-            overwrite = start == 0
-            residual = shape_block(work.output_delta, stop - start, arch.n_features, by_rows, by_features)
-            reconstruction += decode_block(
-                theta, arch.output, H, target, weights, residual, overwrite, work, by_rows, by_features
-            )
-            backward_block(theta, arch, inputs, H, weights, residual, overwrite, work, by_rows, by_features)
-    return reconstruction, sparsity
+from .groups import add_up, add_up_biases, cut, encode_group, learn_group, place
+from .jit import jit
+from .products import add_decay, decay_factor, weights_of
+from .team import meet, share
 
 
 @jit
-def evaluate_gradient(theta, arch, reg, rows, w, work, steps, by_rows, by_features):
-    """Return the three terms of L over all rows of X; the gradient goes into ``work.gradient``.
+def evaluate_steps(theta, arch, reg, rows, w, n_rounds, phases, work, team):
+    """Take the given ``phases`` (a `Span`) of an evaluation, in each of which a thread does its share; return the next.
 
-    A call takes the given ``steps`` of the work (see `both_passes`); the terms of all calls add up to those of L.
+    The gradient of the sparsity term needs the mean activations over all rows. In the first ``n_rounds`` phases a part
+    of every group is encoded, in as many more it enters the gradient of the group, and in the last phase these are
+    added up. ``work.errors`` are the reconstruction errors of the groups, ``work.unit_sums`` their shares in the mean
+    activations.
     """
-    reconstruction, sparsity = both_passes(theta, arch, reg, rows, w, None, work, steps, by_rows, by_features)
-    decay = 0.0
-    if steps.stop >= 2 * count_batches(w.size, work.block_size):
-        add_decay(weights_of(theta), decay_factor(arch, reg.alpha), work.gradient.flat)
-        decay = weight_decay(theta, arch, reg.alpha)
-    return reconstruction, sparsity, decay
+    n_groups, n_weights = work.errors.size, work.gradients.shape[1]
+    first_group, last_group = share(team, n_groups)
+    for phase in range(phases.start, phases.stop):
+        if phase == 2 * n_rounds:
+            low, high = cut(team.me, n_weights, team.size), cut(team.me + 1, n_weights, team.size)
+            gradient = work.gradient.flat
+            add_up(work.gradients, low, high, gradient)
+            add_decay(weights_of(theta)[low:high], decay_factor(arch, reg.alpha), gradient[low:high])
+            if team.me == 0:
+                add_up_biases(work.unit_biases, work.gradient.b)
+                add_up_biases(work.feature_biases, work.gradient.c)
+        else:
+            learns, r = phase // n_rounds, phase % n_rounds
+            for g in range(first_group, last_group):
+                part = place(g, w.size, n_groups, r, n_rounds)
+                if learns:
+                    learn_group(theta, arch, reg, rows, w, None, part, work)
+                else:
+                    encode_group(theta, arch, rows, w, None, part, work)
+        if team.size > 1 and not meet(team, phase + 1):
+            return phase + 1
+    return phases.stop

@@ -1,28 +1,65 @@
-"""Codes, reconstructions and statistics of given rows."""
+"""Codes, reconstructions and statistics of given rows.
+
+Threads share out blocks of rows: ``blocks`` is the `Span` of those that a call works on.
+"""
 
 import numpy as np
 
-from .jit import jit
+from .jit import jit, jit_sum
 from .products import affine
 from .sizes import inference_rows
+from .team import share
 
 
 @jit
-def encode(X, W, b, kind, out):
-    """Compute the codes of all rows of X into ``out`` (n, m), block by block."""
-    block = inference_rows(X.shape[0], W.shape[0], W.shape[1])
-    for start in range(0, X.shape[0], block):
-        stop = min(start + block, X.shape[0])
-        affine(X[start:stop], W.T, b, kind, out[start:stop])
+def encode(X, W, b, kind, out, blocks, team):
+    """Compute the codes of the rows of X into ``out`` (n, m); return the next block."""
+    size = inference_rows(W.shape[1], W.shape[0])
+    first, last = share(team, blocks.stop - blocks.start)
+    for block in range(blocks.start + first, blocks.start + last):
+        rows = slice(block * size, min((block + 1) * size, X.shape[0]))
+        affine(X[rows], W.T, b, kind, out[rows])
+    return blocks.stop
 
 
 @jit
-def decode(H, V, c, kind, out):
-    """Compute the reconstructions of all rows of H into ``out`` (n, d), block by block."""
-    block = inference_rows(H.shape[0], V.shape[0], V.shape[1])
-    for start in range(0, H.shape[0], block):
-        stop = min(start + block, H.shape[0])
-        affine(H[start:stop], V, c, kind, out[start:stop])
+def decode(H, V, c, kind, out, blocks, team):
+    """Compute the reconstructions of the rows of H into ``out`` (n, d); return the next block."""
+    size = inference_rows(V.shape[1], V.shape[0])
+    first, last = share(team, blocks.stop - blocks.start)
+    for block in range(blocks.start + first, blocks.start + last):
+        rows = slice(block * size, min((block + 1) * size, H.shape[0]))
+        affine(H[rows], V, c, kind, out[rows])
+    return blocks.stop
+
+
+@jit_sum
+def _distances(X, Y, out):
+    for i in range(X.shape[0]):
+        total = X.dtype.type(0)
+        for k in range(X.shape[1]):
+            difference = Y[i, k] - X[i, k]
+            total += difference * difference
+        out[i] = total
+
+
+@jit
+def square_errors(X, model, out, blocks, team):
+    """Compute ||x - x̂||² of the rows of X into ``out`` (n,) for a model (W, b, V, c, activation, output).
+
+    Returns the next block.
+    """
+    W, b, V, c, activation, output = model
+    size = min(inference_rows(W.shape[1], W.shape[0]), X.shape[0])
+    H, Y = np.empty((size, W.shape[0]), X.dtype), np.empty((size, W.shape[1]), X.dtype)
+    first, last = share(team, blocks.stop - blocks.start)
+    for block in range(blocks.start + first, blocks.start + last):
+        rows = slice(block * size, min((block + 1) * size, X.shape[0]))
+        n = rows.stop - rows.start
+        affine(X[rows], W.T, b, activation, H[:n])
+        affine(H[:n], V, c, output, Y[:n])
+        _distances(X[rows], Y[:n], out[rows])
+    return blocks.stop
 
 
 @jit

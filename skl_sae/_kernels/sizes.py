@@ -1,31 +1,70 @@
-"""How many rows to work on at a time, and which models are small."""
+"""How many rows and units to work on at a time."""
 
 from numba.extending import register_jitable
 
-# Models with at most this many weights in a layer are computed by our own loops: a call of BLAS costs more than it
-# saves there, and its threads wait by spinning.
-SMALL_MODEL = 2**13
-
-# Rows in a block: for BLAS, enough to run at full speed and few enough to stay in cache; for our loops, as many as
-# make a block of inputs and codes hold about this many numbers.
+# Rows at a time where all of their features are in memory.
 BLOCK_ROWS = 1024
-BLOCK_NUMBERS = 2**14
 
-# A block of many features has fewer rows and about this many numbers, the size of a block of sparse rows made dense.
+# A stretch of many features has fewer rows and about this many numbers, the size of sparse rows made dense.
 LARGEST_BLOCK = 2**22
 
-# For inference, multiply-adds up to which OpenBLAS computes a product in the calling thread.
+# Rows of a block of small and of large models, for which BLAS copies the weights in every block; weights in a layer of
+# a large one; and multiply-adds of a group below which a thread would wait longer than it works.
+ROWS_OF_BLOCK, ROWS_OF_LARGE_BLOCK, LARGE_MODEL = 128, 256, 2**13
+LEAST_WORK = 2**15
+
+# Groups of rows, on which threads work side by side; and numbers in all of their gradients, if there are more than two.
+MOST_GROUPS, MOST_GRADIENTS = 8, 2**24
+
+# Units of a piece, about, where threads share these out; and weights of a layer at least.
+UNITS_OF_PIECE, LEAST_WEIGHTS = 128, 2**14
+
+# Blocks of a group between two meetings of the threads.
+BLOCKS_OF_ROUND = 8
+
+# For inference: numbers of the inputs and outputs of a block of rows, and the fewest and most rows.
+INFERENCE_NUMBERS, LEAST_ROWS, MOST_ROWS = 2**15, 256, 1024
+
+# Multiply-adds up to which OpenBLAS computes a product in the calling thread.
 SERIAL_PRODUCT = 2**18
-
-
-def is_small(n_features, n_components):
-    """Whether our own loops compute a model of this size."""
-    return n_features * n_components <= SMALL_MODEL
 
 
 def block_rows(n_features):
     """Return how many rows to work on at a time where all of their features are in memory."""
     return max(1, min(BLOCK_ROWS, LARGEST_BLOCK // n_features))
+
+
+def rows_of_block(largest, n_groups, d, m):
+    """Return how many rows at most a block has, where the largest of ``n_groups`` groups has ``largest`` rows."""
+    few = max(1, LARGEST_BLOCK // (n_groups * d))
+    n_blocks = max(1, round(largest / _usual_rows(d, m)), count_batches(largest, few))
+    return count_batches(largest, n_blocks)
+
+
+def _usual_rows(d, m):
+    return ROWS_OF_LARGE_BLOCK if d * m > LARGE_MODEL else max(ROWS_OF_BLOCK, LEAST_WORK // (d * m))
+
+
+def _even(number):
+    """Return an even number nearby: two threads then have the same to do."""
+    return 2 * max(1, round(number / 2))
+
+
+def count_groups(n, d, m):
+    """Return into how many groups to divide n rows: an even number, unless it is one."""
+    memory = max(2, min(MOST_GRADIENTS // (2 * d * m), LARGEST_BLOCK // (32 * d)))  # 32 rows a block, if possible
+    most = min(n // 16, n * d * m // LEAST_WORK, MOST_GROUPS, memory)
+    return 1 if most < 2 else min(most // 2 * 2, _even(n / _usual_rows(d, m)))
+
+
+def shares_units(n, d, m):
+    """Whether threads share out the units of batches of n rows: the weights are more than the inputs and codes."""
+    return m >= 32 and d * m >= LEAST_WEIGHTS and 2 * d * m > n * (d + m)
+
+
+def count_pieces(m):
+    """Return into how many pieces to divide m units."""
+    return _even(m / UNITS_OF_PIECE)
 
 
 @register_jitable
@@ -35,6 +74,6 @@ def count_batches(n, batch_size):
 
 
 @register_jitable
-def inference_rows(n, d, m):
-    """Return how many of n rows to multiply at a time with a matrix of d x m."""
-    return max(1, min(n, SERIAL_PRODUCT // (d * m) if d * m <= SMALL_MODEL else BLOCK_ROWS))
+def inference_rows(d, m):
+    """Return how many rows of inputs and outputs to compute at a time for a layer of d x m."""
+    return max(LEAST_ROWS, min(MOST_ROWS, INFERENCE_NUMBERS // (d + m)))

@@ -64,18 +64,28 @@ class Noise(NamedTuple):
 
 
 class Span(NamedTuple):
-    """The part of the work that a call does: steps or batches from ``start`` up to ``stop``."""
+    """The phases of the work that a call does, from ``start`` up to ``stop``."""
 
     start: int
     stop: int
 
 
+class Place(NamedTuple):
+    """Some rows of a group."""
+
+    group: int
+    first: int  # row of the group
+    start: int
+    stop: int
+
+
 class Epoch(NamedTuple):
-    """The rows of a pass over the data, their weights, and the order in which the pass meets them."""
+    """The rows of a pass over the data, and the order in which the pass meets them, batch by batch."""
 
     X: np.ndarray | SparseBlock
-    w: np.ndarray  # (n,)
     order: np.ndarray  # (n,)
+    w: np.ndarray  # (n,) weights in that order; those of a batch sum to one
+    shares: np.ndarray  # (n_batches,) of the batches in the weight of all rows
 
 
 class AdamState(NamedTuple):
@@ -91,21 +101,57 @@ class AdamState(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Scratch memory of an evaluation: flat buffers that are shaped to fit a block of rows."""
+    """Scratch memory for rows that are divided into G groups, on each of which one thread works at a time.
 
-    block_size: int  # rows worked on at a time
-    codes: np.ndarray  # (kept * m,) codes kept for the second pass; those of later rows are computed again
-    code: np.ndarray  # (block * m,) codes that are not kept
-    gathered: np.ndarray  # (block * d,) rows picked from X, or transposed
-    corrupted: np.ndarray  # (batch * d,) inputs with noise, or nothing
-    output_delta: np.ndarray  # (block * d,)
-    code_delta: np.ndarray  # (block * m,)
-    product: np.ndarray  # (m, d)
-    row: np.ndarray  # (block,)
-    batch_weights: np.ndarray  # (batch,)
-    mean: np.ndarray  # (m,) float64
+    The first ``kept`` rows of a group keep their inputs and codes from pass to pass; behind these, if the group has
+    more rows, is room for one block.
+    """
+
+    block: int  # rows at a time
+    kept: int
+    inputs: np.ndarray  # (G, rows * d) rows picked from X
+    corrupted: np.ndarray  # (n * d,) noise, then inputs with noise; or nothing
+    codes: np.ndarray  # (G, rows * m)
+    output_delta: np.ndarray  # (G, block * d)
+    code_delta: np.ndarray  # (G, block * m)
+    errors: np.ndarray  # (G,) float64
+    unit_parts: np.ndarray  # (G, m) weighted sums of the activations of a block
+    unit_sums: np.ndarray  # (G, m) float64, the same of the groups
+    feature_parts: np.ndarray  # (G, d and more) sums of the output's delta
+    feature_biases: np.ndarray  # (G, d) float64, gradients of c
+    unit_biases: np.ndarray  # (G, m) float64, gradients of b
+    gradients: np.ndarray  # (G, weights)
+    sparsity_grad: np.ndarray  # (G, m) the same in all groups
+    totals: np.ndarray  # (1,) float64, the reconstruction error of an epoch
     epoch_mean: np.ndarray  # (m,) float64
-    unused_mean: np.ndarray  # (m,) float64
+    gradient: Parameters  # the sum of all groups
+
+
+class UnitWorkspace(NamedTuple):
+    """Scratch memory for a batch of n rows, of which threads take pieces of the units; Q blocks of rows, P pieces."""
+
+    inputs: np.ndarray  # (n * d,) rows picked from X
+    corrupted: np.ndarray  # (n * d,) noise, then inputs with noise; or nothing
+    codes: np.ndarray  # (m * n,)
+    shares: np.ndarray  # (P, n * d) of the pieces in the reconstructions
+    output_delta: np.ndarray  # (n * d,)
+    code_delta: np.ndarray  # (m * n,)
+    errors: np.ndarray  # (Q,) float64
+    unit_parts: np.ndarray  # (m,) weighted sums of the activations
+    unit_sums: np.ndarray  # (1, m) float64, the same
+    feature_parts: np.ndarray  # (Q, d and more) sums of the output's delta
+    feature_biases: np.ndarray  # (Q, d) float64, the same
+    unit_biases: np.ndarray  # (m,) float64, gradient of b
     sparsity_grad: np.ndarray  # (m,)
-    zeros: np.ndarray  # (m,)
+    totals: np.ndarray  # (1,) float64, the reconstruction error of an epoch
+    epoch_mean: np.ndarray  # (m,) float64
     gradient: Parameters
+
+
+class Gram(NamedTuple):
+    """What an evaluation from Gram matrices needs of tied weights W, and sums."""
+
+    G: np.ndarray  # (m, m) W W'
+    shift: np.ndarray  # (m,) W c
+    twice: np.ndarray  # (m, d)
+    second: np.ndarray  # (groups, m, m) sums of w h h'

@@ -14,10 +14,10 @@ from .mini_batch import MiniBatchObjective
 __all__ = ["Evaluation", "FullBatchObjective", "MiniBatchObjective", "Objective", "objective_for"]
 
 
-def objective_for(rows, weights, arch, reg):
+def objective_for(rows, weights, arch, reg, crew=None):
     """Return the objective over all rows that is fastest for rows of this kind."""
     if rows.is_local:
-        return full_batch_objective(rows, weights, arch, reg)
+        return full_batch_objective(rows, weights, arch, reg, crew)
     from .dask import DaskObjective
 
     return DaskObjective(rows, weights, arch, reg)

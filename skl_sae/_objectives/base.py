@@ -5,17 +5,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._crew import Crew
 from .._kernels import sizes
+from .._kernels.groups import cut
 from .._kernels.inference import add_statistics
 from .._kernels.jit import as_readonly
 from .._kernels.penalties import sparsity_term
 from .._kernels.products import weight_decay
-from .._kernels.structs import Workspace
-from .._model import count_parameters, unpack
+from .._kernels.structs import UnitWorkspace, Workspace
+from .._model import count_parameters, count_weights, unpack
 from ..exceptions import DivergenceError
 
-# Multiply-adds in one call of compiled code, a fraction of a second at most: an interrupt waits for the end of a call.
-WORK_PER_CALL = 2**31
+# Numbers at most that are kept of inputs and codes between two passes over the same rows.
+MOST_KEPT = 2**26
+
+# Numbers between sums that different threads write to all the time: they would slow each other down in a cache line.
+APART = 32
 
 
 class Evaluation(NamedTuple):
@@ -62,6 +67,8 @@ class Objective:
         Weight of each row; only ratios matter.
     arch : Architecture
     reg : Regularization
+    crew : Crew, optional
+        The threads to work with; by default the calling thread works alone.
 
     Attributes
     ----------
@@ -71,8 +78,8 @@ class Objective:
         Range of their activations at the last call of `evaluate`.
     """
 
-    def __init__(self, rows, weights, arch, reg):
-        self.rows, self.arch, self.reg = rows, arch, reg
+    def __init__(self, rows, weights, arch, reg, crew=None):
+        self.rows, self.arch, self.reg, self.crew = rows, arch, reg, Crew(1) if crew is None else crew
         self.weights = as_readonly(np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64))
         self._make_statistics()
 
@@ -108,41 +115,61 @@ class Objective:
         """Standard deviation (m,) of the units' activations at the last call of `evaluate`."""
         return np.sqrt(np.maximum(self._square - self.mean**2, 0))
 
-    def _describe_layout(self):
-        by_rows, _ = self._layout
-        return "by rows, products by BLAS" if by_rows else "by features, own loops"
+    def _workspace(self, n, n_kept=math.inf, in_place=False, noisy=False):
+        """Return scratch memory for batches of at most n rows, or for all n rows.
 
-    def _workspace(self, batch=None, kept=0, corrupted=0):
-        """Return scratch memory for all rows, or for batches of at most ``batch`` rows.
-
-        The codes of ``kept`` rows are kept from pass to pass; ``corrupted`` rows get noise. Sets ``_layout``, the
-        arguments ``by_rows`` and ``by_features`` of the kernels.
+        Inputs and codes of ``n_kept`` rows, if memory allows, are kept from pass to pass. Rows ``in_place`` are not
+        copied.
         """
-        (n, d), m, dtype = self.rows.shape, self.arch.n_components, self.rows.dtype
-        small, whole = sizes.is_small(d, m), batch is None
-        n = n if whole else batch
-        largest = max(16, sizes.BLOCK_NUMBERS // (d + m)) if small else sizes.BLOCK_ROWS
-        if whole and not small and not self.rows.contiguous:
-            largest = sizes.block_rows(d)
-        n_blocks = sizes.count_batches(n, largest)
-        block = min(n, sizes.count_batches(n, 32 * n_blocks) * 32)  # rows dealt out evenly, in whole vectors
-        self._layout = (None, True) if small else (True, None)
-        in_place = whole and not small and self.rows.contiguous
+        d, m, dtype = self.rows.shape[1], self.arch.n_components, self.rows.dtype
+        n_groups, n_inputs = sizes.count_groups(n, d, m), 0 if in_place else d
+        largest = max(
+            cut(g + 1, rows, n_groups) - cut(g, rows, n_groups) for g in range(n_groups) for rows in (n, n - 1)
+        )
+        block = sizes.rows_of_block(largest, n_groups, d, m)
+        room = min(largest, block if block < 32 else block + 16)  # `cut` rounds the ends of long blocks to 16 rows
+        most = min(n_kept // n_groups if n_kept < n else largest, MOST_KEPT // (n_groups * (n_inputs + m)))
+        kept, rows = (largest, largest) if most >= largest else (most, most + room)
         return Workspace(
-            block_size=block,
-            codes=np.empty(kept * m, dtype),
-            code=np.empty(block * m, dtype),
-            gathered=np.empty(0 if in_place else block * d, dtype),
-            corrupted=np.empty(corrupted * d, dtype),
-            output_delta=np.empty(block * d, dtype),
-            code_delta=np.empty(block * m, dtype),
-            product=np.empty((m, d), dtype),
-            row=np.empty(block, dtype),
-            batch_weights=np.empty(0 if whole else batch),
-            mean=self.mean,
+            block=block,
+            kept=kept,
+            inputs=np.empty((n_groups, rows * n_inputs), dtype),
+            corrupted=np.empty(n * d if noisy else 0, dtype),
+            codes=np.empty((n_groups, rows * m), dtype),
+            output_delta=np.empty((n_groups, room * d), dtype),
+            code_delta=np.empty((n_groups, room * m), dtype),
+            errors=np.zeros(n_groups),
+            unit_parts=np.empty((n_groups, m), dtype),
+            unit_sums=np.zeros((n_groups, m)),
+            feature_parts=np.empty((n_groups, d + APART), dtype),
+            feature_biases=np.empty((n_groups, d)),
+            unit_biases=np.empty((n_groups, m)),
+            gradients=np.empty((n_groups, count_weights(self.arch)), dtype),
+            sparsity_grad=np.empty((n_groups, m), dtype),
+            totals=np.zeros(1),
             epoch_mean=np.empty(m),
-            unused_mean=np.zeros(m),
+            gradient=unpack(np.empty(count_parameters(self.arch), dtype), self.arch),
+        )
+
+    def _unit_workspace(self, n, noisy=False):
+        """Return scratch memory for batches of at most n rows, of which threads take pieces of the units."""
+        d, m, dtype = self.rows.shape[1], self.arch.n_components, self.rows.dtype
+        n_blocks = sizes.count_groups(n, d, m)
+        return UnitWorkspace(
+            inputs=np.empty(n * d, dtype),
+            corrupted=np.empty(n * d if noisy else 0, dtype),
+            codes=np.empty(m * n, dtype),
+            shares=np.empty((sizes.count_pieces(m), n * d), dtype),
+            output_delta=np.empty(n * d, dtype),
+            code_delta=np.empty(m * n, dtype),
+            errors=np.zeros(n_blocks),
+            unit_parts=np.empty(m, dtype),
+            unit_sums=np.zeros((1, m)),
+            feature_parts=np.empty((n_blocks, d + APART), dtype),
+            feature_biases=np.empty((n_blocks, d)),
+            unit_biases=np.empty(m),
             sparsity_grad=np.empty(m, dtype),
-            zeros=np.zeros(m, dtype),
+            totals=np.zeros(1),
+            epoch_mean=np.empty(m),
             gradient=unpack(np.empty(count_parameters(self.arch), dtype), self.arch),
         )

@@ -1,23 +1,27 @@
 """L and its gradient over all rows at once."""
 
+from itertools import accumulate
+
 import numpy as np
 
+from .._crew import Pace
 from .._kernels import sizes
 from .._kernels.activations import IDENTITY
-from .._kernels.blocks import code_delta
-from .._kernels.evaluate import evaluate_gradient
-from .._kernels.gram import evaluate_gradient_gram
+from .._kernels.evaluate import evaluate_steps
+from .._kernels.gram import code_delta_by_rows, evaluate_gram_steps
 from .._kernels.jit import as_readonly
 from .._kernels.penalties import sparsity_term
 from .._kernels.products import add_bias_activate, add_decay, decay_factor, weight_decay
-from .._kernels.structs import Span
+from .._kernels.structs import Gram
 from .._log import logger
 from .._model import count_parameters, count_weights, unpack
-from . import base
 from .base import Evaluation, Objective, clip_at_zero
 
 # Bytes of codes at most that are kept between the two passes of an evaluation: X itself may be larger than memory.
 MOST_KEPT = 2**28
+
+# Weights in a layer up to which algebra with Gram matrices, whose terms cancel, saves too little.
+SMALL_MODEL = 2**13
 
 # How many times as long a multiply-add of a sparse product takes as one of a dense product.
 SPARSE_COST = 30
@@ -32,16 +36,16 @@ def kept_codes(n, row_size, X_size):
 
 
 def gram_wins(arch, n):
-    """Whether `evaluate_gradient_gram` applies and takes less arithmetic than `evaluate_gradient`."""
+    """Whether `GramObjective` applies and takes less arithmetic than `FullBatchObjective`."""
     d, m = arch.n_features, arch.n_components
-    return arch.tied and arch.output == IDENTITY and not sizes.is_small(d, m) and 2 * m <= min(n, d)
+    return arch.tied and arch.output == IDENTITY and d * m > SMALL_MODEL and 2 * m <= min(n, d)
 
 
 def sparse_gram_wins(arch, rows):
     """Whether `SparseGramObjective` applies and is faster than products of blocks made dense."""
     (n, d), m = rows.shape, arch.n_components
     direct, gram = 5 * n * d * m, 4 * SPARSE_COST * rows.S.nnz * m + 3 * (n + d) * m**2
-    return arch.output == IDENTITY and not sizes.is_small(d, m) and gram < direct
+    return arch.output == IDENTITY and d * m > SMALL_MODEL and gram < direct
 
 
 def kept_sparse_codes(n, row_size, X_size):
@@ -52,54 +56,89 @@ def kept_sparse_codes(n, row_size, X_size):
 class FullBatchObjective(Objective):
     """L and its gradient over all rows at once."""
 
-    def __init__(self, rows, weights, arch, reg):
-        super().__init__(rows, weights, arch, reg)
-        row_size = arch.n_components * rows.dtype.itemsize
-        self._work = self._workspace(kept=kept_codes(len(rows), row_size, rows.nbytes if rows.contiguous else 0))
-        self._kernel_rows = rows.kernel_rows()
-        self._n_blocks = sizes.count_batches(len(rows), self._work.block_size)
-        self._steps_per_call = max(
-            1, base.WORK_PER_CALL // (3 * self._work.block_size * arch.n_features * arch.n_components)
-        )
-        self._gram = rows.contiguous and gram_wins(arch, len(rows))
-        if self._gram:
-            mean, variance = rows.moments(self.weights)
-            self._centre = mean, variance.sum()
-        route = "Gram matrices, products by BLAS" if self._gram else self._describe_layout()
-        logger.debug("full batch: %d blocks of %d rows, %s", self._n_blocks, self._work.block_size, route)
+    def __init__(self, rows, weights, arch, reg, crew=None):
+        super().__init__(rows, weights, arch, reg, crew)
+        (n, d), m, size = rows.shape, arch.n_components, rows.dtype.itemsize
+        row_size = (m if rows.contiguous else m + d) * size
+        n_kept = kept_codes(n, row_size, rows.nbytes if rows.contiguous else 0)
+        work = self._work = self._workspace(n, n_kept, in_place=rows.contiguous)
+        n_groups = len(work.errors)
+        self._n_rounds = sizes.count_batches(n, n_groups * sizes.BLOCKS_OF_ROUND * work.block)
+        self._kernel_rows, self._w = rows.kernel_rows(), as_readonly(self.weights.astype(rows.dtype))
+        # Products in each phase: one in the first pass, four in the second, and a fifth where codes are not kept.
+        costs = [1] * self._n_rounds + [4] * self._n_rounds + [0]
+        self._costs, self._pace = list(accumulate(costs, initial=0)), Pace()
+        logger.debug("full batch: %d rows in %d groups, %d rounds", n, n_groups, self._n_rounds)
 
     def evaluate_gradient(self, theta):
         """Return L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
-        if self._gram:
-            model = unpack(theta, self.arch), self.arch, self.reg
-            X, centre = self._kernel_rows.X, self._centre
-            error, *rest = evaluate_gradient_gram(*model, X, self.weights, *centre, self._work)
-            terms = (clip_at_zero(error), *rest)
-        else:
-            terms = self._run(theta, self._work, 0, 2 * self._n_blocks)
-        gradient = self._work.gradient.flat
-        return Evaluation.of(terms, self.mean, gradient), gradient
+        work, parameters = self._work, unpack(theta, self.arch)
+        self._run(parameters, work, 0, 2 * self._n_rounds + 1)
+        self.mean[:] = work.unit_sums.sum(axis=0)
+        terms = self._terms(parameters, self.mean)
+        return Evaluation.of(terms, self.mean, work.gradient.flat), work.gradient.flat
 
     def mean_activation(self, theta):
         """Return the mean activation (m,) of every unit: the first pass of an evaluation alone."""
-        self._run(theta, self._work, 0, self._n_blocks)
+        self._run(unpack(theta, self.arch), self._work, 0, self._n_rounds)
+        self.mean[:] = self._work.unit_sums.sum(axis=0)
         return self.mean
 
     def gradient_given(self, theta, mean):
         """Return the terms of L and its gradient for given mean activations: the second pass alone."""
-        self.mean[:] = mean
-        work = self._work._replace(codes=self._work.codes[:0])  # no codes are left from a first pass
-        return self._run(theta, work, self._n_blocks, 2 * self._n_blocks), work.gradient.flat
+        work, parameters = self._work._replace(kept=0), unpack(theta, self.arch)  # no codes are left from a first pass
+        work.unit_sums[:] = 0
+        work.unit_sums[0] = mean
+        self._run(parameters, work, self._n_rounds, 2 * self._n_rounds + 1)
+        return self._terms(parameters, mean), work.gradient.flat
 
-    def _run(self, theta, work, first, last):
-        """Take the steps of the two passes from ``first`` to ``last``; return the terms that they add."""
-        terms = 0.0, 0.0, 0.0
-        arguments = unpack(theta, self.arch), self.arch, self.reg, self._kernel_rows, self.weights, work
-        for start in range(first, last, self._steps_per_call):
-            steps = Span(start, min(start + self._steps_per_call, last))
-            part = evaluate_gradient(*arguments, steps, *self._layout)
-            terms = tuple(map(sum, zip(terms, part, strict=True)))
-        return terms
+    def _run(self, parameters, work, start, stop):
+        """Run phases of an evaluation, see `evaluate_steps`."""
+
+        def kernel(phases, team):
+            return evaluate_steps(
+                parameters, self.arch, self.reg, self._kernel_rows, self._w, self._n_rounds, phases, work, team
+            )
+
+        with self.crew:
+            self.crew.run(kernel, self._costs, start, stop, self._pace)
+
+    def _terms(self, parameters, mean):
+        sparsity = sparsity_term(self.reg, mean, np.empty_like(parameters.b))
+        return float(self._work.errors.sum()), sparsity, weight_decay(parameters, self.arch, self.reg.alpha)
+
+
+class GramObjective(FullBatchObjective):
+    """As FullBatchObjective for dense rows, tied weights and identity output, from Gram matrices."""
+
+    def __init__(self, rows, weights, arch, reg, crew=None):
+        super().__init__(rows, weights, arch, reg, crew)
+        mean, variance = rows.moments(self.weights)
+        self._centre, self._variance = mean, variance.sum()
+        m, work = arch.n_components, self._work
+        self._second = np.empty((len(work.errors), m, m), rows.dtype)
+        costs = [2] * self._n_rounds + [3] * self._n_rounds + [0]
+        self._costs = list(accumulate(costs, initial=0))
+        logger.debug("full batch: from Gram matrices")
+
+    def evaluate_gradient(self, theta):
+        """Return L at theta and dL/dtheta; the gradient is overwritten by the next evaluation."""
+        work, parameters = self._work, unpack(theta, self.arch)
+        W, c, X = parameters.W, parameters.c, self._kernel_rows.X
+
+        def kernel(phases, team):
+            return evaluate_gram_steps(
+                parameters, self.arch, self.reg, gram, X, self._w, self._n_rounds, phases, work, team
+            )
+
+        with self.crew:
+            gram = Gram(W @ W.T, W @ c, 2 * W, self._second)
+            self.crew.run(kernel, self._costs, 0, len(self._costs) - 1, self._pace)
+            self.mean[:] = work.unit_sums.sum(axis=0)
+            work.gradient.c[:] = 2 * (c - self._centre) + 2 * (self.mean @ W)
+        error, sparsity, decay = self._terms(parameters, self.mean)
+        error += self._variance + float(np.square(self._centre - c).sum())
+        return Evaluation.of((clip_at_zero(error), sparsity, decay), self.mean, work.gradient.flat), work.gradient.flat
 
 
 class SparseGramObjective(Objective):
@@ -113,8 +152,8 @@ class SparseGramObjective(Objective):
     direct evaluation by about 1 / (1 - share of the variance explained).
     """
 
-    def __init__(self, rows, weights, arch, reg):
-        super().__init__(rows, weights, arch, reg)
+    def __init__(self, rows, weights, arch, reg, crew=None):
+        super().__init__(rows, weights, arch, reg, crew)
         self._centre, variance = rows.moments(self.weights)
         self._variance = variance.sum()
         self._blocks = list(rows.sparse_blocks())
@@ -171,7 +210,7 @@ class SparseGramObjective(Objective):
             reconstruction += float(w @ np.einsum("ij,ij->i", H, product + 2 * part, dtype=np.float64))
             weighted = w.astype(H.dtype)[:, None] * H
             delta = 2 * w.astype(H.dtype)[:, None] * (product + part)
-            code_delta(self.arch.activation, H, w, sparsity_grad, delta)
+            code_delta_by_rows(self.arch.activation, H, w, sparsity_grad, delta)
             gradient.b[:] += delta.sum(axis=0)
             second += H.T @ weighted
             sums += rows.transposed_dot(np.hstack([weighted, delta]))
@@ -184,14 +223,18 @@ class SparseGramObjective(Objective):
         return reconstruction
 
 
+def _choose_for_dense(rows, arch):
+    return GramObjective if gram_wins(arch, len(rows)) else FullBatchObjective
+
+
 def _choose_for_sparse(rows, arch):
     return SparseGramObjective if sparse_gram_wins(arch, rows) else FullBatchObjective
 
 
 # The objective for local rows of each kind.
-CHOICES = {"dense": lambda rows, arch: FullBatchObjective, "sparse": _choose_for_sparse}
+CHOICES = {"dense": _choose_for_dense, "sparse": _choose_for_sparse}
 
 
-def full_batch_objective(rows, weights, arch, reg):
+def full_batch_objective(rows, weights, arch, reg, crew=None):
     """Return the objective over all of these local rows that is fastest for them."""
-    return CHOICES[rows.kind](rows, arch)(rows, weights, arch, reg)
+    return CHOICES[rows.kind](rows, arch)(rows, weights, arch, reg, crew)

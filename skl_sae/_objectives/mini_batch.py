@@ -1,13 +1,18 @@
 """L as an average over mini-batches, and epochs over them."""
 
 import math
+from itertools import accumulate
 
+import numpy as np
+
+from .._crew import Pace
 from .._kernels import sizes
-from .._kernels.adam import adam_epoch
-from .._kernels.structs import Epoch, Noise, Span
+from .._kernels.adam import adam_steps, adam_unit_steps, scale_weights
+from .._kernels.penalties import sparsity_term
+from .._kernels.products import weight_decay
+from .._kernels.structs import Epoch, Noise
 from .._log import logger
 from .._model import unpack
-from . import base
 from .base import Evaluation, Objective
 
 
@@ -24,16 +29,25 @@ class MiniBatchObjective(Objective):
         For the noise.
     """
 
-    def __init__(self, rows, weights, arch, reg, *, batch_size, noise, rng):
-        super().__init__(rows, weights, arch, reg)
-        self.n_rows = len(rows)
-        self.n_batches = sizes.count_batches(self.n_rows, batch_size)
+    def __init__(self, rows, weights, arch, reg, *, batch_size, noise, rng, crew=None):
+        super().__init__(rows, weights, arch, reg, crew)
+        n = self.n_rows = len(rows)
+        self.n_batches = sizes.count_batches(n, batch_size)
         self._noise = Noise(float(noise), rng) if noise else None
-        largest = sizes.count_batches(self.n_rows, self.n_batches)
-        self._work = self._workspace(batch=largest, kept=largest, corrupted=largest if noise else 0)
-        self._picked = rows.picked()
-        self._batches_per_call = max(1, base.WORK_PER_CALL // (5 * largest * arch.n_features * arch.n_components))
-        logger.debug("mini-batches: %d of at most %d rows, %s", self.n_batches, largest, self._describe_layout())
+        largest = sizes.count_batches(n, self.n_batches)
+        by_units = sizes.shares_units(largest, rows.shape[1], arch.n_components)
+        make, self._kernel = (self._unit_workspace, adam_unit_steps) if by_units else (self._workspace, adam_steps)
+        self._work = make(largest, noisy=bool(noise))
+        self._picked, self._w, self._shares = rows.picked(), np.empty(n, rows.dtype), np.empty(self.n_batches)
+        self._even = bool((self.weights == self.weights[0]).all())
+        if self._even:  # then the weights of a batch do not depend on its rows
+            scale_weights(self.weights, np.arange(n), self.n_batches, self._w, self._shares)
+        costs = [0, 2, 0, 3] if by_units else [1, 4, 0]  # products in each phase
+        costs = [0, *costs] if noise else costs
+        self._costs, self._pace = list(accumulate(costs * self.n_batches, initial=0)), Pace()
+        logger.debug(
+            "mini-batches: %d of at most %d rows, by %s", self.n_batches, largest, "units" if by_units else "rows"
+        )
 
     def adam_epoch(self, theta, state, order):
         """Take one Adam step for every batch of rows in the given order, in place.
@@ -41,12 +55,20 @@ class MiniBatchObjective(Objective):
         Returns L with the terms as they were met on the way: the reconstruction error averaged over the batches, the
         sparsity term of the mean activation over the epoch, the weight decay at its end.
         """
-        reconstruction, epoch = 0.0, Epoch(self._picked, self.weights, order)
-        arguments = unpack(theta, self.arch), self.arch, self.reg, epoch, self._noise, state
-        for start in range(0, self.n_batches, self._batches_per_call):
-            batches = Span(start, min(start + self._batches_per_call, self.n_batches))
-            error, sparsity, decay = adam_epoch(*arguments, batches, self._work, *self._layout)
-            reconstruction += error
-            if not math.isfinite(reconstruction + sparsity):
-                break
-        return Evaluation.of((reconstruction, sparsity, decay), self._work.epoch_mean, state.exp_avg_sq)
+        work, parameters = self._work, unpack(theta, self.arch)
+        if not self._even:
+            scale_weights(self.weights, order, self.n_batches, self._w, self._shares)
+        epoch = Epoch(self._picked, order, self._w, self._shares)
+        work.totals[:], work.epoch_mean[:] = 0, 0
+
+        def kernel(phases, team):
+            return self._kernel(parameters, self.arch, self.reg, epoch, self._noise, state, phases, work, team)
+
+        def goes_on():
+            return math.isfinite(work.totals[0] + work.epoch_mean.sum())
+
+        with self.crew:
+            self.crew.run(kernel, self._costs, 0, len(self._costs) - 1, self._pace, goes_on)
+        sparsity = sparsity_term(self.reg, work.epoch_mean, np.empty_like(parameters.b))
+        terms = float(work.totals[0]), sparsity, weight_decay(parameters, self.arch, self.reg.alpha)
+        return Evaluation.of(terms, work.epoch_mean, state.exp_avg_sq)

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import _check_sample_weight
 
+from .._crew import over_blocks
 from .._kernels.inference import decode
 from .._kernels.jit import as_readonly
 from .._kernels.sizes import block_rows
@@ -77,6 +78,18 @@ class LocalRows(Rows):
     def release(self):
         """Nothing is kept for local rows."""
 
+    def square_errors(self, network):
+        """Return ||x - x̂||² (n,) of the rows for a `Network`."""
+        errors_of = self.squared_errors(network.V, network.c, network.output)
+        errors = np.empty(len(self), self.dtype)
+        for block in errors_of.blocks(self):
+            part = self[block]
+            H = np.empty((len(part), len(network.W)), self.dtype)
+            part.encode(network.W, network.b, network.activation, H)
+            with np.errstate(over="ignore", invalid="ignore"):
+                errors[block] = errors_of(part, H)
+        return errors
+
     def squared_errors(self, V, c, kind):
         """Return what computes the squared errors of rows whose codes are known."""
         return SquaredErrors(V, c, kind)
@@ -100,6 +113,7 @@ class SquaredErrors:
     def differences(self, rows, H):
         """Return x̂ - x (n, d), in the dtype of X."""
         difference = np.empty(rows.shape, rows.dtype)
-        decode(as_readonly(H), self._V, self._c, self._kind, difference)
+        kernel = functools.partial(decode, as_readonly(H), self._V, self._c, self._kind, difference)
+        over_blocks(kernel, len(H), *self._V.shape)
         difference -= rows.toarray()
         return difference

@@ -1,8 +1,11 @@
 """Rows of an array."""
 
+import functools
+
 import numpy as np
 from sklearn.utils import gen_batches
 
+from .._crew import over_blocks
 from .._kernels import inference
 from .._kernels.jit import as_readonly
 from .._kernels.sizes import block_rows
@@ -75,7 +78,14 @@ class DenseRows(LocalRows):
 
     def encode(self, W, b, kind, out):
         """Compute codes into ``out`` (n, m)."""
-        inference.encode(self._X, W, b, kind, out)
+        over_blocks(functools.partial(inference.encode, self._X, W, b, kind, out), len(self), *W.shape)
+
+    def square_errors(self, network):
+        """Return ||x - x̂||² (n,) of the rows for a `Network`."""
+        errors = np.empty(len(self), self.dtype)
+        model = network.W, network.b, network.V, network.c, network.activation, network.output
+        over_blocks(functools.partial(inference.square_errors, self._X, model, errors), len(self), *network.W.shape)
+        return errors
 
     def standardized(self, mean, scale, limit):
         """Return the rows (x - mean) / scale, clipped to ±limit."""

@@ -1,0 +1,271 @@
+"""Python threads that work through the phases of a kernel, and the choice of how many by the clock.
+
+The bits of a result do not depend on how many threads there are (see `_kernels.phases`), so their number may change at
+any time. It is at most what BLAS is granted: limits of threadpoolctl and joblib, and OMP_NUM_THREADS, hold here too.
+Each thread calls BLAS for itself, which is held at one thread meanwhile.
+"""
+
+import functools
+import os
+import threading
+import time
+from bisect import bisect_right
+from concurrent.futures import ThreadPoolExecutor
+
+from joblib import cpu_count
+from threadpoolctl import ThreadpoolController
+
+from ._kernels.sizes import SERIAL_PRODUCT, count_batches, inference_rows
+from ._kernels.structs import Span
+from ._kernels.team import LINE, Team, all_reached, new_sync, read, write
+from ._log import logger
+
+ALONE = Team(0, 1, 0, new_sync(1))
+
+# How often a thread looks for the others before it sleeps: for some hundred microseconds.
+SPIN = 200_000
+
+# Seconds: how long a call lasts, after which the number of threads is chosen again; one of a single thread, for whose
+# end an interrupt waits; how long a trial of another number.
+CALL, ALONE_CALL, TRIAL = 5e-3, 0.1, 1e-3
+
+# Seconds: work that is too short to be worth waking a thread, and phases that are too short to be worth a meeting.
+SHORT, SHORT_PHASE = 2e-4, 1e-5
+
+# Calls between two trials of another number of threads, at least and at most: a trial that is lost doubles them.
+OFTEN, SELDOM = 12, 200
+
+
+@functools.cache
+def _controller():
+    return ThreadpoolController().select(user_api="blas")
+
+
+class _HeldBlas:
+    """Holds BLAS at one thread while anybody wants it; remembers how many threads it was granted before."""
+
+    def __init__(self):
+        self._lock, self._depth, self._limiter, self._granted = threading.Lock(), 0, None, 1
+
+    def __enter__(self):
+        with self._lock:
+            if not self._depth:
+                self._granted = self._count()
+                if self._granted > 1:
+                    self._limiter = _controller().limit(limits=1)
+            self._depth += 1
+        return self
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._depth -= 1
+            if not self._depth:
+                self._restore()
+
+    @property
+    def granted(self):
+        """How many threads BLAS may use when nobody holds it."""
+        with self._lock:
+            return self._granted if self._depth else self._count()
+
+    @staticmethod
+    def _count():
+        return min((library.num_threads or 1 for library in _controller().lib_controllers), default=1)
+
+    def _restore(self):
+        limiter, self._limiter = self._limiter, None
+        if limiter is not None:
+            limiter.restore_original_limits()
+
+    def after_fork(self):
+        """In a forked process nobody holds it: the threads that did are gone."""
+        self._lock, self._depth = threading.Lock(), 0
+        self._restore()
+
+
+BLAS = _HeldBlas()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=BLAS.after_fork)
+
+
+class Pace:
+    """How long a piece of work takes with how many threads, and which number to take next."""
+
+    def __init__(self):
+        self._seconds = {}  # for a unit of cost, by the number of threads
+        self._calls, self._gap = 0, OFTEN
+        self._tried = 0.0  # cost of the longest call of one thread, as long as all have been too short to judge by
+
+    def choose(self, most, cost, n_phases):
+        """Return how many threads, at most ``most``, take the next call, and how much of the ``cost`` that is left.
+
+        ``n_phases`` are left, too.
+        """
+        if 1 not in self._seconds:
+            return 1, max(cost / 64, 4 * self._tried)
+        alone = self._seconds[1]
+        if most == 1 or alone * cost < max(SHORT, n_phases * SHORT_PHASE):
+            return 1, min(cost, ALONE_CALL / alone)
+        numbers = sorted({1, most, *(2**k for k in range(1, most.bit_length()) if 2**k < most)})
+        for number in reversed(numbers):
+            if number not in self._seconds:
+                return number, TRIAL * number / alone
+        best = min(numbers, key=self._seconds.__getitem__)  # limits may have changed
+        self._calls += 1
+        if self._calls % self._gap:
+            return best, CALL / self._seconds[best]
+        return self._other(numbers, best), TRIAL / self._seconds[best]
+
+    def _other(self, numbers, best):
+        """Return a neighbour of the best number, the next lower and the next higher one in turn."""
+        i = numbers.index(best)
+        others = [numbers[j] for j in (i - 1, i + 1) if 0 <= j < len(numbers)]
+        self._gap = min(2 * self._gap, SELDOM)
+        return others[self._calls // OFTEN % len(others)]
+
+    def record(self, number, cost, seconds):
+        """Take note of a call."""
+        if cost <= 0:
+            return
+        if 1 not in self._seconds and seconds < SHORT:
+            self._tried = max(self._tried, cost)
+            return
+        before = self._best()
+        self._seconds[number] = seconds / cost
+        if self._best() != before:
+            self._gap = OFTEN
+
+    def _best(self):
+        return min(self._seconds, key=self._seconds.__getitem__, default=None)
+
+
+class Crew:
+    """Threads for a fit, or for a call: a context in which BLAS is held at one thread."""
+
+    def __init__(self, most=None):
+        self._most, self._pool, self._depth = most, None, 0
+
+    def __enter__(self):
+        BLAS.__enter__()
+        self._depth += 1
+        if self._most is None:
+            self._most = max(1, min(BLAS.granted, cpu_count()))
+        return self
+
+    def __exit__(self, *_):
+        BLAS.__exit__()
+        self._depth -= 1
+        if not self._depth and self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def __del__(self):
+        while self._depth:  # an interrupt may come between the end of a block and the call of __exit__
+            self.__exit__()
+
+    def run(self, kernel, costs, start, stop, pace, goes_on=None):
+        """Run the phases ``start`` to ``stop`` of ``kernel(phases, team)``.
+
+        ``costs`` (phases + 1,) is the work before each phase, in any unit; ``pace`` is the `Pace` of this work. After
+        every call ``goes_on()`` tells whether to continue.
+        """
+        while start < stop:
+            number, cost = pace.choose(self._most, costs[stop] - costs[start], stop - start)
+            end = min(stop, max(start + 1, bisect_right(costs, costs[start] + cost) - 1))
+            begun = time.perf_counter()
+            if number == 1:
+                kernel(Span(start, end), ALONE)
+            else:
+                self._together(kernel, start, end, number)
+            pace.record(number, costs[end] - costs[start], time.perf_counter() - begun)
+            if goes_on is not None and not goes_on():
+                return
+            start = end
+
+    def _together(self, kernel, start, stop, number):
+        self._start_pool()
+        number = min(number, self._most)
+        if self._pool is None:
+            kernel(Span(start, stop), ALONE)
+            return
+        meeting = _Meeting(number)
+        tasks = [self._pool.submit(meeting.attend, kernel, start, stop, me) for me in range(1, number)]
+        try:
+            meeting.attend(kernel, start, stop, 0)
+        finally:
+            meeting.wait_for(tasks)
+        for task in tasks:
+            task.result()
+
+    def _start_pool(self):
+        """Start the threads, or as many as the system allows."""
+        while self._most > 1 and self._pool is None:
+            pool, gate, started = ThreadPoolExecutor(self._most - 1, "skl_sae"), threading.Event(), 1
+            try:
+                while started < self._most:
+                    pool.submit(gate.wait)  # takes a thread of its own as long as the earlier ones wait
+                    started += 1
+                self._pool = pool
+            except RuntimeError as error:
+                logger.debug("only %d threads: %s", started, error)
+                self._most = started
+            finally:
+                gate.set()
+            if self._pool is None:
+                pool.shutdown()
+
+
+def over_blocks(kernel, n, d, m):
+    """Run ``kernel(blocks, team)`` over the blocks of n rows, for products with matrices of d x m."""
+    n_blocks = count_batches(n, inference_rows(d, m))
+    if n * d * m <= SERIAL_PRODUCT:
+        kernel(Span(0, n_blocks), ALONE)
+    else:
+        with Crew() as crew:
+            crew.run(kernel, range(n_blocks + 1), 0, n_blocks, Pace())
+
+
+class _Meeting:
+    """Threads that run a kernel, and where they wait for each other when it takes long."""
+
+    def __init__(self, size):
+        self._size, self._sync, self._changed = size, new_sync(size), threading.Condition()
+        self._asleep, self._stopped = LINE * size, LINE * (size + 1)  # places in ``sync``
+
+    def attend(self, kernel, start, stop, me):
+        """Do the share of one thread."""
+        team = Team(me, self._size, SPIN, self._sync)
+        try:
+            while start < stop and not read(self._sync, self._stopped):
+                start = kernel(Span(start, stop), team)
+                if start < stop or read(self._sync, self._asleep):
+                    self._wait(team, start if start < stop else 0)
+        except BaseException:
+            self._stop()
+            raise
+
+    def _wait(self, team, phase):
+        """Wake the others, then wait for them to finish the phases before ``phase``."""
+        with self._changed:
+            self._changed.notify_all()
+            while not read(self._sync, self._stopped):
+                write(self._sync, self._asleep, 1)  # first this, then the look: a thread that arrives does the reverse
+                if all_reached(team, phase):
+                    break
+                self._changed.wait()
+            write(self._sync, self._asleep, 0)
+            self._changed.notify_all()  # whoever else sleeps looks again, and says that it sleeps
+
+    def _stop(self):
+        with self._changed:
+            write(self._sync, self._stopped, 1)
+            self._changed.notify_all()
+
+    def wait_for(self, tasks):
+        """Wait until the other threads have returned, which an interrupt of this one makes them do soon."""
+        for task in tasks:
+            while not task.done():
+                try:
+                    task.exception()
+                except BaseException:  # another interrupt: the threads still write to the arrays
+                    self._stop()
