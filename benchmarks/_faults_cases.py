@@ -21,7 +21,7 @@ from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransform
 
 ESTIMATORS = [SparseAutoencoderTransformer, SparseAutoencoderOutlierDetector]
 SOLVERS = ["lbfgs", "adam"]
-# Rows, features, units; small models run in compiled loops, large ones use BLAS.
+# Rows, features, units: models that one thread computes, and models that several do.
 SIZES = {"small": (300, 20, 10), "large": (400, 150, 60)}
 
 # Both estimators, both solvers, small and large, dense and sparse, float64 and float32.

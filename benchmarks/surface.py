@@ -1,0 +1,243 @@
+"""How fast are training and inference over a range of sizes, compared with PyTorch and with the matrix products alone?
+
+    pip install ".[bench]"
+    python benchmarks/surface.py --json surface.json --plot surface.png
+    OPENBLAS_CORETYPE=Haswell python benchmarks/surface.py        # the same with the AVX2 kernels of OpenBLAS
+    python benchmarks/surface.py --busy                           # beside a process that keeps one core busy
+
+Times an epoch of Adam with batches of 100 and of 1000, an iteration of L-BFGS, transform and score_samples, for sigmoid
+code and output in float32, on random data, since the arithmetic does not depend on the values. Everything runs with one
+thread, and with all that there are. PyTorch minimises the same objective with its fused Adam, with one thread and with
+all; the floor is the products of the same shapes with NumPy: five for a batch or an evaluation, one and two for
+inference. The tables compare with the better of both numbers of threads, and with one thread alone.
+
+Every contender has a process of its own, and all wait for a moment after several threads have worked, because the
+threads of BLAS and OpenMP go on spinning. Rounds are interleaved; a figure is the median of its rounds.
+"""
+
+import contextlib
+import functools
+import multiprocessing
+import os
+import statistics
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+from _harness import Report, parser
+from threadpoolctl import threadpool_limits
+
+SIZES = [(10, 5), (30, 15), (64, 50), (100, 50), (128, 128), (256, 128), (784, 256)]
+WORK = ["Adam, batches of 100", "Adam, batches of 1000", "L-BFGS", "transform", "score_samples"]
+TRAINED = WORK[:3]
+REST = 0.3  # seconds until the threads of a library sleep
+PENALTIES = dict(rho=0.1, beta=3.0, alpha=1e-4)
+
+
+def count_rows(d, m):
+    """Return rows for a few hundred milliseconds at most."""
+    return int(np.clip(4e8 / (d * m * 10), 4000, 60000)) // 1000 * 1000
+
+
+@functools.cache
+def rows(d, m):
+    return np.random.default_rng(0).random((count_rows(d, m), d), dtype=np.float32)
+
+
+def seconds(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def batches(work):
+    return int(work.rpartition(" ")[2])
+
+
+# -- contenders: seconds of an epoch, an iteration or a call -----------------------------------------
+
+
+@functools.cache
+def estimator(d, m):
+    from skl_sae import SparseAutoencoderTransformer
+
+    return SparseAutoencoderTransformer(m, output_activation="sigmoid", max_iter=2, random_state=0).fit(rows(d, m))
+
+
+def ours(work, d, m):
+    X, sae = rows(d, m), estimator(d, m)
+    if work not in TRAINED:
+        return seconds(lambda: getattr(sae, work)(X))
+    settings = dict(solver="lbfgs") if work == "L-BFGS" else dict(solver="adam", batch_size=batches(work))
+
+    def fit(iterations):
+        patience = dict(max_iter=iterations, tol=0, n_iter_no_change=iterations + 1)
+        model = type(sae)(m, **PENALTIES, output_activation="sigmoid", random_state=0, **patience, **settings)
+        return seconds(lambda: model.fit(X))
+
+    few, many = (2, 12) if work == "L-BFGS" else (1, 5)
+    return (fit(many) - fit(few)) / (many - few)
+
+
+def pytorch(work, d, m):
+    import torch
+    from _peers import pytorch_fit
+
+    X = rows(d, m)
+    if work in TRAINED:
+        settings = dict(output="sigmoid", batch_size=batches(work), fused=True, **PENALTIES)
+        few, many = (seconds(lambda epochs=epochs: pytorch_fit(X, m, epochs=epochs, **settings)) for epochs in (1, 3))
+        return (many - few) / 2
+    W, V = torch.rand(m, d), torch.rand(d, m)
+    b, c, data = torch.rand(m), torch.rand(d), torch.from_numpy(X)
+    linear = torch.nn.functional.linear
+    with torch.no_grad():
+        if work == "transform":
+            return seconds(lambda: linear(data, W, b).sigmoid_())
+        decode = lambda: linear(linear(data, W, b).sigmoid_(), V, c).sigmoid_()  # noqa: E731
+        return seconds(lambda: decode().sub_(data).square_().sum(1))
+
+
+def products(work, d, m):
+    X = rows(d, m)
+    n = len(X)
+    size = batches(work) if work.startswith("Adam") else min(n, 1000)
+    rng = np.random.default_rng(0)
+    rows_of, W, V = X[:size].copy(), *rng.random((2, m, d), dtype=np.float32)
+    H, Y, G = np.zeros((size, m), np.float32), np.zeros((size, d), np.float32), np.zeros_like(W)
+
+    def multiply():
+        for _ in range(n // size):
+            np.dot(rows_of, W.T, out=H)
+            if work != "transform":
+                np.dot(H, V, out=Y)
+            if work in TRAINED:
+                np.dot(Y, V.T, out=H)
+                np.dot(H.T, Y, out=G)
+                np.dot(H.T, rows_of, out=G)
+
+    multiply()
+    return seconds(multiply)
+
+
+CONTENDERS = {"skl_sae": ours, "PyTorch": pytorch, "products": products}
+
+
+def measure(name, work, d, m, threads):
+    """Run in the process of a contender."""
+    warnings.simplefilter("ignore")
+    if name == "PyTorch":
+        import torch
+
+        torch.set_num_threads(threads)
+    with threadpool_limits(threads):
+        return CONTENDERS[name](work, d, m)
+
+
+# -- rounds ------------------------------------------------------------------------------------------
+
+
+def keep_busy():
+    while True:
+        pass
+
+
+@contextlib.contextmanager
+def busy(wanted):
+    """Keep one core busy in the meantime."""
+    if not wanted:
+        yield
+        return
+    process = multiprocessing.get_context("spawn").Process(target=keep_busy, daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+
+
+def cell(pools, work, d, m, numbers, rounds):
+    """Return medians of seconds, by contender and number of threads."""
+    found = {}
+    for turn in range(rounds + 1):  # the first round compiles and warms up
+        for name, pool in pools.items():
+            if name == "PyTorch" and work == "L-BFGS":
+                continue
+            for threads in numbers:
+                spent = pool.submit(measure, name, work, d, m, threads).result()
+                if turn:
+                    found.setdefault((name, threads), []).append(spent)
+                if threads > 1:
+                    time.sleep(REST)
+    return {key: statistics.median(values) for key, values in found.items()}
+
+
+def figures(found, numbers):
+    """Return what the tables show."""
+    one, most = numbers[0], numbers[-1]
+    mine = found["skl_sae", most]
+    floor = min(found["products", threads] for threads in numbers)
+    row = {"ms": 1e3 * mine, "ours / products": mine / floor}
+    if ("PyTorch", one) in found:
+        row["PyTorch / ours"] = min(found["PyTorch", threads] for threads in numbers) / mine
+    if most > one:
+        row["1 thread, ms"] = 1e3 * found["skl_sae", one]
+        row["1 thread, / products"] = found["skl_sae", one] / found["products", one]
+        if ("PyTorch", one) in found:
+            row["1 thread, PyTorch /"] = found["PyTorch", one] / found["skl_sae", one]
+        row["speed-up"] = found["skl_sae", one] / mine
+    return row
+
+
+def draw(report, path):
+    """Draw both ratios as heat maps, sizes by work."""
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    names = [row["name"] for row in report.tables[0]["rows"]]
+    titles = {
+        "PyTorch / ours": "times as fast as PyTorch",
+        "ours / products": "time / time of the bare matrix products",
+    }
+    for axis, (key, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+        values = np.array([[row.get(key, np.nan) for row in table["rows"]] for table in report.tables]).T
+        limits = LogNorm(1, 20) if key == "PyTorch / ours" else LogNorm(1, 3)
+        axis.imshow(values, cmap="YlGn" if key == "PyTorch / ours" else "YlOrRd", norm=limits, aspect="auto")
+        axis.set_xticks(range(len(report.tables)), [table["title"].replace(", ", "\n") for table in report.tables])
+        axis.set_yticks(range(len(names)), names)
+        axis.set_title(title, fontsize="medium")
+        for (i, j), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                dark = value > (9 if key == "PyTorch / ours" else 2)
+                axis.text(j, i, f"{value:.3g}", ha="center", va="center", color="white" if dark else "black")
+    figure.savefig(path, dpi=150)
+
+
+def main():
+    options = parser(__doc__, rounds=5)
+    options.add_argument("--threads", type=int, default=os.cpu_count(), help="threads, beside one")
+    options.add_argument("--busy", action="store_true", help="keep one core busy meanwhile")
+    options.add_argument("--work", choices=WORK, nargs="+", default=WORK)
+    options.add_argument("--only", choices=[f"{d}-{m}" for d, m in SIZES], nargs="+", help="sizes: d-m")
+    options = options.parse_args()
+    numbers = sorted({1, options.threads})
+    sizes = [(d, m) for d, m in SIZES if not options.only or f"{d}-{m}" in options.only]
+    options.threads = None
+    report = Report(options)
+    context = multiprocessing.get_context("spawn")
+    with contextlib.ExitStack() as stack:
+        pools = {name: stack.enter_context(ProcessPoolExecutor(1, context)) for name in CONTENDERS}
+        stack.enter_context(busy(options.busy))
+        for work in options.work:
+            table = []
+            for d, m in sizes:
+                found = cell(pools, work, d, m, numbers, options.rounds)
+                table.append({"name": f"{d}-{m}", "rows": count_rows(d, m), **figures(found, numbers)})
+            report.add(work, table)
+    report.close(functools.partial(draw, report))
+
+
+if __name__ == "__main__":
+    main()
