@@ -1,8 +1,8 @@
 """Python threads that work through the phases of a kernel, and the choice of how many by the clock.
 
-The bits of a result do not depend on how many threads there are (see `_kernels.phases`), so their number may change at
-any time. It is at most what BLAS is granted: limits of threadpoolctl and joblib, and OMP_NUM_THREADS, hold here too.
-Each thread calls BLAS for itself, which is held at one thread meanwhile.
+The bits of a result do not depend on how many threads there are (see `_kernels.groups` and `_kernels.units`), so their
+number may change at any time. It is at most what BLAS is granted: limits of threadpoolctl and joblib, and
+OMP_NUM_THREADS, hold here too. Each thread calls BLAS for itself, which is held at one thread meanwhile.
 """
 
 import functools

@@ -5,7 +5,7 @@ from numba.extending import register_jitable
 # Rows at a time where all of their features are in memory.
 BLOCK_ROWS = 1024
 
-# A stretch of many features has fewer rows and about this many numbers, the size of sparse rows made dense.
+# Where there are many features, the rows in memory have about this many numbers at a time, sparse rows made dense too.
 LARGEST_BLOCK = 2**22
 
 # Rows of a block of small and of large models, for which BLAS copies the weights in every block; weights in a layer of
