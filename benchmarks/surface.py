@@ -9,17 +9,19 @@ Times an epoch of Adam with batches of 100 and of 1000, an iteration of L-BFGS, 
 code and output in float32, on random data, since the arithmetic does not depend on the values. Everything runs with one
 thread, and with all that there are. PyTorch minimises the same objective with its fused Adam, with one thread and with
 all; the floor is the products of the same shapes with NumPy: five for a batch or an evaluation, one and two for
-inference. The tables compare with the better of both numbers of threads, and with one thread alone. Training is timed
-in whole fits of five epochs or iterations, with everything that a fit does before and after.
+inference. The tables compare with the better of both numbers of threads, and with one thread alone. An epoch or an
+iteration is the difference between a long fit and a short one, divided by the difference of their lengths.
 
-Every contender has a process of its own, and all wait for a moment after several threads have worked, because the
-threads of BLAS and OpenMP go on spinning. Rounds are interleaved; a figure is the median of its rounds.
+Waiting threads of BLAS and OpenMP spin for a while, so PyTorch works in a process that is stopped (SIGSTOP) while it is
+not measured, and after several threads have worked nothing is measured for a moment. Every measurement follows a run to
+warm up at once. Rounds are interleaved; a figure is the median of its rounds.
 """
 
 import contextlib
 import functools
 import multiprocessing
 import os
+import signal
 import statistics
 import time
 import warnings
@@ -32,7 +34,8 @@ from threadpoolctl import threadpool_limits
 SIZES = [(10, 5), (30, 15), (64, 50), (100, 50), (128, 128), (256, 128), (784, 256)]
 WORK = ["Adam, batches of 100", "Adam, batches of 1000", "L-BFGS", "transform", "score_samples"]
 TRAINED = WORK[:3]
-ITERATIONS = 5  # of a fit
+SHORT, LONG = 2, 12  # iterations of the two fits
+WARM, LEAST = 0.1, 0.1  # seconds of work before a measurement, and of the shortest one
 REST = 0.3  # seconds until the threads of a library sleep
 PENALTIES = dict(rho=0.1, beta=3.0, alpha=1e-4)
 
@@ -67,18 +70,39 @@ def estimator(d, m):
     return SparseAutoencoderTransformer(m, output_activation="sigmoid", max_iter=2, random_state=0).fit(rows(d, m))
 
 
+def warm_up(function):
+    end = time.perf_counter() + WARM
+    function()
+    while time.perf_counter() < end:
+        function()
+
+
+def per_iteration(fit):
+    """Return seconds of an iteration, without what every fit costs."""
+    warm_up(lambda: fit(SHORT))
+    short, long = (seconds(lambda: fit(iterations)) for iterations in (SHORT, LONG))  # noqa: B023
+    return (long - short) / (LONG - SHORT)
+
+
+def per_call(function):
+    warm_up(function)
+    spent = [seconds(function)]
+    while sum(spent) < LEAST:
+        spent.append(seconds(function))
+    return statistics.median(spent)
+
+
 def ours(work, d, m):
     X, sae = rows(d, m), estimator(d, m)
     if work not in TRAINED:
-        return seconds(lambda: getattr(sae, work)(X))
+        return per_call(lambda: getattr(sae, work)(X))
     settings = dict(solver="lbfgs") if work == "L-BFGS" else dict(solver="adam", batch_size=batches(work))
 
     def fit(iterations):
         patience = dict(max_iter=iterations, tol=0, n_iter_no_change=iterations + 1)
-        model = type(sae)(m, **PENALTIES, output_activation="sigmoid", random_state=0, **patience, **settings)
-        return seconds(lambda: model.fit(X))
+        type(sae)(m, **PENALTIES, output_activation="sigmoid", random_state=0, **patience, **settings).fit(X)
 
-    return fit(ITERATIONS) / ITERATIONS
+    return per_iteration(fit)
 
 
 def pytorch(work, d, m):
@@ -88,15 +112,15 @@ def pytorch(work, d, m):
     X = rows(d, m)
     if work in TRAINED:
         settings = dict(output="sigmoid", batch_size=batches(work), fused=True, **PENALTIES)
-        return seconds(lambda: pytorch_fit(X, m, epochs=ITERATIONS, **settings)) / ITERATIONS
+        return per_iteration(lambda iterations: pytorch_fit(X, m, epochs=iterations, **settings))
     W, V = torch.rand(m, d), torch.rand(d, m)
     b, c, data = torch.rand(m), torch.rand(d), torch.from_numpy(X)
     linear = torch.nn.functional.linear
     with torch.no_grad():
         if work == "transform":
-            return seconds(lambda: linear(data, W, b).sigmoid_())
+            return per_call(lambda: linear(data, W, b).sigmoid_())
         decode = lambda: linear(linear(data, W, b).sigmoid_(), V, c).sigmoid_()  # noqa: E731
-        return seconds(lambda: decode().sub_(data).square_().sum(1))
+        return per_call(lambda: decode().sub_(data).square_().sum(1))
 
 
 def products(work, d, m):
@@ -117,23 +141,40 @@ def products(work, d, m):
                 np.dot(H.T, Y, out=G)
                 np.dot(H.T, rows_of, out=G)
 
-    multiply()
-    return seconds(multiply)
+    return per_call(multiply)
 
 
 CONTENDERS = {"skl_sae": ours, "PyTorch": pytorch, "products": products}
 
 
 def measure(name, work, d, m, threads):
-    """Run in the process of a contender."""
     warnings.simplefilter("ignore")
     if name == "PyTorch":
         import torch
 
         torch.set_num_threads(threads)
     with threadpool_limits(threads):
-        CONTENDERS[name](work, d, m)  # a process that was idle is slow at first
         return CONTENDERS[name](work, d, m)
+
+
+class Elsewhere:
+    """A process for measurements that is stopped while it has nothing to measure."""
+
+    def __init__(self):
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        self._pid = self._pool.submit(os.getpid).result()
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def __call__(self, *arguments):
+        os.kill(self._pid, signal.SIGCONT)
+        try:
+            return self._pool.submit(measure, *arguments).result()
+        finally:
+            os.kill(self._pid, signal.SIGSTOP)
+
+    def close(self):
+        os.kill(self._pid, signal.SIGCONT)
+        self._pool.shutdown()
 
 
 # -- rounds ------------------------------------------------------------------------------------------
@@ -158,15 +199,15 @@ def busy(wanted):
         process.kill()
 
 
-def cell(pools, work, d, m, numbers, rounds):
+def cell(runners, work, d, m, numbers, rounds):
     """Return medians of seconds, by contender and number of threads."""
     found = {}
-    for turn in range(rounds + 1):  # the first round compiles and warms up
-        for name, pool in pools.items():
+    for turn in range(rounds + 1):  # the first round compiles
+        for name, run in runners.items():
             if name == "PyTorch" and work == "L-BFGS":
                 continue
             for threads in numbers:
-                spent = pool.submit(measure, name, work, d, m, threads).result()
+                spent = run(name, work, d, m, threads)
                 if turn:
                     found.setdefault((name, threads), []).append(spent)
                 if threads > 1:
@@ -227,14 +268,15 @@ def main():
     sizes = [(d, m) for d, m in SIZES if not options.only or f"{d}-{m}" in options.only]
     options.threads = None
     report = Report(options)
-    context = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as stack:
-        pools = {name: stack.enter_context(ProcessPoolExecutor(1, context)) for name in CONTENDERS}
+        elsewhere = Elsewhere()
+        stack.callback(elsewhere.close)
         stack.enter_context(busy(options.busy))
+        runners = {"skl_sae": measure, "PyTorch": elsewhere, "products": measure}
         for work in options.work:
             table = []
             for d, m in sizes:
-                found = cell(pools, work, d, m, numbers, options.rounds)
+                found = cell(runners, work, d, m, numbers, options.rounds)
                 table.append({"name": f"{d}-{m}", "rows": count_rows(d, m), **figures(found, numbers)})
             report.add(work, table)
     report.close(functools.partial(draw, report))

@@ -110,11 +110,12 @@ class Pace:
         for number in reversed(numbers):
             if number not in self._seconds:
                 return number, TRIAL * number / alone
-        best = min(numbers, key=self._seconds.__getitem__)  # limits may have changed
+        seconds = self._seconds
+        best = min(numbers, key=seconds.__getitem__)  # limits may have changed
         self._calls += 1
         if self._calls % self._gap:
-            return best, CALL / self._seconds[best]
-        return self._other(numbers, best), TRIAL / self._seconds[best]
+            return best, CALL / seconds[best]
+        return self._other(numbers, best), TRIAL / seconds[best]
 
     def _other(self, numbers, best):
         """Return a neighbour of the best number, the next lower and the next higher one in turn."""
@@ -131,12 +132,13 @@ class Pace:
             self._tried = max(self._tried, cost)
             return
         before = self._best()
-        self._seconds[number] = seconds / cost
+        self._seconds = {**self._seconds, number: seconds / cost}  # others may read it at the same time
         if self._best() != before:
             self._gap = OFTEN
 
     def _best(self):
-        return min(self._seconds, key=self._seconds.__getitem__, default=None)
+        seconds = self._seconds
+        return min(seconds, key=seconds.__getitem__, default=None)
 
 
 class Crew:
@@ -163,15 +165,22 @@ class Crew:
         while self._depth:  # an interrupt may come between the end of a block and the call of __exit__
             self.__exit__()
 
-    def run(self, kernel, costs, start, stop, pace, goes_on=None):
+    def run(self, kernel, costs, start, stop, pace, goes_on=None, apart=False):
         """Run the phases ``start`` to ``stop`` of ``kernel(phases, team)``.
 
         ``costs`` (phases + 1,) is the work before each phase, in any unit; ``pace`` is the `Pace` of this work. After
-        every call ``goes_on()`` tells whether to continue.
+        every call ``goes_on()`` tells whether to continue. Threads share out each phase, or the phases if these are
+        ``apart``: then all threads have the same number of them, as far as possible.
         """
         while start < stop:
-            number, cost = pace.choose(self._most, costs[stop] - costs[start], stop - start)
-            end = min(stop, max(start + 1, bisect_right(costs, costs[start] + cost) - 1))
+            most = min(self._most, stop - start) if apart else self._most
+            number, cost = pace.choose(most, costs[stop] - costs[start], stop - start)
+            end = max(start + 1, bisect_right(costs, costs[start] + cost) - 1)
+            if apart:
+                end += (start - end) % number
+            end = min(stop, end)
+            if number > 1:
+                self._start_pool()
             begun = time.perf_counter()
             if number == 1:
                 kernel(Span(start, end), ALONE)
@@ -183,7 +192,6 @@ class Crew:
             start = end
 
     def _together(self, kernel, start, stop, number):
-        self._start_pool()
         number = min(number, self._most)
         if self._pool is None:
             kernel(Span(start, stop), ALONE)
@@ -215,14 +223,23 @@ class Crew:
                 pool.shutdown()
 
 
+@functools.lru_cache(1024)
+def _pace_of(function, d, m):
+    """Return the `Pace` of all calls of a kernel for matrices of this shape: most are too short to learn it anew."""
+    return Pace()
+
+
 def over_blocks(kernel, n, d, m):
-    """Run ``kernel(blocks, team)`` over the blocks of n rows, for products with matrices of d x m."""
+    """Run ``kernel(blocks, team)`` over the blocks of n rows, for products with matrices of d x m.
+
+    ``kernel`` is a `functools.partial`.
+    """
     n_blocks = count_batches(n, inference_rows(d, m))
     if n * d * m <= SERIAL_PRODUCT:
         kernel(Span(0, n_blocks), ALONE)
     else:
         with Crew() as crew:
-            crew.run(kernel, range(n_blocks + 1), 0, n_blocks, Pace())
+            crew.run(kernel, range(n_blocks + 1), 0, n_blocks, _pace_of(kernel.func, d, m), apart=True)
 
 
 class _Meeting:

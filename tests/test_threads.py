@@ -128,7 +128,7 @@ class Fixed(_crew.Pace):
     number = 1
 
     def choose(self, most, cost, n_phases):
-        return self.number, cost / 3 + 0.1
+        return min(self.number, most), cost / 3 + 0.1
 
     def record(self, number, cost, seconds):
         """The clock does not count."""
@@ -266,6 +266,25 @@ def test_the_clock_decides_how_many_threads_work():
     assert pace.choose(1, 1e9, 1000)[0] == 1
     assert pace.choose(4, 0.1, 1)[0] == 1  # too little to wake anybody
     assert pace.choose(4, 1e3, 10**6)[0] == 1  # too many meetings
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+def test_every_thread_has_a_phase_of_its_own(number, crew):
+    crew(number)
+    calls = []
+
+    def kernel(phases, team):
+        if team.me == 0:
+            calls.append((phases.start, phases.stop, team.size))
+        return phases.stop
+
+    with _crew.Crew(8) as threads:
+        threads.run(kernel, range(24), 0, 23, Fixed(), apart=True)
+    assert [start for start, _, _ in calls] == [0, *(stop for _, stop, _ in calls[:-1])]
+    assert calls[-1][1] == 23
+    for start, stop, size in calls:
+        assert size == min(number, 23 - start)
+        assert (stop - start) % size == 0 or stop == 23
 
 
 def test_calls_too_short_to_judge_by_do_not_count():
