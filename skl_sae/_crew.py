@@ -27,7 +27,7 @@ SPIN = 200_000
 
 # Seconds: how long a call lasts, after which the number of threads is chosen again; one of a single thread, for whose
 # end an interrupt waits; how long a trial of another number.
-CALL, ALONE_CALL, TRIAL = 5e-3, 0.1, 1e-3
+CALL, ALONE_CALL, TRIAL = 5e-3, 0.1, 2e-3
 
 # Seconds: work that is too short to be worth waking a thread, and phases that are too short to be worth a meeting.
 SHORT, SHORT_PHASE = 2e-4, 1e-5
@@ -92,30 +92,34 @@ class Pace:
     """How long a piece of work takes with how many threads, and which number to take next."""
 
     def __init__(self):
-        self._seconds = {}  # for a unit of cost, by the number of threads
+        self._seconds = {}  # for a unit of cost, by the number of threads: the shorter of the last two calls
+        self._latest = {}  # the same in the last call
         self._calls, self._gap = 0, OFTEN
         self._tried = 0.0  # cost of the longest call of one thread, as long as all have been too short to judge by
+        self._before = self._trial = None  # numbers of threads: of the call before, and on trial
 
     def choose(self, most, cost, n_phases):
         """Return how many threads, at most ``most``, take the next call, and how much of the ``cost`` that is left.
 
         ``n_phases`` are left, too.
         """
-        if 1 not in self._seconds:
+        seconds = self._seconds
+        if 1 not in seconds:
             return 1, max(cost / 64, 4 * self._tried)
-        alone = self._seconds[1]
+        alone = seconds[1]
         if most == 1 or alone * cost < max(SHORT, n_phases * SHORT_PHASE):
             return 1, min(cost, ALONE_CALL / alone)
         numbers = sorted({1, most, *(2**k for k in range(1, most.bit_length()) if 2**k < most)})
         for number in reversed(numbers):
-            if number not in self._seconds:
+            if number not in seconds:
                 return number, TRIAL * number / alone
-        seconds = self._seconds
         best = min(numbers, key=seconds.__getitem__)  # limits may have changed
         self._calls += 1
-        if self._calls % self._gap:
-            return best, CALL / seconds[best]
-        return self._other(numbers, best), TRIAL / seconds[best]
+        if self._trial is None and self._calls % self._gap == 0:
+            self._trial = self._other(numbers, best)
+        if self._trial in numbers:
+            return self._trial, TRIAL / seconds[best]
+        return best, CALL / seconds[best]
 
     def _other(self, numbers, best):
         """Return a neighbour of the best number, the next lower and the next higher one in turn."""
@@ -126,13 +130,17 @@ class Pace:
 
     def record(self, number, cost, seconds):
         """Take note of a call."""
-        if cost <= 0:
+        settled, self._before = number == self._before, number
+        if not settled or cost <= 0:  # the first call compiles, wakes threads, and moves data from cache to cache
             return
         if 1 not in self._seconds and seconds < SHORT:
             self._tried = max(self._tried, cost)
             return
-        before = self._best()
-        self._seconds = {**self._seconds, number: seconds / cost}  # others may read it at the same time
+        before, latest = self._best(), seconds / cost
+        shorter = min(latest, self._latest.get(number, latest))  # a single call may have been disturbed
+        self._latest = {**self._latest, number: latest}  # others may read these at the same time
+        self._seconds = {**self._seconds, number: shorter}
+        self._trial = None
         if self._best() != before:
             self._gap = OFTEN
 
