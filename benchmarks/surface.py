@@ -40,14 +40,15 @@ REST = 0.3  # seconds until the threads of a library sleep
 PENALTIES = dict(rho=0.1, beta=3.0, alpha=1e-4)
 
 
-def count_rows(d, m):
+def count_rows(work, d, m):
     """Return rows for a few hundred milliseconds at most."""
-    return int(np.clip(4e8 / (d * m * 10), 4000, 60000)) // 1000 * 1000
+    products = 4e7 if work in TRAINED else 2e9
+    return int(np.clip(products / (d * m), 4000, 60000)) // 1000 * 1000
 
 
 @functools.cache
-def rows(d, m):
-    return np.random.default_rng(0).random((count_rows(d, m), d), dtype=np.float32)
+def rows(work, d, m):
+    return np.random.default_rng(0).random((count_rows(work, d, m), d), dtype=np.float32)
 
 
 def seconds(function):
@@ -64,10 +65,12 @@ def batches(work):
 
 
 @functools.cache
-def estimator(d, m):
+def estimator(work, d, m):
     from skl_sae import SparseAutoencoderTransformer
 
-    return SparseAutoencoderTransformer(m, output_activation="sigmoid", max_iter=2, random_state=0).fit(rows(d, m))
+    return SparseAutoencoderTransformer(m, output_activation="sigmoid", max_iter=2, random_state=0).fit(
+        rows(work, d, m)
+    )
 
 
 def warm_up(function):
@@ -93,7 +96,7 @@ def per_call(function):
 
 
 def ours(work, d, m):
-    X, sae = rows(d, m), estimator(d, m)
+    X, sae = rows(work, d, m), estimator(work, d, m)
     if work not in TRAINED:
         return per_call(lambda: getattr(sae, work)(X))
     settings = dict(solver="lbfgs") if work == "L-BFGS" else dict(solver="adam", batch_size=batches(work))
@@ -109,7 +112,7 @@ def pytorch(work, d, m):
     import torch
     from _peers import pytorch_fit
 
-    X = rows(d, m)
+    X = rows(work, d, m)
     if work in TRAINED:
         settings = dict(output="sigmoid", batch_size=batches(work), fused=True, **PENALTIES)
         return per_iteration(lambda iterations: pytorch_fit(X, m, epochs=iterations, **settings))
@@ -124,7 +127,7 @@ def pytorch(work, d, m):
 
 
 def products(work, d, m):
-    X = rows(d, m)
+    X = rows(work, d, m)
     n = len(X)
     size = batches(work) if work.startswith("Adam") else min(n, 1000)
     rng = np.random.default_rng(0)
@@ -237,23 +240,24 @@ def draw(report, path):
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
     names = [row["name"] for row in report.tables[0]["rows"]]
-    titles = {
-        "PyTorch / ours": "times as fast as PyTorch",
-        "ours / products": "time / time of the bare matrix products",
+    maps = {
+        "PyTorch / ours": ("time of PyTorch / time of skl_sae", "RdYlGn", LogNorm(1 / 20, 20)),
+        "ours / products": ("time of skl_sae / time of the bare matrix products", "YlOrRd", LogNorm(1, 4)),
     }
-    for axis, (key, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+    for axis, (key, (title, colours, limits)) in zip(figure.subplots(1, 2), maps.items(), strict=True):
         values = np.array([[row.get(key, np.nan) for row in table["rows"]] for table in report.tables]).T
-        limits = LogNorm(1, 20) if key == "PyTorch / ours" else LogNorm(1, 3)
-        axis.imshow(values, cmap="YlGn" if key == "PyTorch / ours" else "YlOrRd", norm=limits, aspect="auto")
-        axis.set_xticks(range(len(report.tables)), [table["title"].replace(", ", "\n") for table in report.tables])
+        axis.imshow(values, cmap=colours, norm=limits, aspect="auto")
+        labels = [table["title"].replace(", batches of ", "\n").replace("_", "_\n") for table in report.tables]
+        axis.set_xticks(range(len(report.tables)), labels)
         axis.set_yticks(range(len(names)), names)
         axis.set_title(title, fontsize="medium")
         for (i, j), value in np.ndenumerate(values):
             if np.isfinite(value):
-                dark = value > (9 if key == "PyTorch / ours" else 2)
-                axis.text(j, i, f"{value:.3g}", ha="center", va="center", color="white" if dark else "black")
+                place = limits(value)
+                extreme = place > 0.7 if colours == "YlOrRd" else abs(place - 0.5) > 0.35
+                axis.text(j, i, f"{value:.3g}", ha="center", va="center", color="white" if extreme else "black")
     figure.savefig(path, dpi=150)
 
 
@@ -277,7 +281,7 @@ def main():
             table = []
             for d, m in sizes:
                 found = cell(runners, work, d, m, numbers, options.rounds)
-                table.append({"name": f"{d}-{m}", "rows": count_rows(d, m), **figures(found, numbers)})
+                table.append({"name": f"{d}-{m}", "rows": count_rows(work, d, m), **figures(found, numbers)})
             report.add(work, table)
     report.close(functools.partial(draw, report))
 

@@ -148,8 +148,7 @@ def crew(monkeypatch):
     return take
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("form", ["dense", "sparse"])
+@pytest.mark.parametrize(("form", "dtype"), [("dense", "float32"), ("sparse", "float64")])
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("shape", SIZES)
 def test_the_bits_do_not_depend_on_the_number_of_threads(shape, solver, form, dtype, crew):
