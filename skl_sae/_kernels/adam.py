@@ -15,7 +15,8 @@ WEIGHTS_AT_A_TIME = 2048
 
 
 @jit
-def _adam_range(theta, gradient, exp_avg, exp_avg_sq, state, decay, step, scale):
+def adam_range(theta, gradient, exp_avg, exp_avg_sq, state, decay, step, scale):
+    """Take a step of Adam on some parameters, in place; ``decay`` times theta is added to the gradient."""
     dtype = theta.dtype.type
     b1, b2, eps = dtype(state.beta_1), dtype(state.beta_2), dtype(state.epsilon)
     c1, c2 = dtype(1 - state.beta_1), dtype(1 - state.beta_2)
@@ -31,7 +32,7 @@ def _adam_range(theta, gradient, exp_avg, exp_avg_sq, state, decay, step, scale)
 def adam_update(theta, gradient, state, rates, start, stop, decay):
     """Take a step of Adam on parameters start … stop, in place; ``decay`` times theta is added to the gradient."""
     exp_avg, exp_avg_sq = state.exp_avg[start:stop], state.exp_avg_sq[start:stop]
-    _adam_range(theta[start:stop], gradient[start:stop], exp_avg, exp_avg_sq, state, decay, rates[0], rates[1])
+    adam_range(theta[start:stop], gradient[start:stop], exp_avg, exp_avg_sq, state, decay, rates[0], rates[1])
 
 
 @jit_inline
@@ -77,8 +78,8 @@ def _record(share_of_batch, work):
 
 
 @jit
-def _is_finite(errors):
-    """Whether the error of a batch is finite."""
+def is_finite(errors):
+    """Whether the error of a batch, the sum of those of its parts, is finite."""
     total = 0.0
     for g in range(errors.size):
         total += errors[g]
@@ -110,7 +111,7 @@ def adam_steps(theta, arch, reg, epoch, noise, state, phases, work, team):
             for g in range(first_group, last_group):
                 learn_group(theta, arch, reg, rows, w, noise, place(g, w.size, n_groups, 0, 1), work)
         elif part == 2:
-            if not _is_finite(work.errors):
+            if not is_finite(work.errors):
                 return phases.stop
             rates = adam_rates(state, state.n_steps + k + 1)
             _update(theta, arch, reg, state, rates, low, high, work)
@@ -168,7 +169,7 @@ def adam_unit_steps(theta, arch, reg, epoch, noise, state, phases, work, team):
             for q in range(first_block, last_block):
                 compare_rows(theta, arch, w, q, work)
         elif part == 3:
-            if not _is_finite(work.errors):
+            if not is_finite(work.errors):
                 return phases.stop
             rates = adam_rates(state, state.n_steps + k + 1)
             for p in range(first_piece, last_piece):

@@ -57,6 +57,12 @@ def count_groups(n, d, m):
     return 1 if most < 2 else min(most // 2 * 2, _even(n / _usual_rows(d, m)))
 
 
+def count_row_blocks(n, d, m):
+    """Return into how many blocks to divide a batch of n rows: an even number, unless it is one."""
+    most = min(n // 16, n * d * m // LEAST_WORK)
+    return 1 if most < 2 else min(most // 2 * 2, _even(n / rows_of_block(d, m)))
+
+
 def shares_units(n, d, m):
     """Whether threads share out the units of batches of n rows: the weights are more than the inputs and codes."""
     return m >= 32 and d * m >= LEAST_WEIGHTS and 2 * d * m > n * (d + m)

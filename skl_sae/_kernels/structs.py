@@ -155,3 +155,59 @@ class Gram(NamedTuple):
     shift: np.ndarray  # (m,) W c
     twice: np.ndarray  # (m, d)
     second: np.ndarray  # (groups, m, m) sums of w h h'
+
+
+class Search(NamedTuple):
+    """Scratch memory for finding the largest numbers of a row of m."""
+
+    peaks: np.ndarray  # (G,) the highest numbers of groups of the row
+    groups: np.ndarray  # (G + 1,) int64
+    values: np.ndarray  # (m + 1,)
+    places: np.ndarray  # (m + 1,) int32
+    mask: np.ndarray  # (m / 64,) uint64
+    cell: np.ndarray  # (1,)
+    guesses: np.ndarray  # (2,) int64, thresholds of the row before
+
+
+class TopKModel(NamedTuple):
+    """What fixes a top-k autoencoder beside its parameters. It sees rows as (x - centre) * factor."""
+
+    n_features: int
+    n_components: int
+    k: int
+    by_batch: bool  # whether k is an average over the rows of a batch
+    centre: np.ndarray  # (d,)
+    factor: float
+
+
+class TopKWorkspace(NamedTuple):
+    """Scratch memory for a batch of n rows in Q blocks, of which rows have up to ``room`` active units."""
+
+    inputs: np.ndarray  # (n * d,) rows as the model sees them
+    activations: np.ndarray  # (n * m,) of all units, before the selection
+    delta: np.ndarray  # (n * d,) reconstructions, then errors, then derivatives by the reconstructions
+    units: np.ndarray  # (n, room) int32, the active units of a row,
+    values: np.ndarray  # (n, room) their activations,
+    slopes: np.ndarray  # (n, room) and the derivatives by these
+    counts: np.ndarray  # (n,) int64, how many there are
+    unit_counts: np.ndarray  # (Q, m and more) int64, how often a unit is active in a block
+    errors: np.ndarray  # (Q,) float64
+    feature_parts: np.ndarray  # (Q, d and more) sums of delta
+    peaks: np.ndarray  # (n, G), or nothing if every row has k active units
+    rows: np.ndarray  # (n * room,) int32, the code by units: rows,
+    unit_values: np.ndarray  # (n * room,) activations,
+    unit_slopes: np.ndarray  # (n * room,) and derivatives
+    totals: np.ndarray  # (2,) float64, error and active units a row of an epoch
+    fired: np.ndarray  # (m,) int64, how often units were active in the epoch
+    silent: np.ndarray  # (m,) int64, for how many batches units have not been active
+
+
+class TopKNetwork(NamedTuple):
+    """Fitted parameters of a top-k autoencoder, read-only, for rows as users have them."""
+
+    W: np.ndarray  # (m, d)
+    b: np.ndarray  # (m,)
+    V: np.ndarray  # (m, d)
+    c: np.ndarray  # (d,)
+    k: int
+    threshold: float  # what an activation has to reach, instead of being among the k largest of its row; or NaN

@@ -1,0 +1,227 @@
+"""The error of a top-k autoencoder over rows of data, and epochs over mini-batches.
+
+    L(theta) = sum_i w_i ||x_i - x̂_i||²
+
+The gradient is that of the selection as it stands: units that are not among the active ones have none.
+"""
+
+import math
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+
+from .._crew import Crew, Pace
+from .._kernels import sizes
+from .._kernels.adam import scale_weights
+from .._kernels.jit import as_readonly
+from .._kernels.largest import count_peaks
+from .._kernels.structs import Epoch, TopKModel, TopKWorkspace
+from .._kernels.topk import topk_steps
+from .._log import logger
+from .._model import unpack
+from .._topk_model import decode, encode, find_threshold, network, square_errors
+from ..exceptions import DivergenceError
+from .base import APART
+
+# A unit is dead if it has not been active for an epoch, and for as many batches.
+PATIENCE = 30
+
+# Rows at most from whose errors dead units start anew, and from which a threshold is computed.
+ROWS_TO_REVIVE, ROWS_FOR_THRESHOLD = 4096, 4096
+
+# Rows at a time whose codes are in memory.
+ROWS_AT_A_TIME = 4096
+
+# How much longer than on average an activation of a unit that starts anew may be.
+MOST_GAIN = 2
+
+
+class TopKEvaluation(NamedTuple):
+    """The error in the units of X; its share in the variance of X; active units of a row; units that are never active."""
+
+    loss: float
+    fvu: float
+    active_units: float
+    dead_fraction: float
+
+    @classmethod
+    def of(cls, terms, variance, *arrays):
+        """Raise DivergenceError if anything is not finite."""
+        loss, active, dead = terms
+        if not (math.isfinite(loss) and all(np.isfinite(array).all() for array in arrays)):
+            raise DivergenceError(
+                f"The fit diverged in {arrays[0].dtype}: reconstruction error {loss}, or weights or a gradient beyond "
+                "the range of the dtype. Scale the data (very large rows overflow), or lower learning_rate_init."
+            )
+        return cls(float(loss), float(loss / variance) if variance > 0 else 0.0, float(active), float(dead))
+
+
+class TopKLoss:
+    """L over rows.
+
+    Parameters
+    ----------
+    rows : LocalRows of shape (n, d)
+    weights : ndarray of shape (n,)
+        Weight of each row; only ratios matter.
+    arch : Architecture
+    code : Code
+        How units are selected.
+    frame : Frame
+    variance : float
+        Of the rows, with which the error is compared.
+    calibration : LocalRows, optional
+        Rows from which a threshold is computed. Default: some of the rows.
+
+    Attributes
+    ----------
+    frequency : ndarray of shape (m,)
+        On which share of the rows a unit was active at the last call of `evaluate`.
+    threshold : float or None
+        What an activation had to reach then, if not to be among the k largest of its row.
+    """
+
+    def __init__(self, rows, weights, arch, code, frame, variance, calibration=None):
+        self.rows, self.arch, self.code, self.frame, self.variance = rows, arch, code, frame, variance
+        self.weights = as_readonly(np.asarray(weights, np.float64) / np.sum(weights, dtype=np.float64))
+        step = -(-len(rows) // ROWS_FOR_THRESHOLD)
+        self.calibration = rows[::step] if calibration is None and code.by_batch else calibration
+        self.threshold, self.frequency = None, np.zeros(arch.n_components)
+
+    def network(self, theta):
+        """Return the `TopKNetwork` for rows as they are."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            parts = self.frame.outside(theta, self.arch)
+            self.threshold = (
+                find_threshold(network(*parts, self.code.k), self.calibration) if self.code.by_batch else None
+            )
+        return network(*parts, self.code.k, self.threshold)
+
+    def evaluate(self, theta):
+        """Return the `TopKEvaluation` at theta; leave the frequency of every unit."""
+        if not np.isfinite(theta).all():
+            return TopKEvaluation.of((np.nan, 0, 0), self.variance, theta)
+        net, loss, active = self.network(theta), 0.0, 0.0
+        self.frequency[:] = 0
+        for start in range(0, len(self.rows), ROWS_AT_A_TIME):
+            rows, weights = self.rows[start : start + ROWS_AT_A_TIME], self.weights[start : start + ROWS_AT_A_TIME]
+            codes = encode(net, rows)
+            counts = np.diff(codes.indptr)
+            loss += float(weights @ square_errors(net, rows, codes))
+            active += float(weights @ counts)
+            self.frequency += np.bincount(codes.indices, np.repeat(weights, counts), self.arch.n_components)
+        return TopKEvaluation.of((loss, active, np.mean(self.frequency == 0)), self.variance, theta)
+
+
+class TopKObjective(TopKLoss):
+    """L as an average over mini-batches.
+
+    Parameters
+    ----------
+    batch_size : int
+        With more than there are rows, all rows are one batch.
+    revives : bool
+        Whether dead units start anew.
+    rng : numpy.random.RandomState
+        For these.
+    crew : Crew, optional
+        The threads to work with; by default the calling thread works alone.
+
+    Attributes
+    ----------
+    memory : dict of ndarrays
+        What an epoch needs to know of those before, beside the parameters.
+    """
+
+    def __init__(self, *problem, batch_size, revives, rng, crew=None):
+        super().__init__(*problem)
+        n = self.n_rows = len(self.rows)
+        d, m, dtype = self.arch.n_features, self.arch.n_components, self.rows.dtype
+        self.n_batches = sizes.count_batches(n, batch_size)
+        self.crew, self._revives, self._rng = Crew(1) if crew is None else crew, revives, rng
+        largest = sizes.count_batches(n, self.n_batches)
+        self._work = _workspace(largest, d, m, self.code, dtype)
+        self.memory = {"silent": self._work.silent}
+        centre = as_readonly(self.frame.centre.astype(dtype))
+        self._model = TopKModel(d, m, self.code.k, self.code.by_batch, centre, 1 / self.frame.scale)
+        self._picked, self._w, self._shares = self.rows.picked(), np.empty(n, dtype), np.empty(self.n_batches)
+        costs = [3, 0, 0, 2] if self.code.by_batch else [3, 2]  # the encoder's product, and Adam
+        self._costs, self._pace = list(accumulate(costs * self.n_batches, initial=0)), Pace()
+        logger.debug("top-k: %d batches of at most %d rows, %d blocks", self.n_batches, largest, self._work.errors.size)
+
+    def adam_epoch(self, theta, state, order):
+        """Take one Adam step for every batch of rows in the given order, in place.
+
+        Returns L as it was met on the way.
+        """
+        work = self._work
+        if self._revives:
+            self._revive(theta, state)
+        scale_weights(self.weights, order, self.n_batches, self._w, self._shares)
+        epoch, parameters = Epoch(self._picked, order, self._w, self._shares), unpack(theta, self.arch)
+        work.totals[:], work.fired[:] = 0, 0
+
+        def kernel(phases, team):
+            return topk_steps(parameters, self._model, epoch, state, phases, work, team)
+
+        with self.crew:
+            steps, go_on = len(self._costs) - 1, lambda: math.isfinite(work.totals[0])
+            self.crew.run(kernel, self._costs, 0, steps, self._pace, go_on)
+        terms = work.totals[0] * self.frame.scale**2, work.totals[1], np.mean(work.fired == 0)
+        return TopKEvaluation.of(terms, self.variance, theta, state.exp_avg_sq)
+
+    def _revive(self, theta, state):
+        """Let dead units start anew from rows of large error, towards which their atoms then point."""
+        dead = np.flatnonzero(self._work.silent >= max(self.n_batches, PATIENCE))
+        if not dead.size:
+            return
+        picked = self._rng.choice(self.n_rows, min(self.n_rows, ROWS_TO_REVIVE), replace=False)
+        X, missing, level = self._errors(theta, picked)
+        squares = self.weights[picked] * np.einsum("ij,ij->i", missing, missing, dtype=np.float64)
+        n = min(dead.size, np.count_nonzero(squares))
+        if not n or not np.isfinite(squares).all():
+            return
+        dead, rows = dead[:n], self._rng.choice(len(picked), n, replace=False, p=squares / squares.sum())
+        atoms = missing[rows] / np.linalg.norm(missing[rows], axis=1, keepdims=True)
+        gain = level[rows] / np.maximum(np.einsum("ij,ij->i", atoms, X[rows]), np.finfo(theta.dtype).tiny)
+        _, W, V, b, _ = unpack(theta, self.arch)
+        W[dead], V[dead], b[dead] = atoms * np.minimum(gain, MOST_GAIN)[:, None], atoms, 0
+        for average in state.exp_avg, state.exp_avg_sq:
+            _, *parts, _ = unpack(average, self.arch)
+            for part in parts:
+                part[dead] = 0
+        self._work.silent[dead] = 0
+
+    def _errors(self, theta, picked):
+        """Return rows as training sees them, what their reconstructions miss, and the mean activation of their units."""
+        rows = self.rows.take(picked)
+        net = self.network(theta)
+        codes, X = encode(net, rows), rows.toarray()
+        missing = (X - decode(net, codes)) / self.frame.scale
+        level = codes.sum(axis=1) / np.maximum(np.diff(codes.indptr), 1) / self.frame.scale
+        return self.frame.normalized(X), missing.astype(theta.dtype), level.astype(theta.dtype)
+
+
+def _workspace(n, d, m, code, dtype):
+    """Return scratch memory for batches of at most n rows."""
+    n_blocks, room = sizes.count_row_blocks(n, d, m), m if code.by_batch else code.k
+    return TopKWorkspace(
+        inputs=np.empty(n * d, dtype),
+        activations=np.empty(n * m, dtype),
+        delta=np.empty(n * d, dtype),
+        units=np.empty((n, room), np.int32),
+        values=np.empty((n, room), dtype),
+        slopes=np.empty((n, room), dtype),
+        counts=np.empty(n, np.int64),
+        unit_counts=np.empty((n_blocks, m + APART), np.int64),
+        errors=np.zeros(n_blocks),
+        feature_parts=np.empty((n_blocks, d + APART), dtype),
+        peaks=np.empty((n if code.by_batch else 0, count_peaks(m, code.k)), dtype),
+        rows=np.empty(n * room, np.int32),
+        unit_values=np.empty(n * room, dtype),
+        unit_slopes=np.empty(n * room, dtype),
+        totals=np.zeros(2),
+        fired=np.zeros(m, np.int64),
+        silent=np.zeros(m, np.int64),
+    )

@@ -1,0 +1,212 @@
+"""Top-k autoencoders: where training starts, and what fitted parameters compute.
+
+    z = W x + b,    h = the k largest of z that are positive,    x̂ = V' h + c,    ||V_j|| = 1
+
+Training sees rows as (x - centre) / scale, so that it depends neither on their units nor on where they lie. In these
+terms W and V are what they are in those of X, b and c are not.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from ._crew import over_blocks
+from ._kernels import topk_inference
+from ._kernels.jit import as_readonly
+from ._kernels.sizes import block_rows
+from ._kernels.structs import Architecture, SparseBlock, TopKNetwork
+from ._model import check_overflow, count_parameters, unpack
+from ._rows import as_rows
+
+# Rows at a time of which codes with any number of active units are computed.
+CODED_ROWS = 2048
+
+# Rows from which the start is computed; and how far the whitening may stretch a direction in which rows hardly vary.
+ROWS_TO_WHITEN, MOST_STRETCH = 8192, 10
+
+
+def architecture(n_features, n_components):
+    """Return what fixes the layout of the parameters."""
+    return Architecture(int(n_features), int(n_components), tied=False, activation=0, output=0)
+
+
+class Code(NamedTuple):
+    """How many units are active: k in every row, or on average over the rows of a batch."""
+
+    k: int
+    by_batch: bool
+
+
+class Frame(NamedTuple):
+    """How training sees rows: as (x - centre) / scale."""
+
+    centre: np.ndarray  # (d,) float64
+    scale: float
+
+    @classmethod
+    def of(cls, mean, variance):
+        """Return the frame in which rows have mean zero and squared norm one on average."""
+        scale = float(np.sqrt(variance.sum()))
+        return cls(mean, scale if np.isfinite(scale) and scale > 0 else 1.0)
+
+    def outside(self, theta, arch):
+        """Return W, b, V, c for rows as they are."""
+        _, W, V, b, c = unpack(theta, arch)
+        shift = W.astype(np.float64) @ self.centre
+        return W, (self.scale * b - shift).astype(b.dtype), V, (self.scale * c + self.centre).astype(c.dtype)
+
+    def inside(self, W, b, V, c):
+        """Return the parameters as training sees them."""
+        shift = W.astype(np.float64) @ self.centre
+        biases = (b + shift) / self.scale, (c - self.centre) / self.scale
+        return np.concatenate([W.ravel(), V.ravel(), *biases]).astype(W.dtype)
+
+    def normalized(self, X):
+        """Return an array of rows as training sees them."""
+        return ((X - self.centre) / self.scale).astype(X.dtype)
+
+
+# -- fitted parameters ---------------------------------------------------------------------------------
+
+
+def network(W, b, V, c, k, threshold=None):
+    """Return a `TopKNetwork`; with a threshold, an activation has to reach this instead of being among the k largest."""
+    return TopKNetwork(*map(as_readonly, (W, b, V, c)), int(k), np.nan if threshold is None else float(threshold))
+
+
+def _compressed(units, values, counts, m):
+    """Return codes (n, m) as a csr_array, of which each row has the first ``counts`` entries of a row of arrays."""
+    n, room = units.shape
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    indptr = indptr.astype(np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64)
+    if indptr[-1] < n * room:
+        kept = np.arange(room) < counts[:, None]
+        units, values = units[kept], values[kept]
+    return csr_array((values.ravel(), units.ravel().astype(indptr.dtype, copy=False), indptr), shape=(n, m))
+
+
+def _encode_part(net, rows):
+    n, m = len(rows), len(net.b)
+    room = net.k if np.isnan(net.threshold) else m
+    units, values, counts = np.empty((n, room), np.int32), np.empty((n, room), rows.dtype), np.empty(n, np.int64)
+    over_blocks(
+        functools.partial(topk_inference.encode, rows.kernel_rows(), net, units, values, counts), n, *net.W.shape
+    )
+    return _compressed(units, values, counts, m)
+
+
+def encode(net, rows):
+    """Return the codes of rows as a csr_array (n, m) in canonical format."""
+    if np.isnan(net.threshold):
+        codes = _encode_part(net, rows)
+    else:
+        parts = [_encode_part(net, rows[start : start + CODED_ROWS]) for start in range(0, len(rows), CODED_ROWS)]
+        data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
+        indptr = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(part.indptr) for part in parts]))])
+        codes = csr_array((data, indices, indptr.astype(indices.dtype)), shape=(len(rows), len(net.b)))
+    check_overflow(codes.data, "the codes")
+    codes.has_canonical_format = True
+    return codes
+
+
+def _block_of(codes):
+    return SparseBlock(*map(as_readonly, (codes.data, codes.indices, codes.indptr)), offset=codes.data[:0])
+
+
+def decode(net, codes):
+    """Return the reconstructions (n, d) of codes, a csr_array."""
+    out = np.empty((codes.shape[0], len(net.c)), codes.dtype)
+    over_blocks(functools.partial(topk_inference.decode, _block_of(codes), net.V, net.c, out), len(out), *net.V.shape)
+    return check_overflow(out, "the reconstructions")
+
+
+def square_errors(net, rows, codes):
+    """Return ||x - x̂||² (n,) of rows with known codes."""
+    out = np.empty(len(rows), rows.dtype)
+    kernel = functools.partial(topk_inference.square_errors, rows.kernel_rows(), net, _block_of(codes), out)
+    over_blocks(kernel, len(rows), *net.V.shape)
+    return out
+
+
+def squared_errors(net, rows, per_feature=False):
+    """Return the squared errors of rows, (n,) or ``per_feature`` (n, d), in the dtype of the rows."""
+    codes = encode(net, rows)
+    if not per_feature:
+        return check_overflow(square_errors(net, rows, codes), "the squared errors")
+    errors = decode(net, codes)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(rows), block_rows(rows.shape[1])):
+            block = slice(start, start + block_rows(rows.shape[1]))
+            errors[block] = np.square(errors[block] - rows[block].toarray())
+    return check_overflow(errors, "the squared errors")
+
+
+def find_threshold(net, rows):
+    """Return the number that k activations of a row reach on average; infinity if none is positive."""
+    wanted, positive = net.k * len(rows), []
+    for block in rows.blocks():
+        Z = rows[block].toarray() @ net.W.T + net.b
+        positive.append(Z[Z > 0])
+    positive = np.concatenate(positive)
+    if not positive.size:
+        return np.inf
+    wanted = min(wanted, positive.size)
+    return float(np.partition(positive, positive.size - wanted)[positive.size - wanted])
+
+
+# -- where training starts -----------------------------------------------------------------------------
+
+
+def _whitened(X):
+    """Return centred rows X (n, d) with the same variance in every direction in which they vary enough."""
+    n, d = X.shape
+    values, vectors = np.linalg.eigh(X.T @ X / n if d <= n else X @ X.T / n)
+    largest = max(values[-1], np.finfo(X.dtype).tiny)
+    floor = max(values.clip(0).sum() / (min(n, d) * MOST_STRETCH**2), largest * np.finfo(X.dtype).eps)
+    factors = 1 / np.sqrt(values.clip(0) + floor)
+    whitening = (vectors * factors) @ vectors.T
+    return X @ whitening if d <= n else whitening @ X
+
+
+def _distinct(rows):
+    """Return the rows without those that equal an earlier one or are zero."""
+    rows = rows[np.any(rows != 0, axis=1)]
+    _, first = np.unique(rows, axis=0, return_index=True)
+    return rows[np.sort(first)]
+
+
+def _directions(X, m, init, rng):
+    """Return m directions (m, d) for units to begin with."""
+    d, atoms = X.shape[1], np.empty((0, X.shape[1]), X.dtype)
+    if init == "whitened":
+        found = _distinct(_whitened(X))
+        atoms = found[rng.permutation(len(found))[:m]]
+        if len(found):  # too few distinct rows: mixtures of them lie in the space that they span
+            mixtures = rng.standard_normal((m - len(atoms), len(found))) @ found
+            atoms = np.concatenate([atoms, mixtures])
+    rest = rng.standard_normal((m - len(atoms), d))
+    atoms = np.concatenate([atoms, rest]).astype(X.dtype)
+    return atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
+
+
+def initial_parameters(arch, rows, frame, settings, rng):
+    """Return the parameters to start from, one flat vector as training sees them.
+
+    The atoms are whitened rows, or random. The encoder has their directions, and the length with which the first
+    reconstructions are best.
+    """
+    d, m, dtype = arch.n_features, arch.n_components, rows.dtype
+    n = min(len(rows), max(ROWS_TO_WHITEN, 2 * m, 4 * min(d, ROWS_TO_WHITEN)))
+    picked = np.arange(len(rows)) if n == len(rows) else np.sort(rng.choice(len(rows), n, replace=False))
+    X = frame.normalized(rows.take(picked).toarray())
+    theta = np.zeros(count_parameters(arch), dtype)
+    _, W, V, b, c = unpack(theta, arch)
+    V[:] = _directions(X, m, settings.init, rng)
+    net = network(V, b, V, c, settings.k)
+    X = np.ascontiguousarray(X[: max(1, min(n, 1024))])
+    Y = decode(net, encode(net, as_rows(X)))
+    square = np.einsum("ij,ij->", Y, Y)
+    W[:] = V * (np.einsum("ij,ij->", X, Y) / square if square > 0 else 1)
+    return theta
