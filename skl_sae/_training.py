@@ -26,6 +26,7 @@ class SolverState:
     noise_rng: np.random.Generator | None = None
     split_seed: int | None = None  # of the rows held out
     memories: dict[str, Any] = dataclasses.field(default_factory=dict)  # of each solver, by its name
+    frame: dict[str, Any] | None = None  # in which a top-k autoencoder sees rows, and its biases there
 
     def copy(self):
         """Return a copy with random numbers of its own, for a fit that may fail; solvers do not change a memory."""
@@ -61,35 +62,6 @@ def phases(settings, warm):
     return [("adam", settings.adam_start), last] if starts else [last]
 
 
-class Training:
-    """What every run of a fit has in common; the detector trains twice in one fit.
-
-    Parameters
-    ----------
-    settings : object with the parameters of an estimator as attributes
-    rng : RandomState
-        For everything random, unless a run continues an earlier one.
-    tasks : FitTasks, optional
-        To be told of iterations.
-    usable : bool
-        Whether the weights alone make a usable estimator: an interrupted run can be kept, a callback can be given one.
-    """
-
-    def __init__(self, settings, rng, tasks=None, usable=False):
-        self.settings, self.rng, self.tasks, self.usable = settings, rng, tasks, usable
-        self.judges_fit = True  # whether to warn of a fit that explains little, and of codes that say little
-        self.distinct = False  # whether equal rows were merged before the run
-
-    @property
-    def keeps_interrupted(self):
-        """Whether an interrupt ends a run with its last iteration, because a later fit can continue from there."""
-        return self.settings.warm_start and self.usable
-
-    def run(self, rows, weights, n_components, earlier=None):
-        """Train on rows, from new random weights or from those of an `Earlier` fit; return an `Outcome`."""
-        return Run(self, rows, weights, n_components, earlier).train()
-
-
 class Run:
     """One training run, from rows to an `Outcome`.
 
@@ -99,18 +71,17 @@ class Run:
     def __init__(self, training, rows, weights, n_components, earlier):
         self.training, self.settings, self.earlier = training, training.settings, earlier
         self.rows, self.weights = rows, weights
-        self.arch = architecture(self.settings, rows.shape[1], n_components)
-        self.reg = regularization(self.settings)
+        self._set_up(n_components)
         fresh = earlier is None or earlier.state is None
         self.state = SolverState(training.rng) if fresh else earlier.state.copy()
 
     def train(self):
         """Train; return an `Outcome`."""
-        validation = self._hold_out() if self.settings.early_stopping else None
+        held_out = self._hold_out() if self.settings.early_stopping else None
         self._merge_duplicates()
         mean, variance = self.rows.moments(self.weights)
-        theta = self._initial(mean) if self.earlier is None else self.earlier.theta
-        monitor = self._monitor(validation)
+        theta = self._start(mean, variance)
+        monitor = self._monitor(None if held_out is None else self._loss(*held_out))
         monitor.start(theta)
         if self.training.tasks is not None:
             self.training.tasks.begin_iteration()
@@ -125,17 +96,15 @@ class Run:
             theta = monitor.theta if monitor.best_theta is None else monitor.best_theta
             return Outcome(self._attributes(theta, monitor), [INTERRUPTED])
         final = monitor.rows[-1]
-        attributes = self._attributes(theta, monitor) | shares_of_units(objective, self.settings)
-        attributes["mean_activation_"] = objective.mean.astype(theta.dtype)
+        attributes = self._attributes(theta, monitor) | self._findings(objective)
         problem = monitor.describe_rise() or result.problem
         problems = diagnose_convergence(problem)
         if self.training.judges_fit:
-            problems += diagnose_explained(final, variance.sum(), self.arch, self.settings)
-            problems += diagnose_units(objective, self.settings, final)
+            problems += self._diagnose(objective, final, variance)
         return Outcome(attributes, problems)
 
     def _hold_out(self):
-        """Keep the rows to train on; return the objective over the others, the same ones when a fit is continued."""
+        """Keep the rows to train on; return the others and their weights, the same ones when a fit is continued."""
         n, fraction = len(self.rows), self.settings.validation_fraction
         n_held_out = int(np.ceil(fraction * n))
         if n - n_held_out < 2:
@@ -147,19 +116,9 @@ class Run:
         if self.state.split_seed is None:
             self.state.split_seed = self.state.rng.randint(np.iinfo(np.int32).max)
         kept, held_out = train_test_split(np.arange(n), test_size=n_held_out, random_state=self.state.split_seed)
-        validation = Objective(self.rows.take(held_out), self.weights[held_out], self.arch, self.reg)
+        others = self.rows.take(held_out), self.weights[held_out]
         self.rows, self.weights = self.rows.take(kept), self.weights[kept]
-        return validation
-
-    def _merge_duplicates(self):
-        """Merge equal rows, unless they are dealt out to mini-batches."""
-        if not self.settings.adam_start and SOLVERS[self.settings.solver].objective == "full_batch":
-            self.rows, self.weights = self.rows.merge_duplicates(self.weights)
-
-    def _initial(self, mean):
-        settings = self.settings
-        functions = ACTIVATIONS[settings.activation], ACTIVATIONS[settings.output_activation]
-        return initial_parameters(self.arch, mean, self.rows.dtype, *functions, settings.rho, self.state.rng)
+        return others
 
     def _monitor(self, validation):
         settings, earlier = self.settings, self.earlier
@@ -204,6 +163,57 @@ class Run:
                 break
         return objective, result
 
+    def _memories(self, monitor):
+        """Return what the solvers remember after the last iteration, of this run or of the one that it continues."""
+        return self.state.memories if monitor.memories is None else monitor.memories
+
+    def _attributes(self, theta, monitor, state=None):
+        """Return the fitted attributes that `transform` and a later fit need, as of the last iteration."""
+        settings, state = self.settings, self.state if state is None else state
+        W, b, V, c = self._parts(theta)
+        history = {name: np.array([row[name] for row in monitor.rows]) for name in monitor.rows[-1]}
+        if self.earlier is not None:  # without a validation loss if one of the fits had none
+            before = self.earlier.history
+            history = {name: np.concatenate([before[name], history[name]]) for name in history if name in before}
+        attributes = {
+            "encoder_coef_": W,
+            "encoder_intercept_": b,
+            "decoder_coef_": V.T,
+            "decoder_intercept_": c,
+            "history_": history,
+            "loss_": float(history["loss"][-1]),
+            "n_iter_": len(history["loss"]),
+        }
+        attributes |= self._choices()
+        if settings.warm_start:  # only then: it is many times as large as the weights
+            state.own_rng(settings.random_state)
+            memories = {} if theta is monitor.best_theta else self._memories(monitor)
+            attributes["_training"] = dict(vars(dataclasses.replace(state, memories=memories)))
+        return attributes
+
+    # What depends on the kind of autoencoder.
+
+    def _set_up(self, n_components):
+        self.arch = architecture(self.settings, self.rows.shape[1], n_components)
+        self.reg = regularization(self.settings)
+
+    def _merge_duplicates(self):
+        """Merge equal rows, unless they are dealt out to mini-batches."""
+        if not self.settings.adam_start and SOLVERS[self.settings.solver].objective == "full_batch":
+            self.rows, self.weights = self.rows.merge_duplicates(self.weights)
+
+    def _start(self, mean, variance):
+        """Return the parameters to start from, given the moments of the rows."""
+        if self.earlier is not None:
+            return self.earlier.theta
+        settings = self.settings
+        functions = ACTIVATIONS[settings.activation], ACTIVATIONS[settings.output_activation]
+        return initial_parameters(self.arch, mean, self.rows.dtype, *functions, settings.rho, self.state.rng)
+
+    def _loss(self, rows, weights):
+        """Return the objective over rows that are held out."""
+        return Objective(rows, weights, self.arch, self.reg)
+
     def _objective(self, solver):
         """Return the objective of the kind that the solver minimises."""
         problem = self.rows, self.weights, self.arch, self.reg
@@ -216,30 +226,52 @@ class Run:
             *problem, batch_size=batch_size, noise=noise, rng=self.state.noise_rng, crew=self.crew
         )
 
-    def _memories(self, monitor):
-        """Return what the solvers remember after the last iteration, of this run or of the one that it continues."""
-        return self.state.memories if monitor.memories is None else monitor.memories
-
-    def _attributes(self, theta, monitor, state=None):
-        """Return the fitted attributes that `transform` and a later fit need, as of the last iteration."""
-        settings, state = self.settings, self.state if state is None else state
+    def _parts(self, theta):
+        """Return copies of W, b, V, c as users have them."""
         _, W, V, b, c = (part.copy() for part in unpack(theta, self.arch))
-        history = {name: np.array([row[name] for row in monitor.rows]) for name in monitor.rows[-1]}
-        if self.earlier is not None:  # without a validation loss if one of the fits had none
-            before = self.earlier.history
-            history = {name: np.concatenate([before[name], history[name]]) for name in history if name in before}
-        attributes = {
-            "encoder_coef_": W,
-            "encoder_intercept_": b,
-            "decoder_coef_": V.T,
-            "decoder_intercept_": c,
-            "_functions": (settings.activation, settings.output_activation),  # those of the fit, not later ones
-            "history_": history,
-            "loss_": float(history["loss"][-1]),
-            "n_iter_": len(history["loss"]),
-        }
-        if settings.warm_start:  # only then: it is many times as large as the weights
-            state.own_rng(settings.random_state)
-            memories = {} if theta is monitor.best_theta else self._memories(monitor)
-            attributes["_training"] = dict(vars(dataclasses.replace(state, memories=memories)))
-        return attributes
+        return W, b, V, c
+
+    def _choices(self):
+        """Return attributes that say with which parameters the model was fitted, whatever they are later."""
+        return {"_functions": (self.settings.activation, self.settings.output_activation)}
+
+    def _findings(self, objective):
+        """Return attributes that describe the fit over all rows, over which the objective was evaluated."""
+        mean = objective.mean.astype(self.rows.dtype)
+        return shares_of_units(objective, self.settings) | {"mean_activation_": mean}
+
+    def _diagnose(self, objective, final, variance):
+        """Return problems of the fit; ``final`` is the last row of the history."""
+        problems = diagnose_explained(final, variance.sum(), self.arch, self.settings)
+        return problems + diagnose_units(objective, self.settings, final)
+
+
+class Training:
+    """What every run of a fit has in common; the detector trains twice in one fit.
+
+    Parameters
+    ----------
+    settings : object with the parameters of an estimator as attributes
+    rng : RandomState
+        For everything random, unless a run continues an earlier one.
+    tasks : FitTasks, optional
+        To be told of iterations.
+    usable : bool
+        Whether the weights alone make a usable estimator: an interrupted run can be kept, a callback can be given one.
+    """
+
+    run_class = Run
+
+    def __init__(self, settings, rng, tasks=None, usable=False):
+        self.settings, self.rng, self.tasks, self.usable = settings, rng, tasks, usable
+        self.judges_fit = True  # whether to warn of a fit that explains little, and of codes that say little
+        self.distinct = False  # whether equal rows were merged before the run
+
+    @property
+    def keeps_interrupted(self):
+        """Whether an interrupt ends a run with its last iteration, because a later fit can continue from there."""
+        return self.settings.warm_start and self.usable
+
+    def run(self, rows, weights, n_components, earlier=None):
+        """Train on rows, from new random weights or from those of an `Earlier` fit; return an `Outcome`."""
+        return self.run_class(self, rows, weights, n_components, earlier).train()

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import BaseSparseAutoencoder, lazy_on_dask, releasing
-from ._rows import as_rows
+from ._base import BaseSparseAutoencoder, ReconstructionScoresMixin, lazy_on_dask
 from ._types import FloatArray, MatrixLike, _fit_context
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 
-class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSparseAutoencoder):
+class SparseAutoencoderTransformer(
+    ReconstructionScoresMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSparseAutoencoder
+):
     r"""Sparse autoencoder that learns a code of mostly inactive hidden units and reconstructs the input from it.
 
     The encoder :math:`h = f(W x + b)` and the decoder :math:`\hat x = g(W' h + b')` are trained together to minimise
@@ -348,39 +348,6 @@ class SparseAutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         rows = self._check_rows(X)
         return self._network(rows.dtype).squared_errors(rows, per_feature)
-
-    def score_samples(self, X: MatrixLike) -> FloatArray:
-        """Negative reconstruction error of every row: the higher, the more normal.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-        """
-        return -self.reconstruction_error(X)
-
-    def score(self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
-        """Mean of `score_samples`, so that a search without a scorer selects the best reconstruction.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
-        y : Ignored
-            Present for API consistency.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows in the mean.
-
-        Returns
-        -------
-        score : float
-        """
-        with releasing(as_rows(self.score_samples(X).astype(np.float64)[:, None])) as scores:
-            scores, weights = scores.drop_zero_weight(scores.check_weights(sample_weight, 1))
-            mean, _ = scores.moments(weights)
-        return float(mean[0])
 
     def _apply_lazily(
         self, method: str, X: MatrixLike, columns: str | None, dtype: Any, settings: dict[str, Any]

@@ -2,6 +2,7 @@
 
 import math
 from itertools import accumulate
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,6 +29,9 @@ class MiniBatchObjective(Objective):
     rng : numpy.random.Generator
         For the noise.
     """
+
+    #: What an epoch needs to know of those before, beside the parameters: nothing.
+    memory: ClassVar[dict[str, np.ndarray]] = {}
 
     def __init__(self, rows, weights, arch, reg, *, batch_size, noise, rng, crew=None):
         super().__init__(rows, weights, arch, reg, crew)

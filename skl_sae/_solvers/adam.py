@@ -11,7 +11,8 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 class Adam(Solver):
     """Adam [1]_ over mini-batches; an iteration is an epoch.
 
-    ``objective.adam_epoch(theta, state, order)`` updates theta and the averages in the state in place.
+    ``objective.adam_epoch(theta, state, order)`` updates in place theta, the averages in the state, and the arrays in
+    the dictionary ``objective.memory``, which become a part of the solver's memory.
 
     References
     ----------
@@ -30,14 +31,15 @@ class Adam(Solver):
         If resumable, an interrupt leaves theta and the memory as they were after the last whole epoch.
         """
         theta, state, order = theta.copy(), self._start(theta, memories), np.arange(objective.n_rows)
+        _recall(objective, memories.get(self.name))
         for _ in range(max_iter):
-            restore, n_done = self._checkpoint(theta, state), monitor.n_iter
+            restore, n_done = self._checkpoint(theta, state, objective), monitor.n_iter
             try:
                 if self._settings.shuffle:
                     order = self._rngs.rng.permutation(objective.n_rows)
                 evaluation = objective.adam_epoch(theta, state, order)
                 state = state._replace(n_steps=state.n_steps + objective.n_batches)
-                stop = monitor(theta, evaluation, memories | {self.name: _memory(state)})
+                stop = monitor(theta, evaluation, memories | {self.name: _memory(state, objective)})
             except KeyboardInterrupt:
                 if monitor.n_iter == n_done:  # in the middle of an epoch
                     restore()
@@ -62,21 +64,32 @@ class Adam(Solver):
             epsilon=EPSILON,
         )
 
-    def _checkpoint(self, theta, state):
+    def _checkpoint(self, theta, state, objective):
         """Return a function that takes arrays and random numbers back to where they are now."""
         if not self._resumable:
             return lambda: None
-        arrays = [(array, array.copy()) for array in (theta, state.exp_avg, state.exp_avg_sq)]
-        random, noise = self._rngs.rng.get_state(), self._rngs.noise_rng.bit_generator.state
+        changing = theta, state.exp_avg, state.exp_avg_sq, *objective.memory.values()
+        arrays = [(array, array.copy()) for array in changing]
+        random, noise = self._rngs.rng.get_state(), self._rngs.noise_rng
+        noise_state = None if noise is None else noise.bit_generator.state
 
         def restore():
             for array, values in arrays:
                 array[:] = values
             self._rngs.rng.set_state(random)
-            self._rngs.noise_rng.bit_generator.state = noise
+            if noise is not None:
+                noise.bit_generator.state = noise_state
 
         return restore
 
 
-def _memory(state):
-    return {"exp_avg": state.exp_avg, "exp_avg_sq": state.exp_avg_sq, "n_steps": state.n_steps}
+def _memory(state, objective):
+    own = {"exp_avg": state.exp_avg, "exp_avg_sq": state.exp_avg_sq, "n_steps": state.n_steps}
+    return own | objective.memory
+
+
+def _recall(objective, memory):
+    """Let the objective know what it knew after the last epoch."""
+    for name, array in objective.memory.items():
+        if memory is not None and name in memory and memory[name].shape == array.shape:
+            array[:] = memory[name]
