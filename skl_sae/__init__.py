@@ -2,6 +2,7 @@
 
 from .exceptions import DataRangeWarning, DivergenceError, HiddenUnitWarning
 from .outlier import SparseAutoencoderOutlierDetector
+from .topk import TopKAutoencoderTransformer
 from .transformer import SparseAutoencoderTransformer
 
 __version__ = "0.1.0"
@@ -12,4 +13,5 @@ __all__ = [
     "HiddenUnitWarning",
     "SparseAutoencoderOutlierDetector",
     "SparseAutoencoderTransformer",
+    "TopKAutoencoderTransformer",
 ]

@@ -143,3 +143,20 @@ def diagnose_units(objective, settings, final):
         advice = advice.removeprefix("Standardise X, ")
         advice = advice[0].upper() + advice[1:]
     return [(f"{problem} {advice}", HiddenUnitWarning)]
+
+
+def diagnose_silent(frequency, final):
+    """Return problems of a code with a fixed number of active units, given how often each is active."""
+    dead = int(np.count_nonzero(frequency == 0))
+    if final["fvu"] > 1 - LEAST_EXPLAINED and final["loss"] > 0:
+        problem = (
+            f"The fit explains {max(1 - final['fvu'], 0):.1%} of the variance of X, hardly more than the mean row. "
+        )
+        return [(problem + "Train longer, or raise learning_rate_init, k or n_components.", ConvergenceWarning)]
+    if not dead:
+        return []
+    problem = (
+        f"Of {len(frequency)} hidden units, {dead} are dead (never active on the training rows). Use fewer components, "
+        "a larger k or more rows, train longer, or set resample_dead=True."
+    )
+    return [(problem, HiddenUnitWarning)]

@@ -38,6 +38,11 @@ class Code(NamedTuple):
     k: int
     by_batch: bool
 
+    @classmethod
+    def of(cls, settings):
+        """Return what the parameters of an estimator describe."""
+        return cls(min(int(settings.k), int(settings.n_components)), settings.selection == "batchtopk")
+
 
 class Frame(NamedTuple):
     """How training sees rows: as (x - centre) / scale."""
@@ -72,7 +77,7 @@ class Frame(NamedTuple):
 
 
 def network(W, b, V, c, k, threshold=None):
-    """Return a `TopKNetwork`; with a threshold, an activation has to reach this instead of being among the k largest."""
+    """Return a `TopKNetwork`, with a threshold for activations or with the k largest of a row active."""
     return TopKNetwork(*map(as_readonly, (W, b, V, c)), int(k), np.nan if threshold is None else float(threshold))
 
 
@@ -191,7 +196,7 @@ def _directions(X, m, init, rng):
     return atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
 
 
-def initial_parameters(arch, rows, frame, settings, rng):
+def initial_parameters(arch, rows, frame, code, init, rng):
     """Return the parameters to start from, one flat vector as training sees them.
 
     The atoms are whitened rows, or random. The encoder has their directions, and the length with which the first
@@ -203,8 +208,8 @@ def initial_parameters(arch, rows, frame, settings, rng):
     X = frame.normalized(rows.take(picked).toarray())
     theta = np.zeros(count_parameters(arch), dtype)
     _, W, V, b, c = unpack(theta, arch)
-    V[:] = _directions(X, m, settings.init, rng)
-    net = network(V, b, V, c, settings.k)
+    V[:] = _directions(X, m, init, rng)
+    net = network(V, b, V, c, code.k)
     X = np.ascontiguousarray(X[: max(1, min(n, 1024))])
     Y = decode(net, encode(net, as_rows(X)))
     square = np.einsum("ij,ij->", Y, Y)

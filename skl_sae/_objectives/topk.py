@@ -38,7 +38,7 @@ MOST_GAIN = 2
 
 
 class TopKEvaluation(NamedTuple):
-    """The error in the units of X; its share in the variance of X; active units of a row; units that are never active."""
+    """The error in the units of X; its share in the variance; active units of a row; the share of dead units."""
 
     loss: float
     fvu: float
@@ -194,7 +194,7 @@ class TopKObjective(TopKLoss):
         self._work.silent[dead] = 0
 
     def _errors(self, theta, picked):
-        """Return rows as training sees them, what their reconstructions miss, and the mean activation of their units."""
+        """Return rows as training sees them, what their reconstructions miss, the mean of their activations."""
         rows = self.rows.take(picked)
         net = self.network(theta)
         codes, X = encode(net, rows), rows.toarray()

@@ -1,0 +1,91 @@
+"""A training run of a top-k autoencoder."""
+
+import numpy as np
+
+from ._diagnostics import diagnose_silent
+from ._model import unpack
+from ._objectives.topk import TopKLoss, TopKObjective
+from ._topk_model import Code, Frame, architecture, initial_parameters
+from ._training import Run, Training
+
+
+def in_order(X):
+    """Return the indices of the rows of an array in the order of their values, which does not depend on their scale."""
+    kind, sign = np.dtype(f"u{X.itemsize}"), 8 * X.itemsize - 1
+    bits = (X + 0).view(kind)  # with one zero
+    ordered = np.where(bits >> sign, ~bits, bits | kind.type(1 << sign)).astype(kind.newbyteorder(">"))
+    return np.argsort(ordered.view(np.dtype((np.void, X.itemsize * X.shape[1]))).ravel(), kind="stable")
+
+
+class TopKRun(Run):
+    """One training run, from rows to an `Outcome`."""
+
+    def _set_up(self, n_components):
+        self.arch = architecture(self.rows.shape[1], n_components)
+        self.code = Code.of(self.settings)
+
+    def _hold_out(self):
+        self._merge_duplicates()
+        return super()._hold_out()
+
+    def _merge_duplicates(self):
+        """Merge equal rows of small data, so that a row twice is a row of weight 2, unless their order counts."""
+        merged, weights = self.rows.merge_duplicates(self.weights) if self.settings.shuffle else (self.rows, None)
+        if merged is not self.rows:
+            order = in_order(merged.toarray())
+            self.rows, self.weights = merged.take(order), weights[order]
+
+    def _start(self, mean, variance):
+        self.variance, kept = float(variance.sum()), self.state.frame
+        if self.earlier is None:
+            self.frame = Frame.of(mean, variance)
+            return initial_parameters(self.arch, self.rows, self.frame, self.code, self.settings.init, self.state.rng)
+        theta = self.earlier.theta
+        if kept is None:
+            self.frame = Frame.of(mean, variance)
+            _, *parts = unpack(theta, self.arch)
+            W, V, b, c = parts
+            return self.frame.inside(W, b, V, c)
+        self.frame = Frame(kept["centre"], kept["scale"])
+        theta = theta.copy()
+        theta[-len(kept["biases"]) :] = kept["biases"]
+        return theta
+
+    def _loss(self, rows, weights):
+        return TopKLoss(rows, weights, self.arch, self.code, self.frame, self.variance, self.rows)
+
+    def _objective(self, solver):
+        settings = self.settings
+        return TopKObjective(
+            *(self.rows, self.weights, self.arch, self.code, self.frame, self.variance),
+            batch_size=int(settings.batch_size),
+            revives=settings.resample_dead,
+            rng=self.state.rng,
+            crew=self.crew,
+        )
+
+    def _attributes(self, theta, monitor, state=None):
+        state = self.state if state is None else state
+        biases = theta[-self.arch.n_components - self.arch.n_features :].copy()
+        state.frame = {"centre": self.frame.centre, "scale": self.frame.scale, "biases": biases}
+        return super()._attributes(theta, monitor, state)
+
+    def _parts(self, theta):
+        return [part.copy() for part in self.frame.outside(theta, self.arch)]
+
+    def _choices(self):
+        return {"_code": tuple(self.code)}
+
+    def _findings(self, objective):
+        found = {"activation_frequency_": objective.frequency.copy()}
+        found["dead_fraction_"] = float(np.mean(objective.frequency == 0))
+        return found | {"threshold_": objective.threshold}
+
+    def _diagnose(self, objective, final, variance):
+        return diagnose_silent(objective.frequency, final)
+
+
+class TopKTraining(Training):
+    """What every run of a fit has in common."""
+
+    run_class = TopKRun
