@@ -33,9 +33,6 @@ ROWS_TO_REVIVE, ROWS_FOR_THRESHOLD = 4096, 4096
 # Rows at a time whose codes are in memory.
 ROWS_AT_A_TIME = 4096
 
-# How much longer than on average an activation of a unit that starts anew may be.
-MOST_GAIN = 2
-
 
 class TopKEvaluation(NamedTuple):
     """The error in the units of X; its share in the variance; active units of a row; the share of dead units."""
@@ -172,7 +169,11 @@ class TopKObjective(TopKLoss):
         return TopKEvaluation.of(terms, self.variance, theta, state.exp_avg_sq)
 
     def _revive(self, theta, state):
-        """Let dead units start anew from rows of large error, towards which their atoms then point."""
+        """Let dead units start anew from rows of large error, which their atoms then make good.
+
+        Their activation is the mean of that row's others, or what the row misses if that is less, unless their encoder
+        weights would become longer than those of other units: they might take over rows of another kind.
+        """
         dead = np.flatnonzero(self._work.silent >= max(self.n_batches, PATIENCE))
         if not dead.size:
             return
@@ -182,11 +183,15 @@ class TopKObjective(TopKLoss):
         n = min(dead.size, np.count_nonzero(squares))
         if not n or not np.isfinite(squares).all():
             return
-        dead, rows = dead[:n], self._rng.choice(len(picked), n, replace=False, p=squares / squares.sum())
-        atoms = missing[rows] / np.linalg.norm(missing[rows], axis=1, keepdims=True)
-        gain = level[rows] / np.maximum(np.einsum("ij,ij->i", atoms, X[rows]), np.finfo(theta.dtype).tiny)
+        chosen = self._rng.choice(len(picked), n, replace=False, p=squares / squares.sum())
+        dead, alive, missing = dead[:n], np.delete(np.arange(self.arch.n_components), dead), missing[chosen]
         _, W, V, b, _ = unpack(theta, self.arch)
-        W[dead], V[dead], b[dead] = atoms * np.minimum(gain, MOST_GAIN)[:, None], atoms, 0
+        lengths = np.linalg.norm(missing, axis=1)
+        atoms = missing / lengths[:, None]
+        products = np.maximum(np.einsum("ij,ij->i", atoms, X[chosen]), np.finfo(theta.dtype).tiny)
+        most = np.linalg.norm(W[alive], axis=1).mean() if alive.size else 1.0
+        gain = np.minimum(np.minimum(level[chosen], lengths) / products, most)
+        W[dead], V[dead], b[dead] = atoms * gain[:, None], atoms, 0
         for average in state.exp_avg, state.exp_avg_sq:
             _, *parts, _ = unpack(average, self.arch)
             for part in parts:
