@@ -211,6 +211,8 @@ def initial_parameters(arch, rows, frame, code, init, rng):
     V[:] = _directions(X, m, init, rng)
     net = network(V, b, V, c, code.k)
     X = np.ascontiguousarray(X[: max(1, min(n, 1024))])
+    if code.by_batch:
+        net = net._replace(threshold=find_threshold(net, as_rows(X)))
     Y = decode(net, encode(net, as_rows(X)))
     square = np.einsum("ij,ij->", Y, Y)
     W[:] = V * (np.einsum("ij,ij->", X, Y) / square if square > 0 else 1)

@@ -4,7 +4,7 @@ import numpy as np
 
 from ._diagnostics import diagnose_silent
 from ._model import unpack
-from ._objectives.topk import TopKLoss, TopKObjective
+from ._objectives.topk import TopKLoss, TopKObjective, divergence
 from ._topk_model import Code, Frame, architecture, initial_parameters
 from ._training import Run, Training
 
@@ -36,7 +36,10 @@ class TopKRun(Run):
             self.rows, self.weights = merged.take(order), weights[order]
 
     def _start(self, mean, variance):
-        self.variance, kept = float(variance.sum()), self.state.frame
+        with np.errstate(over="ignore"):
+            self.variance, kept = float(variance.sum()), self.state.frame
+        if not np.isfinite(self.variance):
+            raise divergence(self.rows.dtype, self.variance)
         if self.earlier is None:
             self.frame = Frame.of(mean, variance)
             return initial_parameters(self.arch, self.rows, self.frame, self.code, self.settings.init, self.state.rng)

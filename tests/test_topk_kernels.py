@@ -132,30 +132,28 @@ def gradient_of(X, model, **settings):
 
 
 SHAPES = [(20, 7, 12, 3), (50, 33, 70, 5), (100, 4, 9, 9), (64, 130, 200, 16), (3, 1, 2, 1)]
-RULES = [False, True]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", ["dense", "sparse"])
+@pytest.mark.parametrize("by_batch", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_gradient_is_the_formula(shape, form, dtype, rng, monkeypatch):
+def test_a_gradient_is_the_formula(shape, by_batch, form, dtype, rng, monkeypatch):
     monkeypatch.setattr(sizes, "LEAST_WORK", 1)  # several blocks
     n, d, m, k = shape
-    model, weights = reference.Model.random(rng, d, m, k, dtype=dtype), rng.uniform(size=n)
+    model, weights = reference.Model.random(rng, d, m, k, by_batch, dtype), rng.uniform(size=n)
     X = rng.normal(size=(n, d)).astype(dtype)
     X[0] = 0
     gradient, evaluation = gradient_of(X if form == "dense" else csr_array(X), model, weights=weights)
-    shares, exact = (
-        weights / weights.sum(),
-        reference.Model(*(p.astype(np.float64) for p in (model.W, model.V, model.b, model.c)), k),
-    )
+    shares, exact = weights / weights.sum(), model.at(model.theta.astype(np.float64))
     expected = exact.gradient(X.astype(np.float64), shares)
     np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=30 * TOLERANCE[dtype] * np.abs(expected).max())
     assert evaluation.loss == pytest.approx(exact.loss(X, shares), rel=TOLERANCE[dtype] * 10)
 
 
-def test_the_gradient_is_that_of_finite_differences(rng):
-    model, X = reference.Model.random(rng, d=6, m=10, k=3), rng.normal(size=(15, 6))
+@pytest.mark.parametrize("by_batch", [False, True])
+def test_the_gradient_is_that_of_finite_differences(by_batch, rng):
+    model, X = reference.Model.random(rng, 6, 10, 3, by_batch), rng.normal(size=(15, 6))
     gradient, _ = gradient_of(X, model)
     theta, weights, m, d = model.theta, np.full(15, 1 / 15), 10, 6
     slopes = np.zeros_like(theta)
@@ -167,6 +165,17 @@ def test_the_gradient_is_that_of_finite_differences(rng):
     dV = slopes[m * d : 2 * m * d].reshape(m, d)
     dV -= np.sum(dV * model.V, axis=1, keepdims=True) * model.V
     np.testing.assert_allclose(gradient, slopes, rtol=1e-6, atol=1e-6 * np.abs(slopes).max())
+
+
+def test_equal_activations_of_a_batch(rng):
+    """The first ones are active: of the first rows, and in a row of the first units."""
+    model, X = reference.Model.random(rng, 5, 40, 4, True), np.ones((30, 5))
+    model.W[:], model.b[:] = 1, np.where(np.arange(40) % 3, 0, 1)  # 14 units have 6, 26 have 5
+    gradient, evaluation = gradient_of(X, model)
+    np.testing.assert_allclose(gradient, model.gradient(X, np.full(30, 1 / 30)), rtol=1e-9, atol=1e-9)
+    assert evaluation.active_units == pytest.approx(4)
+    model.b[:] = -9
+    assert gradient_of(X, model)[1].active_units == 0
 
 
 def test_training_sees_rows_in_its_frame(rng):
@@ -223,10 +232,11 @@ class Fixed(_crew.Pace):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("by_batch", [False, True])
 @pytest.mark.parametrize(("n", "d", "m", "k", "batch_size"), [(300, 20, 40, 4, 64), (700, 60, 200, 8, 256)])
-def test_the_bits_do_not_depend_on_the_number_of_threads(n, d, m, k, batch_size, dtype, monkeypatch, rng):
+def test_the_bits_do_not_depend_on_the_number_of_threads(n, d, m, k, batch_size, by_batch, dtype, monkeypatch, rng):
     monkeypatch.setattr(topk, "Pace", Fixed)
-    model, X = reference.Model.random(rng, d, m, k, dtype=dtype), rng.normal(size=(n, d)).astype(dtype)
+    model, X = reference.Model.random(rng, d, m, k, by_batch, dtype), rng.normal(size=(n, d)).astype(dtype)
     results = []
     for number in (1, 2, 3, 8):
         monkeypatch.setattr(Fixed, "number", number)

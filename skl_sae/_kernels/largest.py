@@ -64,6 +64,15 @@ def _count(bits, least, one):
 
 
 @jit
+def count_equal(bits, wanted):
+    """Return how many of ``bits`` are equal to one number."""
+    total = 0
+    for i in range(bits.size):
+        total += 1 if bits[i] == wanted else 0
+    return total
+
+
+@jit
 def find_threshold(bits, k, slack, guess, one):
     """Return the highest threshold, of at least 1, that k of ``bits`` reach, and how many do.
 
@@ -165,7 +174,7 @@ def select(z, b, k, search, places, values):
         bits, n_reached = find_threshold(found, k, 0, search.guesses[1], one)
         search.guesses[1] = bits
         if n_reached > k:
-            n_ties = k - np.int64(_count(found, found.dtype.type(bits + 1), one))
+            n_ties = k - n_reached + count_equal(found, bits)
     return write_in_order(z, as_number(bits, search.cell), n_ties, n_found, search, places, values)
 
 

@@ -193,7 +193,10 @@ class TopKWorkspace(NamedTuple):
     unit_counts: np.ndarray  # (Q, m and more) int64, how often a unit is active in a block
     errors: np.ndarray  # (Q,) float64
     feature_parts: np.ndarray  # (Q, d and more) sums of delta
-    peaks: np.ndarray  # (n, G), or nothing if every row has k active units
+    peaks: np.ndarray  # (n, G) maxima of groups of activations; these four only where a batch has one limit
+    limit: np.ndarray  # (1,) the lowest activation that is active
+    ties: np.ndarray  # (Q,) int64, how many more may equal it, from each block on
+    guess: np.ndarray  # (1,) int64, the limit of the batch before
     rows: np.ndarray  # (n * room,) int32, the code by units: rows,
     unit_values: np.ndarray  # (n * room,) activations,
     unit_slopes: np.ndarray  # (n * room,) and derivatives

@@ -19,7 +19,7 @@ from .topk_units import first_entries, first_unit, learn_atoms, learn_centre, le
 
 
 @jit_inline
-def _learn(theta, state, t, n, share_of_batch, starts, ends, gradient, work, team):
+def learn(theta, state, t, n, share_of_batch, starts, ends, gradient, work, team):
     """Take a step on this thread's units."""
     first_entries(work.unit_counts, starts)
     low, high = first_unit(starts, team.me, team.size), first_unit(starts, team.me + 1, team.size)
@@ -57,7 +57,7 @@ def topk_steps(theta, model, epoch, state, phases, work, team):
                     work.totals[0] = np.nan
                 return phases.stop
             t = state.n_steps + k + 1
-            _learn(theta, state, t, end - begin, epoch.shares[k], starts, ends, gradient, work, team)
+            learn(theta, state, t, end - begin, epoch.shares[k], starts, ends, gradient, work, team)
         if team.size > 1 and not meet(team, phase + 1):
             return phase + 1
     return phases.stop

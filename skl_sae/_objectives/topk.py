@@ -18,6 +18,7 @@ from .._kernels.jit import as_readonly
 from .._kernels.largest import count_peaks
 from .._kernels.structs import Epoch, TopKModel, TopKWorkspace
 from .._kernels.topk import topk_steps
+from .._kernels.topk_batch import batch_topk_steps
 from .._log import logger
 from .._model import unpack
 from .._topk_model import decode, encode, find_threshold, network, square_errors
@@ -34,6 +35,14 @@ ROWS_TO_REVIVE, ROWS_FOR_THRESHOLD = 4096, 4096
 ROWS_AT_A_TIME = 4096
 
 
+def divergence(dtype, loss):
+    """Return the error of a fit whose loss, or something else, is not finite."""
+    return DivergenceError(
+        f"The fit diverged in {dtype}: reconstruction error {loss}, or weights or a gradient beyond the range of the "
+        "dtype. Scale the data if they are very large; if not, lower learning_rate_init."
+    )
+
+
 class TopKEvaluation(NamedTuple):
     """The error in the units of X; its share in the variance; active units of a row; the share of dead units."""
 
@@ -47,10 +56,7 @@ class TopKEvaluation(NamedTuple):
         """Raise DivergenceError if anything is not finite."""
         loss, active, dead = terms
         if not (math.isfinite(loss) and all(np.isfinite(array).all() for array in arrays)):
-            raise DivergenceError(
-                f"The fit diverged in {arrays[0].dtype}: reconstruction error {loss}, or weights or a gradient beyond "
-                "the range of the dtype. Scale the data (very large rows overflow), or lower learning_rate_init."
-            )
+            raise divergence(arrays[0].dtype, loss)
         return cls(float(loss), float(loss / variance) if variance > 0 else 0.0, float(active), float(dead))
 
 
@@ -143,7 +149,8 @@ class TopKObjective(TopKLoss):
         centre = as_readonly(self.frame.centre.astype(dtype))
         self._model = TopKModel(d, m, self.code.k, self.code.by_batch, centre, 1 / self.frame.scale)
         self._picked, self._w, self._shares = self.rows.picked(), np.empty(n, dtype), np.empty(self.n_batches)
-        costs = [3, 0, 0, 2] if self.code.by_batch else [3, 2]  # the encoder's product, and Adam
+        costs = [3, 0, 0, 1, 2] if self.code.by_batch else [3, 2]  # of which the encoder's product takes two
+        self._kernel = batch_topk_steps if self.code.by_batch else topk_steps
         self._costs, self._pace = list(accumulate(costs * self.n_batches, initial=0)), Pace()
         logger.debug("top-k: %d batches of at most %d rows, %d blocks", self.n_batches, largest, self._work.errors.size)
 
@@ -160,7 +167,7 @@ class TopKObjective(TopKLoss):
         work.totals[:], work.fired[:] = 0, 0
 
         def kernel(phases, team):
-            return topk_steps(parameters, self._model, epoch, state, phases, work, team)
+            return self._kernel(parameters, self._model, epoch, state, phases, work, team)
 
         with self.crew:
             steps, go_on = len(self._costs) - 1, lambda: math.isfinite(work.totals[0])
@@ -223,6 +230,9 @@ def _workspace(n, d, m, code, dtype):
         errors=np.zeros(n_blocks),
         feature_parts=np.empty((n_blocks, d + APART), dtype),
         peaks=np.empty((n if code.by_batch else 0, count_peaks(m, code.k)), dtype),
+        limit=np.empty(1, dtype),
+        ties=np.zeros(n_blocks, np.int64),
+        guess=np.zeros(1, np.int64),
         rows=np.empty(n * room, np.int32),
         unit_values=np.empty(n * room, dtype),
         unit_slopes=np.empty(n * room, dtype),
