@@ -23,8 +23,12 @@ from ._rows import as_rows
 # Rows at a time of which codes with any number of active units are computed.
 CODED_ROWS = 2048
 
-# Rows from which the start is computed; and how far the whitening may stretch a direction in which rows hardly vary.
-ROWS_TO_WHITEN, MOST_STRETCH = 8192, 10
+# Rows from which the start is computed, and numbers in these; and how far the whitening may stretch a direction in
+# which rows hardly vary.
+ROWS_TO_WHITEN, LEAST_ROWS_TO_WHITEN, NUMBERS_TO_WHITEN, MOST_STRETCH = 8192, 256, 2**23, 3
+
+# Rows of these from which the length of the encoder's weights is computed.
+ROWS_TO_FIT = 1024
 
 
 def architecture(n_features, n_components):
@@ -70,7 +74,7 @@ class Frame(NamedTuple):
 
     def normalized(self, X):
         """Return an array of rows as training sees them."""
-        return ((X - self.centre) / self.scale).astype(X.dtype)
+        return (X - self.centre.astype(X.dtype)) / X.dtype.type(self.scale)
 
 
 # -- fitted parameters ---------------------------------------------------------------------------------
@@ -203,14 +207,14 @@ def initial_parameters(arch, rows, frame, code, init, rng):
     reconstructions are best.
     """
     d, m, dtype = arch.n_features, arch.n_components, rows.dtype
-    n = min(len(rows), max(ROWS_TO_WHITEN, 2 * m, 4 * min(d, ROWS_TO_WHITEN)))
+    n = min(len(rows), max(ROWS_TO_WHITEN, 2 * m, 4 * d), max(LEAST_ROWS_TO_WHITEN, NUMBERS_TO_WHITEN // d))
     picked = np.arange(len(rows)) if n == len(rows) else np.sort(rng.choice(len(rows), n, replace=False))
     X = frame.normalized(rows.take(picked).toarray())
     theta = np.zeros(count_parameters(arch), dtype)
     _, W, V, b, c = unpack(theta, arch)
     V[:] = _directions(X, m, init, rng)
     net = network(V, b, V, c, code.k)
-    X = np.ascontiguousarray(X[: max(1, min(n, 1024))])
+    X = np.ascontiguousarray(X[:: -(-n // ROWS_TO_FIT)])
     if code.by_batch:
         net = net._replace(threshold=find_threshold(net, as_rows(X)))
     Y = decode(net, encode(net, as_rows(X)))

@@ -34,7 +34,7 @@ def test_docstrings(name):
 ESTIMATORS = [skl_sae.SparseAutoencoderTransformer, skl_sae.SparseAutoencoderOutlierDetector]
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, skl_sae.TopKAutoencoderTransformer])
 def test_estimators_have_an_example(estimator):
     assert any(test.examples for test in doctest.DocTestFinder().find(estimator))
 
@@ -51,7 +51,7 @@ def test_readme():
         exec(block, namespace)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, skl_sae.TopKAutoencoderTransformer])
 def test_every_parameter_is_documented(estimator):
     text = inspect.getdoc(estimator)
     for name in estimator().get_params():

@@ -5,6 +5,8 @@ from numba import njit
 
 from .._cache import KernelCache
 
+CACHE_LINE = 64
+
 
 def _compiler(*fastmath, **options):
     """Return a decorator that compiles on the first call and keeps the result on disk.
@@ -36,3 +38,18 @@ def as_readonly(array):
     view = np.require(array, requirements=["C", "A"]).view()
     view.flags.writeable = False
     return view
+
+
+def aligned(size, dtype):
+    """Return a new vector that begins with a cache line: vectors of 64 bytes that lie across two cost twice as much."""
+    dtype = np.dtype(dtype)
+    memory = np.empty(size * dtype.itemsize + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + size * dtype.itemsize].view(dtype)
+
+
+def aligned_copy(vector):
+    """Return a copy of a vector that begins with a cache line."""
+    copy = aligned(vector.size, vector.dtype)
+    copy[:] = vector
+    return copy

@@ -14,7 +14,7 @@ import numpy as np
 from .._crew import Crew, Pace
 from .._kernels import sizes
 from .._kernels.adam import scale_weights
-from .._kernels.jit import as_readonly
+from .._kernels.jit import aligned, as_readonly
 from .._kernels.largest import count_peaks
 from .._kernels.structs import Epoch, TopKModel, TopKWorkspace
 from .._kernels.topk import topk_steps
@@ -219,9 +219,9 @@ def _workspace(n, d, m, code, dtype):
     """Return scratch memory for batches of at most n rows."""
     n_blocks, room = sizes.count_row_blocks(n, d, m), m if code.by_batch else code.k
     return TopKWorkspace(
-        inputs=np.empty(n * d, dtype),
-        activations=np.empty(n * m, dtype),
-        delta=np.empty(n * d, dtype),
+        inputs=aligned(n * d, dtype),
+        activations=aligned(n * m, dtype),
+        delta=aligned(n * d, dtype),
         units=np.empty((n, room), np.int32),
         values=np.empty((n, room), dtype),
         slopes=np.empty((n, room), dtype),

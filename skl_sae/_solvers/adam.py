@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .._kernels.jit import aligned_copy
 from .._kernels.structs import AdamState
 from .base import Result, Solver
 
@@ -30,7 +31,7 @@ class Adam(Solver):
 
         If resumable, an interrupt leaves theta and the memory as they were after the last whole epoch.
         """
-        theta, state, order = theta.copy(), self._start(theta, memories), np.arange(objective.n_rows)
+        theta, state, order = aligned_copy(theta), self._start(theta, memories), np.arange(objective.n_rows)
         _recall(objective, memories.get(self.name))
         for _ in range(max_iter):
             restore, n_done = self._checkpoint(theta, state, objective), monitor.n_iter
@@ -55,8 +56,8 @@ class Adam(Solver):
         if memory is None or any(memory[name].shape != theta.shape for name in ("exp_avg", "exp_avg_sq")):
             memory = {"exp_avg": np.zeros_like(theta), "exp_avg_sq": np.zeros_like(theta), "n_steps": 0}
         return AdamState(
-            exp_avg=memory["exp_avg"].astype(theta.dtype),
-            exp_avg_sq=memory["exp_avg_sq"].astype(theta.dtype),
+            exp_avg=aligned_copy(memory["exp_avg"].astype(theta.dtype, copy=False)),
+            exp_avg_sq=aligned_copy(memory["exp_avg_sq"].astype(theta.dtype, copy=False)),
             n_steps=memory["n_steps"],
             learning_rate=float(self._settings.learning_rate_init),
             beta_1=BETA_1,
