@@ -378,6 +378,15 @@ class TopKAutoencoderTransformer(
         self._check_width(H)
         return SparseRows.from_matrix(H if issparse(H) else csr_array(H)).S
 
+    def _check_state(self):
+        super()._check_state()
+        k, threshold, m = self._code[0], self.threshold_, len(self.encoder_coef_)
+        if not 1 <= k <= m or not (threshold is None or threshold > 0) or self._code[1] != (threshold is not None):
+            raise ValueError(
+                f"The fitted code of this {type(self).__name__} must have from 1 to {m} active units, and a positive "
+                f"threshold or none; got {self._code} and {threshold}."
+            )
+
     def _differs(self, parts):
         code = tuple(Code.of(self))
         return None if self._code == code else f"from k={self._code[0]} with k={self.k}, selection={self.selection!r}"

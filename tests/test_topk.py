@@ -320,6 +320,29 @@ def test_an_interrupt(digits, monkeypatch):
     assert_array_equal(whole.encoder_coef_, sae.encoder_coef_)
 
 
+def test_a_file_that_no_fit_left(digits):
+    sae = short().fit(digits)
+    for name, value in [("_code", (0, False)), ("_code", (21, False)), ("_code", (4, True)), ("threshold_", -1.0)]:
+        broken = pickle.loads(pickle.dumps(sae))
+        setattr(broken, name, value)
+        with pytest.raises(ValueError, match="active units, and a positive threshold"):
+            pickle.loads(pickle.dumps(broken))
+
+
+def test_dask_rows(digits):
+    array = pytest.importorskip("dask.array")
+    sae, X = short(sparse_output=False).fit(digits), array.from_array(digits, chunks=(500, -1))
+    for method in (sae.transform, sae.reconstruction_error, sae.score_samples):
+        assert_allclose(method(X).compute(), method(digits))
+    H = sae.transform(X)
+    assert_allclose(sae.inverse_transform(H).compute(), sae.inverse_transform(sae.transform(digits)))
+    assert sae.score(X) == pytest.approx(sae.score(digits))
+    with pytest.raises(ValueError, match="sparse_output=False"):
+        sae.set_params(sparse_output=True).transform(X)
+    with pytest.raises(ValueError, match="Incremental"):
+        sae.fit(X)
+
+
 # -- dead units ------------------------------------------------------------------------------------
 
 

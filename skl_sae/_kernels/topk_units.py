@@ -2,6 +2,10 @@
 
 Codes that lie by rows are sorted by units first. The gradient of a unit's weights, a sum over the rows in which it is
 active, then never leaves the first cache; there is no gradient of all weights.
+
+A unit that is not active in a batch stays as it is, and so do its averages of the gradient. If these decayed, the first
+steps after a while would be many times as long as others (the square root of the second average decays more slowly than
+the first, but both come to nothing): such steps are what units die of.
 """
 
 import numpy as np
@@ -92,6 +96,10 @@ def learn_atoms(theta, state, rates, starts, low, high, gradient, work):
     delta, one = work.delta.reshape(work.delta.size // d, d), theta.V.dtype.type(1)
     for j in range(low, high):
         start, stop, v = starts[j], starts[j + 1], theta.V[j]
+        work.silent[j] = 0 if stop > start else work.silent[j] + 1
+        work.fired[j] += stop - start
+        if stop == start:
+            continue
         gradient[:] = 0
         add_picked(gradient, delta, work.rows, work.unit_values, start, stop)
         along, total = _sums(work.unit_values, work.unit_slopes, start, stop)
@@ -100,8 +108,6 @@ def learn_atoms(theta, state, rates, starts, low, high, gradient, work):
         _scale(v, one / np.sqrt(square_sum(v)))
         gradient[0] = total
         _step(theta, gradient[:1], state, rates, 2 * m * d + j)
-        work.silent[j] = 0 if stop > start else work.silent[j] + 1
-        work.fired[j] += stop - start
 
 
 @jit_inline
@@ -110,6 +116,8 @@ def learn_encoders(theta, state, rates, starts, low, high, gradient, work):
     d = theta.c.size
     inputs = work.inputs.reshape(work.inputs.size // d, d)
     for j in range(low, high):
+        if starts[j] == starts[j + 1]:
+            continue
         gradient[:] = 0
         add_picked(gradient, inputs, work.rows, work.unit_slopes, starts[j], starts[j + 1])
         _step(theta, gradient, state, rates, j * d)
