@@ -100,9 +100,9 @@ def _encode_part(net, rows):
     n, m = len(rows), len(net.b)
     room = net.k if np.isnan(net.threshold) else m
     units, values, counts = np.empty((n, room), np.int32), np.empty((n, room), rows.dtype), np.empty(n, np.int64)
-    over_blocks(
-        functools.partial(topk_inference.encode, rows.kernel_rows(), net, units, values, counts), n, *net.W.shape
-    )
+    kernel = functools.partial(topk_inference.encode, rows.kernel_rows(), net, units, values, counts)
+    with np.errstate(over="ignore", invalid="ignore"):  # in plain Python it would warn
+        over_blocks(kernel, n, *net.W.shape)
     return _compressed(units, values, counts, m)
 
 

@@ -22,7 +22,6 @@ from skl_sae import DivergenceError, HiddenUnitWarning, TopKAutoencoderTransform
 from skl_sae._objectives import topk as objective
 
 pytestmark = [
-    pytest.mark.plain,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning"),
 ]
 
@@ -125,6 +124,7 @@ def test_all_units_may_be_active(digits):
     assert_allclose(one.transform(digits).toarray(), np.maximum(Z, 0), atol=1e-9)
 
 
+@pytest.mark.plain
 def test_a_threshold_for_new_rows(digits):
     sae = short(selection="batchtopk", max_iter=20).fit(digits)
     counts = sae.transform(digits).getnnz(axis=1)
@@ -139,6 +139,7 @@ def test_a_threshold_for_new_rows(digits):
 # -- output ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 def test_kinds_of_output(digits):
     sae = short().fit(digits)
     assert isinstance(sae.transform(digits), csr_matrix)
@@ -160,6 +161,7 @@ def test_in_a_pipeline():
     assert model.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.85
 
 
+@pytest.mark.plain
 def test_sparse_rows(digits):
     dense = short().fit(digits)
     for kind in (csr_matrix, csc_array):
@@ -175,6 +177,7 @@ def test_sparse_rows(digits):
 # -- bad input -------------------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [({"k": 0}, "'k' parameter"), ({"n_components": 0}, "'n_components'"), ({"selection": "no"}, "'selection'"),
@@ -185,6 +188,7 @@ def test_bad_parameters(digits, parameters, message):
         short(**parameters).fit(digits)
 
 
+@pytest.mark.plain
 def test_not_fitted_and_bad_rows(digits):
     sae = short()
     for method in (sae.transform, sae.inverse_transform, sae.reconstruction_error, sae.score):
@@ -221,6 +225,7 @@ def test_rows_that_say_little(X, selection, init):
     assert sae.transform(X).shape == (len(X), 12)
 
 
+@pytest.mark.plain
 def test_rows_that_overflow(digits):
     sae = short().fit(digits)
     row = np.where(sae.encoder_coef_[:1] > 0, 1e308, 0)
@@ -260,6 +265,7 @@ def test_two_fits_are_one_that_is_longer(digits, parameters, dtype, monkeypatch)
     assert parts.n_iter_ == 10
 
 
+@pytest.mark.plain
 def test_chunks_are_epochs(digits):
     fit = short(max_iter=3, shuffle=False, warm_start=True).fit(digits)
     chunks = short(shuffle=False)
@@ -299,6 +305,7 @@ def test_weights_count_rows(digits, early_stopping, rng):
     assert_allclose(one.activation_frequency_, other.activation_frequency_)
 
 
+@pytest.mark.plain
 def test_an_interrupt(digits, monkeypatch):
     sae = short(warm_start=True)
     epoch, calls = objective.TopKObjective.adam_epoch, []
@@ -320,6 +327,7 @@ def test_an_interrupt(digits, monkeypatch):
     assert_array_equal(whole.encoder_coef_, sae.encoder_coef_)
 
 
+@pytest.mark.plain
 def test_a_file_that_no_fit_left(digits):
     sae = short().fit(digits)
     for name, value in [("_code", (0, False)), ("_code", (21, False)), ("_code", (4, True)), ("threshold_", -1.0)]:
