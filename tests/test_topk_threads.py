@@ -28,8 +28,9 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(n, d, m, k, batch_size,
     monkeypatch.setattr(topk, "Pace", Fixed)
     model, X = reference.Model.random(rng, d, m, k, by_batch, dtype), rng.normal(size=(n, d)).astype(dtype)
     results = []
-    for number in (1, 2, 3, 8):
+    for number, spin in [(1, 0), (2, _crew.SPIN), (3, 0), (8, 0)]:  # without spinning every wait is a sleep
         monkeypatch.setattr(Fixed, "number", number)
+        monkeypatch.setattr(_crew, "SPIN", spin)
         theta = model.theta
         objective, state = objective_of(X, model, batch_size=batch_size, crew=_crew.Crew(8)), adam_state(theta)
         losses = [objective.adam_epoch(theta, state, np.arange(n)).loss for _ in range(2)]
