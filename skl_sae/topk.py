@@ -140,9 +140,9 @@ class TopKAutoencoderTransformer(
     The defaults were chosen on digits, breast cancer (standardised), MNIST, GloVe vectors of words, embeddings of texts
     and images, and planted dictionaries. On 20000 images of MNIST (1024 units, k=32, 10 epochs) a step size of 2e-3
     leaves 10.6 % of the variance unexplained, 1e-3 11.5 %, and 1e-3 from random atoms about 13 %; of a planted
-    dictionary, 2e-3 finds more of the atoms. With the defaults of ``tol`` and ``max_iter``, training on these sets stops
-    after 60 to 270 epochs with an error about 3 to 6 % above that of 300 epochs (embeddings of texts 12 %, breast cancer
-    40 %).
+    dictionary, 2e-3 finds more of the atoms. With the defaults of ``tol`` and ``max_iter``, training on these sets
+    stops after 60 to 270 epochs with an error about 3 to 6 % above that of 300 epochs (embeddings of texts 12 %,
+    breast cancer 40 %).
 
     References
     ----------
