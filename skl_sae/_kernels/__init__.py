@@ -4,7 +4,8 @@ The disk cache digests all files of this folder, so a compiled function may call
 and of no other.
 
 Imports run one way: jit ← activations, penalties, structs ← products ← blocks ← evaluate ← gram, adam; inference
-needs activations only.
+needs activations only. Of top-k autoencoders: structs ← largest; blocks, largest, picked ← topk_rows ← topk_units ←
+topk ← topk_batch; the same three ← topk_inference.
 
 Conventions. X (n, d) rows; W (m, d) encoder weights; V (m, d) = transposed decoder weights, so that a tied model has
 V = W; b (m,), c (d,) biases; H (n, m) codes. All parameters live in one flat vector ``theta`` = [W, V, b, c] (tied:
