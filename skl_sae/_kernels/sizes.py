@@ -60,7 +60,7 @@ def count_groups(n, d, m):
 def count_row_blocks(n, d, m):
     """Return into how many blocks to divide a batch of n rows: an even number, unless it is one."""
     most = min(n // 16, n * d * m // LEAST_WORK)
-    return 1 if most < 2 else min(most // 2 * 2, _even(n / rows_of_block(d, m)))
+    return 1 if most < 2 else min(most // 2 * 2, _even(n / _usual_rows(d, m)))
 
 
 def shares_units(n, d, m):
