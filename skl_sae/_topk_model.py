@@ -20,6 +20,9 @@ from ._kernels.structs import Architecture, SparseBlock, TopKNetwork
 from ._model import check_overflow, count_parameters, unpack
 from ._rows import as_rows
 
+# Active units where the user does not say how many.
+USUAL_K = 8
+
 # Rows at a time of which codes with any number of active units are computed.
 CODED_ROWS = 2048
 
@@ -45,7 +48,8 @@ class Code(NamedTuple):
     @classmethod
     def of(cls, settings):
         """Return what the parameters of an estimator describe."""
-        return cls(min(int(settings.k), int(settings.n_components)), settings.selection == "batchtopk")
+        k = min(USUAL_K, settings.n_components) if settings.k is None else settings.k
+        return cls(int(k), settings.selection == "batchtopk")
 
 
 class Frame(NamedTuple):

@@ -40,9 +40,10 @@ class TopKAutoencoderTransformer(
     ----------
     n_components : int, default=256
         Number of hidden units m. Usually exceeds the number of active ones many times.
-    k : int, default=8
-        Number of active units of a row; with ``selection="batchtopk"`` on average. With ``n_components`` or more every
-        unit may be active, as in an autoencoder with ReLU.
+    k : int or None, default=None
+        Number of active units of a row, at most ``n_components``; with ``selection="batchtopk"`` on average. None stands
+        for 8, or for ``n_components`` if that is less. If k is ``n_components``, every unit may be active, as in an
+        autoencoder with ReLU.
     selection : {"topk", "batchtopk"}, default="topk"
         - "topk": the k largest elements of every row.
         - "batchtopk": in training the k B largest elements of a batch of B rows [3]_, so that some rows have more
@@ -173,7 +174,7 @@ class TopKAutoencoderTransformer(
     n_components: int
 
     _parameter_constraints: dict[str, list[Any]] = BaseAutoencoder._parameter_constraints | {
-        "k": [Interval(Integral, 1, None, closed="left")],
+        "k": [Interval(Integral, 1, None, closed="left"), None],
         "selection": [StrOptions({"topk", "batchtopk"})],
         "init": [StrOptions({"whitened", "random"})],
         "resample_dead": ["boolean"],
@@ -183,7 +184,7 @@ class TopKAutoencoderTransformer(
     def __init__(
         self,
         n_components: int = 256,
-        k: int = 8,
+        k: int | None = None,
         *,
         selection: Literal["topk", "batchtopk"] = "topk",
         init: Literal["whitened", "random"] = "whitened",
@@ -342,6 +343,13 @@ class TopKAutoencoderTransformer(
     def _n_features_out(self) -> int:
         return len(self.encoder_coef_)
 
+    def _check_parameters(self, takes_noise=False):
+        if self.k is not None and self.k > self.n_components:
+            raise ValueError(
+                f"The 'k' parameter of {type(self).__name__} must be at most n_components={self.n_components}: it counts "
+                f"active units. Got {self.k} instead."
+            )
+
     def _settings(self, **changed):
         return super()._settings(**{"solver": "adam", "adam_start": 0} | changed)
 
@@ -389,7 +397,7 @@ class TopKAutoencoderTransformer(
 
     def _differs(self, parts):
         code = tuple(Code.of(self))
-        return None if self._code == code else f"from k={self._code[0]} with k={self.k}, selection={self.selection!r}"
+        return None if self._code == code else f"from k={self._code[0]} with k={code[0]}, selection={self.selection!r}"
 
     def _network(self, dtype):
         W, b, V, c = self._parameters(dtype)

@@ -118,10 +118,17 @@ def test_a_fit_does_not_depend_on_where_the_rows_lie(digits):
 
 
 def test_all_units_may_be_active(digits):
-    one, other = short(k=20, max_iter=2).fit(digits), short(k=50, max_iter=2).fit(digits)
-    assert_array_equal(one.encoder_coef_, other.encoder_coef_)
-    Z = digits @ one.encoder_coef_.T + one.encoder_intercept_
-    assert_allclose(one.transform(digits).toarray(), np.maximum(Z, 0), atol=1e-9)
+    sae = short(k=20, max_iter=2).fit(digits)
+    Z = digits @ sae.encoder_coef_.T + sae.encoder_intercept_
+    assert_allclose(sae.transform(digits).toarray(), np.maximum(Z, 0), atol=1e-9)
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize(("n_components", "k"), [(20, 8), (3, 3)])
+def test_k_by_default(digits, n_components, k):
+    one, other = (short(n_components=n_components, k=k, max_iter=2).fit(digits) for k in (None, k))
+    assert_same_fit(one, other)
+    other.set_params(warm_start=True, k=None).fit(digits)
 
 
 @pytest.mark.plain
@@ -181,11 +188,13 @@ def test_sparse_rows(digits):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [({"k": 0}, "'k' parameter"), ({"n_components": 0}, "'n_components'"), ({"selection": "no"}, "'selection'"),
-     ({"init": "no"}, "'init'"), ({"k": 2.5}, "'k' parameter"), ({"sparse_output": 3}, "'sparse_output'")],
+     ({"init": "no"}, "'init'"), ({"k": 2.5}, "'k' parameter"), ({"sparse_output": 3}, "'sparse_output'"),
+     ({"k": 21}, "'k' parameter.*at most n_components=20.*Got 21")],
 )  # fmt: skip
 def test_bad_parameters(digits, parameters, message):
-    with pytest.raises(ValueError, match=message):
-        short(**parameters).fit(digits)
+    for method in ("fit", "partial_fit"):
+        with pytest.raises(ValueError, match=message):
+            getattr(short(**parameters), method)(digits)
 
 
 @pytest.mark.plain
