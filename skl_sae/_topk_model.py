@@ -172,15 +172,18 @@ def find_threshold(net, rows):
 # -- where training starts -----------------------------------------------------------------------------
 
 
-def _whitened(X):
-    """Return centred rows X (n, d) with the same variance in every direction in which they vary enough."""
-    n, d = X.shape
-    values, vectors = np.linalg.eigh(X.T @ X / n if d <= n else X @ X.T / n)
+def _whitened(X, weights):
+    """Return centred rows X (n, d) with the same variance in every direction in which they vary enough.
+
+    Their lengths have no meaning.
+    """
+    (n, d), A = X.shape, X * np.sqrt(weights / weights.max()).astype(X.dtype)[:, None]
+    values, vectors = np.linalg.eigh(A.T @ A / n if d <= n else A @ A.T / n)
     largest = max(values[-1], np.finfo(X.dtype).tiny)
     floor = max(values.clip(0).sum() / (min(n, d) * MOST_STRETCH**2), largest * np.finfo(X.dtype).eps)
     factors = 1 / np.sqrt(values.clip(0) + floor)
     whitening = (vectors * factors) @ vectors.T
-    return X @ whitening if d <= n else whitening @ X
+    return X @ whitening if d <= n else whitening @ A
 
 
 def _distinct(rows):
@@ -190,12 +193,13 @@ def _distinct(rows):
     return rows[np.sort(first)]
 
 
-def _directions(X, m, init, rng):
+def _directions(X, weights, m, init, rng):
     """Return m directions (m, d) for units to begin with."""
     d, atoms = X.shape[1], np.empty((0, X.shape[1]), X.dtype)
     if init == "whitened":
-        found = _distinct(_whitened(X))
-        atoms = found[rng.permutation(len(found))[:m]]
+        order = np.argsort(rng.exponential(size=len(X)) / weights)  # rows drawn one by one, by their weights
+        found = _distinct(_whitened(X, weights)[order])
+        atoms = found[:m]
         if len(found):  # too few distinct rows: mixtures of them lie in the space that they span
             mixtures = rng.standard_normal((m - len(atoms), len(found))) @ found
             atoms = np.concatenate([atoms, mixtures])
@@ -204,7 +208,7 @@ def _directions(X, m, init, rng):
     return atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
 
 
-def initial_parameters(arch, rows, frame, code, init, rng):
+def initial_parameters(arch, rows, weights, frame, code, init, rng):
     """Return the parameters to start from, one flat vector as training sees them.
 
     The atoms are whitened rows, or random. The encoder has their directions, and the length with which the first
@@ -213,15 +217,15 @@ def initial_parameters(arch, rows, frame, code, init, rng):
     d, m, dtype = arch.n_features, arch.n_components, rows.dtype
     n = min(len(rows), max(ROWS_TO_WHITEN, 2 * m, 4 * d), max(LEAST_ROWS_TO_WHITEN, NUMBERS_TO_WHITEN // d))
     picked = np.arange(len(rows)) if n == len(rows) else np.sort(rng.choice(len(rows), n, replace=False))
-    X = frame.normalized(rows.take(picked).toarray())
+    X, weights = frame.normalized(rows.take(picked).toarray()), weights[picked]
     theta = np.zeros(count_parameters(arch), dtype)
     _, W, V, b, c = unpack(theta, arch)
-    V[:] = _directions(X, m, init, rng)
-    net = network(V, b, V, c, code.k)
-    X = np.ascontiguousarray(X[:: -(-n // ROWS_TO_FIT)])
+    V[:] = _directions(X, weights, m, init, rng)
+    net, step = network(V, b, V, c, code.k), -(-n // ROWS_TO_FIT)
+    X, weights = np.ascontiguousarray(X[::step]), weights[::step] / weights.max()
     if code.by_batch:
         net = net._replace(threshold=find_threshold(net, as_rows(X)))
     Y = decode(net, encode(net, as_rows(X)))
-    square = np.einsum("ij,ij->", Y, Y)
-    W[:] = V * (np.einsum("ij,ij->", X, Y) / square if square > 0 else 1)
+    product, square = (float(weights @ np.einsum("ij,ij->i", A, Y)) for A in (X, Y))
+    W[:] = V * (product / square if square > 0 else 1)
     return theta

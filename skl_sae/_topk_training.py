@@ -33,7 +33,7 @@ class TopKRun(Run):
         merged, weights = self.rows.merge_duplicates(self.weights) if self.settings.shuffle else (self.rows, None)
         if merged is not self.rows:
             order = in_order(merged.toarray())
-            self.rows, self.weights = merged.take(order), weights[order]
+            self.rows, self.weights, self.training.distinct = merged.take(order), weights[order], True
 
     def _start(self, mean, variance):
         with np.errstate(over="ignore"):
@@ -42,7 +42,8 @@ class TopKRun(Run):
             raise divergence(self.rows.dtype, self.variance)
         if self.earlier is None:
             self.frame = Frame.of(mean, variance)
-            return initial_parameters(self.arch, self.rows, self.frame, self.code, self.settings.init, self.state.rng)
+            settings = self.frame, self.code, self.settings.init, self.state.rng
+            return initial_parameters(self.arch, self.rows, self.weights, *settings)
         theta = self.earlier.theta
         if kept is None:
             self.frame = Frame.of(mean, variance)

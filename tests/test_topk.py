@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skl_sae import DivergenceError, HiddenUnitWarning, TopKAutoencoderTransformer
 from skl_sae._objectives import topk as objective
+from skl_sae._topk_model import _directions
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning"),
@@ -312,6 +313,16 @@ def test_weights_count_rows(digits, early_stopping, rng):
     other = short(early_stopping=early_stopping).fit(rng.permutation(repeated))
     assert_allclose(one.encoder_coef_, other.encoder_coef_, rtol=1e-7, atol=1e-10)
     assert_allclose(one.activation_frequency_, other.activation_frequency_)
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("n", [40, 8])
+def test_the_start_is_that_of_rows_that_count(n, rng):
+    """Rows in two subspaces, with fewer and with more rows than features: units start from those that have a weight."""
+    X = np.zeros((n, 20))
+    X[::2, :10], X[1::2, 10:] = rng.normal(size=(n // 2, 10)), 100 * rng.normal(size=(n // 2, 10))
+    atoms = _directions(X, np.where(np.arange(n) % 2, 1e-15, 1), n // 2, "whitened", np.random.RandomState(0))
+    assert_allclose(np.linalg.norm(atoms[:, :10], axis=1), 1, rtol=1e-3)
 
 
 @pytest.mark.plain
