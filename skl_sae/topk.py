@@ -41,9 +41,9 @@ class TopKAutoencoderTransformer(
     n_components : int, default=256
         Number of hidden units m. Usually exceeds the number of active ones many times.
     k : int or None, default=None
-        Number of active units of a row, at most ``n_components``; with ``selection="batchtopk"`` on average. None stands
-        for 8, or for ``n_components`` if that is less. If k is ``n_components``, every unit may be active, as in an
-        autoencoder with ReLU.
+        Number of active units of a row, at most ``n_components``; with ``selection="batchtopk"`` on average. None
+        stands for 8, or for ``n_components`` if that is less. If k is ``n_components``, every unit may be active, as
+        in an autoencoder with ReLU.
     selection : {"topk", "batchtopk"}, default="topk"
         - "topk": the k largest elements of every row.
         - "batchtopk": in training the k B largest elements of a batch of B rows [3]_, so that some rows have more
@@ -57,7 +57,8 @@ class TopKAutoencoderTransformer(
         In both cases W has the directions of the atoms, and the length with which the first reconstructions are best.
     resample_dead : bool, default=True
         Whether units that have not been active for an epoch, and for 30 batches, start anew before the next epoch:
-        from rows with large errors, towards which their atoms then point. No unit starts anew after the last epoch.
+        from rows with large errors, towards which their atoms then point. They may do so before every epoch but the
+        first: any epoch may be the last, so none is left out for that.
     batch_size : int, default=512
         Number of rows of a batch, at most.
     learning_rate_init : float, default=2e-3
@@ -346,8 +347,8 @@ class TopKAutoencoderTransformer(
     def _check_parameters(self, takes_noise=False):
         if self.k is not None and self.k > self.n_components:
             raise ValueError(
-                f"The 'k' parameter of {type(self).__name__} must be at most n_components={self.n_components}: it counts "
-                f"active units. Got {self.k} instead."
+                f"The 'k' parameter of {type(self).__name__} must be at most n_components={self.n_components}: it "
+                f"counts active units. Got {self.k} instead."
             )
 
     def _settings(self, **changed):
