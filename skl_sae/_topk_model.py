@@ -26,6 +26,9 @@ USUAL_K = 8
 # Rows at a time of which codes with any number of active units are computed.
 CODED_ROWS = 2048
 
+# Rows at most from which a threshold is computed.
+ROWS_FOR_THRESHOLD = 4096
+
 # Rows from which the start is computed, and numbers in these; and how far the whitening may stretch a direction in
 # which rows hardly vary.
 ROWS_TO_WHITEN, LEAST_ROWS_TO_WHITEN, NUMBERS_TO_WHITEN, MOST_STRETCH = 8192, 256, 2**23, 3
@@ -78,7 +81,9 @@ class Frame(NamedTuple):
 
     def normalized(self, X):
         """Return an array of rows as training sees them."""
-        return (X - self.centre.astype(X.dtype)) / X.dtype.type(self.scale)
+        X = X - self.centre.astype(X.dtype)
+        X /= X.dtype.type(self.scale)
+        return X
 
 
 # -- fitted parameters ---------------------------------------------------------------------------------
@@ -167,6 +172,13 @@ def find_threshold(net, rows):
         return np.inf
     wanted = min(wanted, positive.size)
     return float(np.partition(positive, positive.size - wanted)[positive.size - wanted])
+
+
+def calibrate(parts, code, rows):
+    """Return the threshold of a network W, b, V, c for new rows, from some of the training rows, or None."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        some = rows[:: -(-len(rows) // ROWS_FOR_THRESHOLD)]
+        return find_threshold(network(*parts, code.k), some) if code.by_batch else None
 
 
 # -- where training starts -----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import numpy as np
 from ._diagnostics import diagnose_silent
 from ._model import unpack
 from ._objectives.topk import TopKLoss, TopKObjective, divergence
-from ._topk_model import Code, Frame, architecture, initial_parameters
+from ._topk_model import Code, Frame, architecture, calibrate, initial_parameters
 from ._training import Run, Training
 
 
@@ -72,7 +72,8 @@ class TopKRun(Run):
         state = self.state if state is None else state
         biases = theta[-self.arch.n_components - self.arch.n_features :].copy()
         state.frame = {"centre": self.frame.centre, "scale": self.frame.scale, "biases": biases}
-        return super()._attributes(theta, monitor, state)
+        threshold = calibrate(self.frame.outside(theta, self.arch), self.code, self.rows)
+        return super()._attributes(theta, monitor, state) | {"threshold_": threshold}
 
     def _parts(self, theta):
         return [part.copy() for part in self.frame.outside(theta, self.arch)]
@@ -81,9 +82,8 @@ class TopKRun(Run):
         return {"_code": tuple(self.code)}
 
     def _findings(self, objective):
-        found = {"activation_frequency_": objective.frequency.copy()}
-        found["dead_fraction_"] = float(np.mean(objective.frequency == 0))
-        return found | {"threshold_": objective.threshold}
+        frequency = objective.frequency.copy()
+        return {"activation_frequency_": frequency, "dead_fraction_": float(np.mean(frequency == 0))}
 
     def _diagnose(self, objective, final, variance):
         return diagnose_silent(objective.frequency, final)

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector
+from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, TopKAutoencoderTransformer
 from skl_sae._callbacks import CallbackSupportMixin
 from skl_sae.metrics import anomaly_roc_auc_scorer, population_sparsity_scorer
 
@@ -21,6 +21,11 @@ pytestmark = quiet
 @pytest.fixture(scope="module")
 def digits(few):
     return few(load_digits().data[:600]) / 16
+
+
+def topk(**parameters):
+    settings = {"k": 2, "max_iter": 8, "tol": 0, "random_state": 0, "warm_start": True, "batch_size": 100}
+    return TopKAutoencoderTransformer(8, **settings | parameters)
 
 
 callbacks = pytest.mark.skipif(not hasattr(CallbackSupportMixin, "set_callbacks"), reason="scikit-learn < 1.9")
@@ -52,11 +57,17 @@ class Recorder:
 
 @pytest.mark.plain
 @callbacks
-@pytest.mark.parametrize("settings", [{"solver": "lbfgs"}, {"solver": "adam"}, {"adam_start": 4}])
-def test_callbacks_see_every_iteration(digits, settings):
+@pytest.mark.parametrize(
+    "sae",
+    [
+        *(short(**settings, tol=0) for settings in [{"solver": "lbfgs"}, {"solver": "adam"}, {"adam_start": 4}]),
+        *(topk(selection=selection) for selection in ["topk", "batchtopk"]),
+    ],
+)
+def test_callbacks_see_every_iteration(digits, sae):
     recorder = Recorder()
-    sae = short(**settings, tol=0).set_callbacks(recorder).fit(digits)
-    assert recorder.begun.count(("SparseAutoencoderTransformer", "iteration")) == sae.n_iter_
+    sae.set_callbacks(recorder).fit(digits)
+    assert recorder.begun.count((type(sae).__name__, "iteration")) == sae.n_iter_
     assert sorted(recorder.begun) == sorted(recorder.ended)
     assert recorder.torn_down == 1
     assert recorder.losses[-1] == pytest.approx(-sae.score(digits))
@@ -65,12 +76,12 @@ def test_callbacks_see_every_iteration(digits, settings):
 
 @pytest.mark.plain
 @callbacks
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_a_callback_can_stop_the_fit(digits, solver):
+@pytest.mark.parametrize("sae", [*(short(solver=solver) for solver in SOLVERS), topk()])
+def test_a_callback_can_stop_the_fit(digits, sae):
     recorder = Recorder(stop_after=4)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        sae = short(solver=solver).set_callbacks(recorder).fit(digits)
+        sae.set_callbacks(recorder).fit(digits)
     assert sae.n_iter_ == 4
     assert not any("max_iter" in str(warning.message) for warning in caught)
 
@@ -114,23 +125,25 @@ class Keeper(Recorder):
 
 
 @callbacks
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_what_a_callback_saves_goes_on_without_it(digits, solver):
+@pytest.mark.parametrize(
+    "whole", [*(short(solver=solver, max_iter=8, tol=0, warm_start=True) for solver in SOLVERS), topk()]
+)
+def test_what_a_callback_saves_goes_on_without_it(digits, whole):
     keeper = Keeper()
-    whole = short(solver=solver, max_iter=8, tol=0, warm_start=True).set_callbacks(keeper).fit(digits)
+    whole.set_callbacks(keeper).fit(digits)
     assert not any(b"Keeper" in saved for saved in keeper.saved)
     part = pickle.loads(keeper.saved[2])
     assert part.n_iter_ == len(part.history_["loss"]) == 3
     part.set_params(max_iter=5).fit(digits)
     assert part.n_iter_ == 8
-    if solver == "adam":
+    if getattr(whole, "solver", "adam") == "adam":
         np.testing.assert_array_equal(part.encoder_coef_, whole.encoder_coef_)
     else:
         assert part.loss_ < whole.history_["loss"][2]
 
 
 @callbacks
-@pytest.mark.parametrize("estimator", [short(), SparseAutoencoderOutlierDetector(max_iter=5)])
+@pytest.mark.parametrize("estimator", [short(), topk(warm_start=False), SparseAutoencoderOutlierDetector(max_iter=5)])
 def test_callbacks_of_a_second_fit_to_other_features(digits, estimator):
     estimator.set_callbacks(Keeper()).fit(digits).fit(digits[:, :5])
     assert estimator.n_features_in_ == 5

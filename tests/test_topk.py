@@ -326,8 +326,9 @@ def test_the_start_is_that_of_rows_that_count(n, rng):
 
 
 @pytest.mark.plain
-def test_an_interrupt(digits, monkeypatch):
-    sae = short(warm_start=True)
+@pytest.mark.parametrize("selection", ["topk", "batchtopk"])
+def test_an_interrupt(digits, selection, monkeypatch):
+    sae = short(warm_start=True, selection=selection)
     epoch, calls = objective.TopKObjective.adam_epoch, []
 
     def interrupted(self, *arguments):
@@ -342,9 +343,12 @@ def test_an_interrupt(digits, monkeypatch):
         sae.fit(digits)
     assert sae.n_iter_ == 3
     assert not hasattr(sae, "dead_fraction_")
+    sae = pickle.loads(pickle.dumps(sae))
+    assert sae.transform(digits).getnnz() <= 4.1 * len(digits)
     sae.set_params(max_iter=5).fit(digits)
-    whole = short(max_iter=8).fit(digits)
+    whole = short(max_iter=8, selection=selection).fit(digits)
     assert_array_equal(whole.encoder_coef_, sae.encoder_coef_)
+    assert whole.threshold_ == sae.threshold_
 
 
 @pytest.mark.plain

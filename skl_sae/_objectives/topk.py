@@ -21,15 +21,15 @@ from .._kernels.topk import topk_steps
 from .._kernels.topk_batch import batch_topk_steps
 from .._log import logger
 from .._model import unpack
-from .._topk_model import decode, encode, find_threshold, network, square_errors
+from .._topk_model import calibrate, decode, encode, network, square_errors
 from ..exceptions import DivergenceError
 from .base import APART
 
 # A unit is dead if it has not been active for an epoch, and for as many batches.
 PATIENCE = 30
 
-# Rows at most from whose errors dead units start anew, and from which a threshold is computed.
-ROWS_TO_REVIVE, ROWS_FOR_THRESHOLD = 4096, 4096
+# Rows at most from whose errors dead units start anew.
+ROWS_TO_REVIVE = 4096
 
 # Rows at a time whose codes are in memory.
 ROWS_AT_A_TIME = 4096
@@ -74,32 +74,26 @@ class TopKLoss:
     frame : Frame
     variance : float
         Of the rows, with which the error is compared.
-    calibration : LocalRows, optional
-        Rows from which a threshold is computed. Default: some of the rows.
+    training_rows : LocalRows, optional
+        From which a threshold is computed. Default: the rows.
 
     Attributes
     ----------
     frequency : ndarray of shape (m,)
         On which share of the rows a unit was active at the last call of `evaluate`.
-    threshold : float or None
-        What an activation had to reach then, if not to be among the k largest of its row.
     """
 
-    def __init__(self, rows, weights, arch, code, frame, variance, calibration=None):
+    def __init__(self, rows, weights, arch, code, frame, variance, training_rows=None):
         self.rows, self.arch, self.code, self.frame, self.variance = rows, arch, code, frame, variance
         self.weights = as_readonly(np.asarray(weights, np.float64) / np.sum(weights, dtype=np.float64))
-        step = -(-len(rows) // ROWS_FOR_THRESHOLD)
-        self.calibration = rows[::step] if calibration is None and code.by_batch else calibration
-        self.threshold, self.frequency = None, np.zeros(arch.n_components)
+        self.training_rows = rows if training_rows is None else training_rows
+        self.frequency = np.zeros(arch.n_components)
 
     def network(self, theta):
         """Return the `TopKNetwork` for rows as they are."""
         with np.errstate(over="ignore", invalid="ignore"):
             parts = self.frame.outside(theta, self.arch)
-            self.threshold = (
-                find_threshold(network(*parts, self.code.k), self.calibration) if self.code.by_batch else None
-            )
-        return network(*parts, self.code.k, self.threshold)
+        return network(*parts, self.code.k, calibrate(parts, self.code, self.training_rows))
 
     def evaluate(self, theta):
         """Return the `TopKEvaluation` at theta; leave the frequency of every unit."""
