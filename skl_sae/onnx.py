@@ -19,6 +19,7 @@ from ._kernels.activations import ACTIVATIONS
 from ._support import LIMITS, SupportScorer
 from ._views.graph import DOUBLE, quadratic, row_sum
 from .outlier import SparseAutoencoderOutlierDetector
+from .topk import TopKAutoencoderTransformer
 from .transformer import SparseAutoencoderTransformer
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ __all__ = ["register", "to_onnx", "verify"]
 # Outputs that a graph can have, and how many of these (the first ones) it has by default.
 OUTPUTS: dict[type, tuple[str, ...]] = {
     SparseAutoencoderTransformer: ("code", "reconstruction", "score_samples"),
+    TopKAutoencoderTransformer: ("code", "reconstruction", "score_samples"),
     SparseAutoencoderOutlierDetector: ("label", "scores", "score_samples"),
 }
-DEFAULTS = {SparseAutoencoderTransformer: 1, SparseAutoencoderOutlierDetector: 2}
+DEFAULTS = {SparseAutoencoderTransformer: 1, TopKAutoencoderTransformer: 1, SparseAutoencoderOutlierDetector: 2}
 
 # The first opset in which the axes of ReduceSum are an input.
 OLDEST_OPSET = 13
@@ -59,16 +61,17 @@ def to_onnx(
 
     Parameters
     ----------
-    model : SparseAutoencoderTransformer, SparseAutoencoderOutlierDetector, Pipeline or search
+    model : estimator of this package, Pipeline or search
         A fitted model. A Pipeline may contain any steps that skl2onnx can convert. For a GridSearchCV or
         RandomizedSearchCV, the best estimator is converted. A ColumnTransformer may select columns by name: the graph
         takes them from X by position, so X needs the columns of `fit` in the same order.
     outputs : str or sequence of str, default=None
         Outputs to include, in this order, for a model that ends in an autoencoder:
 
-        - for a transformer: "code" (`transform`, the default), "reconstruction" (`inverse_transform` of the code) and
-          "score_samples", in the dtype of X. In a Pipeline, they refer to the autoencoder's own input: after a scaler,
-          the reconstruction is that of the scaled features, ``pipeline[-1].inverse_transform(pipeline.transform(X))``.
+        - for a transformer: "code" (`transform`, the default; always dense), "reconstruction" (`inverse_transform` of
+          the code) and "score_samples", in the dtype of X. In a Pipeline, they refer to the autoencoder's own input:
+          after a scaler, the reconstruction is that of the scaled features,
+          ``pipeline[-1].inverse_transform(pipeline.transform(X))``.
         - for a detector: "label" (`predict`, int64) and "scores" (`decision_function`, float64), both by default, and
           "score_samples" (float64).
 
@@ -91,7 +94,7 @@ def to_onnx(
     ImportError
         If skl2onnx is not installed.
     TypeError
-        If ``model`` is of another class, including a subclass of either autoencoder.
+        If ``model`` is of another class, including a subclass of an autoencoder.
     ValueError
         If an output is unknown, the dtype is not supported, the opset is too old, or a ColumnTransformer inside another
         estimator than a Pipeline, FeatureUnion or ColumnTransformer selects columns by name.
@@ -133,8 +136,8 @@ def to_onnx(
     model = _plain(model)
     if not isinstance(model, Pipeline) and type(model) not in OUTPUTS:
         raise TypeError(
-            "model must be a SparseAutoencoderTransformer, a SparseAutoencoderOutlierDetector, a Pipeline or a search "
-            f"of these, got {type(model).__name__}. For other models call skl_sae.onnx.register() and skl2onnx.to_onnx."
+            f"model must be a {', a '.join(known.__name__ for known in OUTPUTS)}, a Pipeline or a search of these, got "
+            f"{type(model).__name__}. For other models call skl_sae.onnx.register() and skl2onnx.to_onnx."
         )
     check_is_fitted(model)
     last = _last_step(model)
@@ -344,7 +347,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     X = inputs[0] if len(inputs) == 1 else node("Concat", *inputs, axis=1)
     # Zero for finite rows, NaN for others: infinity would vanish in a sigmoid, and runtimes treat NaN differently.
     invalid = row_sum(node, node("Sub", X, X))
-    graph = _transformer if isinstance(model, SparseAutoencoderTransformer) else _detector
+    graph = _detector if isinstance(model, SparseAutoencoderOutlierDetector) else _transformer
     tensors = graph(node, model, X, invalid, guess_numpy_type(inputs[0].type))
     for output in operator.outputs:
         node("Identity", tensors[output.raw_name], output_names=[output.full_name]).add_to(scope, container)
@@ -413,9 +416,21 @@ def _network(node: Node, model: Any, X: Any, dtype: Any) -> tuple[Any, Any]:
     """Code and reconstruction."""
     W, b = model.encoder_coef_.astype(dtype), model.encoder_intercept_.astype(dtype)
     V, c = model.decoder_coef_.T.astype(dtype), model.decoder_intercept_.astype(dtype)
+    Z = node("Gemm", X, W, b, transB=1)
+    if isinstance(model, TopKAutoencoderTransformer):
+        code = _largest(node, model, node("Relu", Z), dtype)
+        return code, node("Gemm", code, V, c)
     encode, decode = (ACTIVATIONS[name].onnx for name in model._functions)
-    code = encode(node, node("Gemm", X, W, b, transB=1))
+    code = encode(node, Z)
     return code, decode(node, node("Gemm", code, V, c))  # V is W where the weights are tied, and is stored once
+
+
+def _largest(node: Node, model: TopKAutoencoderTransformer, H: Any, dtype: Any) -> Any:
+    """Return activations H (n, m), none of them negative, with zeros for those that are not among the largest."""
+    if model.threshold_ is not None:
+        return node("Where", node("Less", H, np.array(model.threshold_, dtype)), np.zeros(1, dtype), H)
+    found = node("TopK", H, np.array([model._code[0]], np.int64), axis=1)  # of equal ones the first, as in Python
+    return node("ScatterElements", node("Sub", H, H), found[1], found[0], axis=1)
 
 
 def _transformer(node: Node, model: Any, X: Any, invalid: Any, dtype: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, TopKAutoencoderTransformer
 from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from skl_sae.onnx import ENTRY, KEY, OUTPUTS, ZEROS, register, to_onnx, verify
 
@@ -39,6 +39,11 @@ TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 
 def transformer(**parameters):
     return SparseAutoencoderTransformer(30, max_iter=30, random_state=0, **parameters)
+
+
+def topk(**parameters):
+    settings = {"n_components": 30, "k": 5, "max_iter": 10, "random_state": 0, "sparse_output": False}
+    return TopKAutoencoderTransformer(**settings | parameters)
 
 
 def detector(**parameters):
@@ -104,6 +109,32 @@ def test_transformer(digits, activation, output, tied_weights, dtype):
         assert_transformer_agrees(model, X.astype(other))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("parameters", [{}, {"selection": "batchtopk"}, {"k": 1}, {"k": 30}], ids=str)
+def test_largest_activations(digits, parameters, dtype):
+    """Rows are left out for which rounding decides which units are active."""
+    model = topk(**parameters).fit(digits[0].astype(dtype))
+    for X in map(digits[0].astype, DTYPES):
+        found = run(to_onnx(model, outputs=OUTPUTS[type(model)], dtype=X.dtype), X=X)
+        tolerance, H = TOLERANCE[X.dtype], model.transform(X)
+        alike = ((found["code"] > 0) == (H > 0)).all(axis=1)
+        assert alike.mean() > 0.99
+        assert_agree(found["code"][alike], H[alike], tolerance)
+        assert_agree(found["reconstruction"][alike], model.inverse_transform(H)[alike], tolerance)
+        assert_agree(found["score_samples"][alike], model.score_samples(X)[alike], 10 * tolerance)
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_first_of_equal_activations(dtype):
+    X = np.random.default_rng(0).integers(-3, 4, size=(50, 6)).astype(dtype)
+    model = topk(n_components=12, k=3).fit(X)
+    model.encoder_coef_ = np.tile(np.eye(6, dtype=dtype), (2, 1))
+    model.encoder_intercept_ = np.zeros(12, dtype)
+    (code,) = run(to_onnx(model, dtype=dtype), X=X).values()
+    np.testing.assert_array_equal(code, model.transform(X))
+
+
 @pytest.mark.parametrize("scaling", ["standard", None])
 @pytest.mark.parametrize("scoring", ["auto", "mahalanobis", "standardized_error", "squared_error"])
 @pytest.mark.parametrize(
@@ -148,6 +179,7 @@ def test_pipelines_with_classifier(request, name, dtype):
         make_pipeline(StandardScaler(), transformer(), StandardScaler(), LogisticRegression(max_iter=1000)),
         make_pipeline(make_pipeline(MinMaxScaler(), "passthrough", transformer()), RandomForestClassifier(10)),
         make_pipeline(StandardScaler(), make_union(transformer(), StandardScaler()), LogisticRegression(max_iter=1000)),
+        make_pipeline(MinMaxScaler(), topk(k=30, sparse_output=True), LogisticRegression(max_iter=1000)),
     ]
     for model in models:
         model.fit(X, y)
@@ -286,6 +318,7 @@ def test_searches(cancer):
 def test_outputs(cancer):
     X = cancer[0].astype(np.float32)
     assert list(run(to_onnx(transformer().fit(X)), X=X)) == ["code"]
+    assert list(run(to_onnx(topk().fit(X)), X=X)) == ["code"]
     assert list(run(to_onnx(detector().fit(X)), X=X)) == ["label", "scores"]
     assert list(run(to_onnx(detector().fit(X), outputs="score_samples"), X=X)) == ["score_samples"]
     outputs = ["score_samples", "code"]
@@ -305,7 +338,7 @@ def test_graph_is_of_the_fit_not_of_later_parameters(cancer):
 @pytest.mark.parametrize("target_opset", [13, 18, None, {"": 17, "ai.onnx.ml": 3}])
 def test_opsets(cancer, target_opset):
     X = StandardScaler().fit_transform(cancer[0]).astype(np.float32)
-    for model in transformer().fit(X), detector().fit(X):
+    for model in transformer().fit(X), topk().fit(X), topk(selection="batchtopk").fit(X), detector().fit(X):
         onnx_model = to_onnx(model, outputs="score_samples", target_opset=target_opset)
         np.testing.assert_allclose(run(onnx_model, X=X)["score_samples"][:, 0], model.score_samples(X), rtol=2e-5)
 
@@ -324,8 +357,9 @@ def test_rows_that_are_not_finite(cancer):
     good = cancer[0].astype(np.float32)
     bad = good[:4].copy()
     bad[0, 3], bad[1, 0], bad[2, 29] = np.nan, np.inf, -np.inf
-    for activation, estimator in product(HIDDEN_ACTIVATIONS, (transformer, detector)):
-        model = estimator(activation=activation).fit(good)
+    models = [make(activation=name) for name, make in product(HIDDEN_ACTIVATIONS, (transformer, detector))]
+    for model in [*models, topk(), topk(selection="batchtopk")]:
+        model.fit(good)
         results = run(to_onnx(model, outputs=OUTPUTS[type(model)]), X=bad)
         expected = run(to_onnx(model, outputs=OUTPUTS[type(model)]), X=good[:4])
         for name in results.keys() - {"label"}:
@@ -405,6 +439,7 @@ def converted(cancer):
     sae = SparseAutoencoderTransformer(5, max_iter=3, random_state=0)
     models = [
         clone(sae).fit(X),
+        topk().fit(X),
         SparseAutoencoderOutlierDetector(5, max_iter=3, random_state=0).fit(X),
         make_pipeline(StandardScaler(), sae, LogisticRegression(max_iter=10000)).fit(X, y),
         make_pipeline(KNNImputer(), sae).fit(X[:50]),
