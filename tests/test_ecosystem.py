@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, TopKAutoencoderTransformer
 from skl_sae.metrics import anomaly_roc_auc_scorer
 
 integration = pytest.mark.integration
@@ -33,11 +33,17 @@ pytestmark = [  # few iterations: how good a model is makes no difference here
 ]
 
 TRANSFORMER = "skl_sae.transformer.SparseAutoencoderTransformer"
+TOPK = "skl_sae.topk.TopKAutoencoderTransformer"
 DETECTOR = "skl_sae.outlier.SparseAutoencoderOutlierDetector"
 
 
 def transformer(**parameters):
     return SparseAutoencoderTransformer(8, max_iter=30, random_state=0, **parameters)
+
+
+def topk(**parameters):
+    settings = {"k": 3, "max_iter": 10, "random_state": 0, "sparse_output": False, "batch_size": 50}
+    return TopKAutoencoderTransformer(8, **settings | parameters)
 
 
 def detector(**parameters):
@@ -133,7 +139,7 @@ assert len(encode.signatures) == 1, encode.signatures
 
 @pytest.mark.slow
 def test_another_process_loads_the_same_models_also_memory_mapped(digits, tmp_path):
-    models = [model.fit(digits) for model in (transformer(), detector())]
+    models = [model.fit(digits) for model in (transformer(), topk(), topk(selection="batchtopk"), detector())]
     joblib.dump([(model, digits, outputs(model, digits)) for model in models], tmp_path / "models.joblib")
     subprocess.run([sys.executable, "-c", LOAD, tmp_path / "models.joblib"], check=True)
 
@@ -147,7 +153,7 @@ def fit_in_worker(model, X):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_workers_make_of_memory_mapped_rows_what_one_process_makes(digits, dtype):
     X = digits.astype(dtype)
-    models = [transformer(), transformer(solver="adam"), detector()]
+    models = [transformer(), transformer(solver="adam"), topk(), detector()]
     with joblib.Parallel(n_jobs=2, backend="loky", max_nbytes=1000) as parallel:
         results = parallel(joblib.delayed(fit_in_worker)(clone(model), X) for model in models)
     for model, (mapped, found) in zip(models, results, strict=True):
@@ -224,6 +230,10 @@ SAVED = {
         )
         for solver in ("adam", "lbfgs")
     },
+    **{
+        f"top-k, {selection}, warm start {warm}": (topk(selection=selection, warm_start=warm), {TOPK})
+        for selection, warm in [("topk", False), ("topk", True), ("batchtopk", True)]
+    },
     "detector": (detector(), {DETECTOR}),
     "squared error": (
         detector(scoring="squared_error", scaling=None, support_fraction=1),
@@ -278,22 +288,25 @@ def test_skops_refuses_a_file_that_is_damaged_or_asks_for_another_type(wine):
 
 
 @integration
-def test_dask_incremental_is_partial_fit_over_the_chunks(digits):
+@pytest.mark.parametrize("model", [transformer(batch_size=50), topk()])
+def test_dask_incremental_is_partial_fit_over_the_chunks(digits, model):
     wrappers = pytest.importorskip("dask_ml.wrappers", reason="needs dask-ml")
     import dask.array as da
 
-    by_hand = transformer(batch_size=50)
+    by_hand = clone(model)
     for start in range(0, len(digits), 300):
         by_hand.partial_fit(digits[start : start + 300])
     chunks = da.from_array(digits, chunks=(300, 64))
-    found = wrappers.Incremental(transformer(batch_size=50), shuffle_blocks=False).fit(chunks)
+    found = wrappers.Incremental(clone(model), shuffle_blocks=False).fit(chunks)
     assert_same_outputs(outputs(found.estimator_, digits), outputs(by_hand, digits))
     assert found.n_iter_ == 6
     np.testing.assert_array_equal(found.transform(chunks).compute(), by_hand.transform(digits))
 
 
 @integration
-@pytest.mark.parametrize(("model", "method"), [(transformer(), "transform"), (detector(), "predict")])
+@pytest.mark.parametrize(
+    ("model", "method"), [(transformer(), "transform"), (topk(), "transform"), (detector(), "predict")]
+)
 def test_dask_applies_a_fitted_model_to_chunks(digits, model, method):
     wrappers = pytest.importorskip("dask_ml.wrappers", reason="needs dask-ml")
     import dask.array as da

@@ -9,21 +9,31 @@ import tempfile
 import numpy as np
 import pytest
 
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, _scoring
+from skl_sae import (
+    SparseAutoencoderOutlierDetector,
+    SparseAutoencoderTransformer,
+    TopKAutoencoderTransformer,
+    _scoring,
+    _topk_model,
+)
 from skl_sae._rows.mapped import in_file
 
 needs_limit = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA leaves out mapped files on Linux only")
 
 # The process may allocate a quarter of X beyond what it has after a fit to a few rows. The rows that a detector keeps
-# are far fewer than those of data that do not fit in memory; here they have to be.
+# are far fewer than those of data that do not fit in memory, and so are those from which a top-k autoencoder starts;
+# here they have to be.
 KEPT_ROWS = {"MOST_ROWS": 500, "MOST_KEPT": 200}
+START = {"NUMBERS_TO_WHITEN": 2**17}
 CODE = """
 import resource, sys, warnings
 from pathlib import Path
 import numpy as np
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, _scoring
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, TopKAutoencoderTransformer
+from skl_sae import _scoring, _topk_model
 
 vars(_scoring).update(KEPT_ROWS)
+vars(_topk_model).update(START)
 path, estimator, weighted = sys.argv[1:]
 warnings.simplefilter("ignore")
 X = np.load(path, mmap_mode="r")
@@ -53,18 +63,21 @@ np.savez(path + ".npz", *used, W=estimator.encoder_coef_, loss=estimator.loss_)
     [
         (SparseAutoencoderTransformer(16, solver="lbfgs"), np.float64, True),
         (SparseAutoencoderTransformer(16, solver="adam", early_stopping=True), np.float32, True),
+        (TopKAutoencoderTransformer(16, 4, sparse_output=False, early_stopping=True), np.float64, True),
+        (TopKAutoencoderTransformer(16, 4, sparse_output=False, selection="batchtopk"), np.float64, False),
         (SparseAutoencoderOutlierDetector(16, solver="lbfgs"), np.float64, True),
         (SparseAutoencoderOutlierDetector(16, solver="adam", scoring="standardized_error"), np.float64, False),
     ],
 )
 def test_a_fit_to_a_mapped_file_is_that_to_the_array_in_memory(tmp_path, monkeypatch, estimator, dtype, weighted):
-    for name, value in KEPT_ROWS.items():
-        monkeypatch.setattr(_scoring, name, value)
+    for module, changes in {_scoring: KEPT_ROWS, _topk_model: START}.items():
+        for name, value in changes.items():
+            monkeypatch.setattr(module, name, value)
     X = np.random.default_rng(0).normal(size=(27000, 240)).astype(dtype)
     path = tmp_path / "X.npy"
     np.save(path, X)
     estimator.set_params(max_iter=2, tol=0, random_state=0)
-    code = CODE.replace("KEPT_ROWS", repr(KEPT_ROWS))
+    code = CODE.replace("KEPT_ROWS", repr(KEPT_ROWS)).replace("START", repr(START))
     # Every thread in OpenBLAS takes some 30 MB, whatever the size of X; if there are none left, OpenBLAS waits forever.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code, str(path), repr(estimator), str(weighted)]
@@ -74,7 +87,7 @@ def test_a_fit_to_a_mapped_file_is_that_to_the_array_in_memory(tmp_path, monkeyp
         np.testing.assert_array_equal(found["W"], estimator.encoder_coef_)
         assert found["loss"] == estimator.loss_
         np.testing.assert_array_equal(found["arr_0"], estimator.score_samples(X))
-        if isinstance(estimator, SparseAutoencoderTransformer):
+        if not isinstance(estimator, SparseAutoencoderOutlierDetector):
             np.testing.assert_array_equal(found["arr_1"], estimator.transform(X))
             assert found["arr_2"] == estimator.score(X)
 
