@@ -3,7 +3,7 @@
     python benchmarks/fuzz.py --cases 20000 --seed 0
     python tests/cases_run.py fuzz_failures/FILE.json
 
-Runs the cases of tests/cases.py (data, weights and parameters of every kind, both estimators) in supervised child
+Runs the cases of tests/cases.py (data, weights and parameters of every kind, all estimators) in supervised child
 processes: a case that takes too long counts as a hang, one that ends its process as a crash. Prints how the cases
 ended, and writes each failure to a file, from which the second command repeats it.
 """

@@ -8,12 +8,16 @@ import numpy as np
 from cases_data import BAD_DATA, BAD_WEIGHTS, DENSE, DTYPES, SPARSE, TAME, TAME_WEIGHTS, WEIGHTS, WILD
 from hypothesis import strategies as st
 
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, TopKAutoencoderTransformer
 from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from skl_sae._kernels.penalties import PENALTIES
 from skl_sae._solvers import SOLVERS
 
-ESTIMATORS = {"transformer": SparseAutoencoderTransformer, "detector": SparseAutoencoderOutlierDetector}
+ESTIMATORS = {
+    "transformer": SparseAutoencoderTransformer,
+    "detector": SparseAutoencoderOutlierDetector,
+    "topk": TopKAutoencoderTransformer,
+}
 
 USUAL = {
     "n_components": st.integers(1, 12),
@@ -43,6 +47,13 @@ USUAL_OF_DETECTOR = {
     "scaling": st.sampled_from(["standard", "standard", None]),
     "support_fraction": st.floats(0.5, 1),
 }
+USUAL_OF_TOPK = {
+    "k": st.one_of(st.none(), USUAL["n_components"]),  # no more than there are units, see below
+    "selection": st.sampled_from(["topk", "batchtopk"]),
+    "init": st.sampled_from(["whitened", "random"]),
+    "resample_dead": st.booleans(),
+    "sparse_output": st.booleans(),
+}
 EXTREMES = [0.0, 5e-324, 1e-300, 1e-30, 1e10, 1e30, 1e38, 1e100, 1e155, 1e300, 1.79e308]
 EDGES = {
     "n_components": st.integers(1, 300),
@@ -65,6 +76,7 @@ EDGES_OF_DETECTOR = {
     "contamination": st.sampled_from([5e-324, 1e-12, 0.5]),
     "support_fraction": st.sampled_from([0.5, float(np.nextafter(1, 0)), 1.0, 1]),
 }
+EDGES_OF_TOPK = {"k": EDGES["n_components"]}
 _no_number = [float("nan"), float("inf"), -float("inf"), -1, -1e300, "a", None, [1], {}]
 _no_count = [*_no_number, 1.5, 1e300]
 _no_name = ["a", None, 1, ["sigmoid"], float("nan")]
@@ -86,6 +98,22 @@ INVALID_OF_DETECTOR = {
     "scaling": ["a", 1, ["standard"]],
     "support_fraction": [0.4, 1.1, *_no_number],
 }
+INVALID_OF_TOPK = {
+    "k": [value for value in [0, 10**6, *_no_count] if value is not None],
+    **dict.fromkeys(["selection", "init"], _no_name),
+    **dict.fromkeys(["resample_dead", "sparse_output"], _no_flag),
+}
+
+
+def _of(estimator, common, of_detector, of_topk):
+    """The entries of tables that an estimator has as parameters."""
+    table = common | {"transformer": {}, "detector": of_detector, "topk": of_topk}[estimator]
+    return {key: value for key, value in table.items() if key in ESTIMATORS[estimator]().get_params()}
+
+
+def invalid_parameters(estimator):
+    return _of(estimator, INVALID, INVALID_OF_DETECTOR, INVALID_OF_TOPK)
+
 
 THEN = [
     "nothing", "warm fit", "chunks", "bad data", "bad parameter", "divergence", "misuse", "other rows", "huge rows",
@@ -104,10 +132,11 @@ def cases(draw):
     """A dictionary of plain values."""
     name = draw(st.sampled_from(list(ESTIMATORS)))
     kind = draw(st.sampled_from(["tame", "tame", "edge", "edge", "edge", "invalid"]))
-    detector, edge = name == "detector", kind == "edge"
-    usual = USUAL | (USUAL_OF_DETECTOR if detector else {})
+    edge, usual = kind == "edge", _of(name, USUAL, USUAL_OF_DETECTOR, USUAL_OF_TOPK)
     chosen = draw(st.sets(st.sampled_from(sorted(usual)), max_size=len(usual)))
     parameters = {key: draw(usual[key]) for key in sorted(chosen | {"max_iter", "n_components", "random_state"})}
+    if parameters.get("k") is not None:
+        parameters["k"] = min(parameters["k"], parameters["n_components"])
     data = {
         "seed": draw(st.integers(0, 2**32 - 1)),
         "n": draw(
@@ -132,13 +161,13 @@ def cases(draw):
         "then": draw(st.sampled_from(THEN)),
     }
     if edge:
-        edges = EDGES | (EDGES_OF_DETECTOR if detector else {})
+        edges = _of(name, EDGES, EDGES_OF_DETECTOR, EDGES_OF_TOPK)
         chosen = draw(st.sets(st.sampled_from(sorted(edges)), max_size=3))
         parameters |= {key: draw(edges[key]) for key in sorted(chosen)}
     if kind == "invalid":
         fault = draw(st.sampled_from(["parameter", "data", "weights"]))
         if fault == "parameter":
-            invalid = INVALID | (INVALID_OF_DETECTOR if detector else {})
+            invalid = invalid_parameters(name)
             key = draw(st.sampled_from(sorted(invalid)))
             parameters[key] = draw(st.sampled_from(invalid[key]))
         elif fault == "data":

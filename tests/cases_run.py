@@ -16,14 +16,14 @@ from typing import NamedTuple
 import joblib
 import numpy as np
 import reference
-from cases import ESTIMATORS, INVALID, as_numpy
+from cases import ESTIMATORS, as_numpy, invalid_parameters
 from cases_data import BAD_DATA, BAD_WEIGHTS, SPARSE, WEIGHTS, give, other_forms, plain
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import skl_sae
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, TopKAutoencoderTransformer
 
 EXPECTED_WARNINGS = ConvergenceWarning, skl_sae.HiddenUnitWarning, skl_sae.DataRangeWarning
 EXPECTED_ERRORS = ValueError, TypeError
@@ -82,19 +82,25 @@ def check_fit(estimator, d, dtype):
         "encoder_intercept_": (m,),
         "decoder_coef_": (d, m),
         "decoder_intercept_": (d,),
-        "mean_activation_": (m,),
     }.items():
         check_array(getattr(estimator, name), shape, dtype)
     for values in estimator.history_.values():
         check_array(values, (estimator.n_iter_,), np.float64)
     assert np.isfinite(estimator.loss_)
     assert estimator.loss_ == estimator.history_["loss"][-1]
+    assert estimator.n_features_in_ == d
+    if isinstance(estimator, TopKAutoencoderTransformer):
+        check_array(estimator.activation_frequency_, (m,), np.float64)
+        assert ((estimator.activation_frequency_ >= 0) & (estimator.activation_frequency_ < 1 + 1e-9)).all()
+        assert estimator.dead_fraction_ == np.mean(estimator.activation_frequency_ == 0)
+        np.testing.assert_allclose(np.linalg.norm(estimator.components_, axis=1), 1, rtol=1e-5)
+        return
+    check_array(estimator.mean_activation_, (m,), dtype)
     terms = [estimator.history_[name][-1] for name in ("reconstruction", "sparsity", "weight_decay")]
     assert min(terms) >= 0
     assert (estimator.mean_activation_ >= 0).all()
     shares = estimator.dead_fraction_, estimator.saturated_fraction_, estimator.constant_fraction_
     assert all(0 <= share <= 1 for share in shares)
-    assert estimator.n_features_in_ == d
     if isinstance(estimator, SparseAutoencoderOutlierDetector):
         assert np.isfinite(estimator.offset_)
         assert np.isfinite(estimator.location_).all()
@@ -114,12 +120,36 @@ def check_loss(estimator, X, weights):
         np.testing.assert_allclose(estimator.history_[name][-1], value, rtol=rtol, atol=rtol * scale, err_msg=name)
 
 
+def check_selection(estimator, X, weights):
+    """The largest activations are active, as far as rounding allows, and the loss is that of their reconstructions."""
+    rtol = 1e-9 if X.dtype == np.float64 else 1e-3
+    X, H = X.astype(np.float64), dense(estimator.transform(X)).astype(np.float64)
+    Z = X @ estimator.encoder_coef_.T.astype(np.float64) + estimator.encoder_intercept_
+    sizes = np.abs(X) @ np.abs(estimator.encoder_coef_.T) + np.abs(estimator.encoder_intercept_)
+    tolerance, active = rtol * sizes.max() + 1e-300, H > 0
+    np.testing.assert_allclose(H[active], Z[active], rtol=rtol, atol=tolerance)
+    left, (k, by_batch) = np.where(active, -np.inf, Z).max(axis=1), estimator._code
+    if by_batch:
+        least = np.full(len(X), estimator.threshold_)
+    else:
+        assert (active.sum(axis=1) <= k).all()
+        least = np.where(active.sum(axis=1) == k, np.where(active, Z, np.inf).min(axis=1), 0)
+    assert (left <= least + 2 * tolerance).all()
+    errors = np.square(H @ estimator.decoder_coef_.T + estimator.decoder_intercept_ - X).sum(axis=1)
+    scale = np.square(X).sum(axis=1).max() + 1
+    np.testing.assert_allclose(estimator.loss_, np.average(errors, weights=weights), rtol=rtol, atol=rtol * scale)
+
+
+def dense(H):
+    return H.toarray() if sparse.issparse(H) else H
+
+
 def results(estimator, X):
     """What every method gives for rows X."""
-    if isinstance(estimator, SparseAutoencoderTransformer):
+    if not isinstance(estimator, SparseAutoencoderOutlierDetector):
         H = estimator.transform(X)
         return {
-            "transform": H,
+            "transform": dense(H),
             "inverse_transform": estimator.inverse_transform(H),
             "reconstruction_error": estimator.reconstruction_error(X),
             "errors of features": estimator.reconstruction_error(X, per_feature=True),
@@ -140,7 +170,7 @@ def check_results(estimator, found, n, dtype):
     """Shapes, dtypes, finite values, and what ties the results to each other."""
     d, m = estimator.decoder_coef_.shape
     wide, numbers = (n, d), np.dtype(np.float64)
-    if isinstance(estimator, SparseAutoencoderTransformer):
+    if not isinstance(estimator, SparseAutoencoderOutlierDetector):
         shapes = {"transform": (n, m), "inverse_transform": wide, "errors of features": wide, "score": ()}
         numbers = dtype
     else:
@@ -166,8 +196,9 @@ def same(one, other, exactly=True):
 
 
 def holds_out_all(estimator, array, weights):
-    """Whether a detector, which learns from the distinct rows, can hold none out for early stopping."""
-    if not estimator.early_stopping or getattr(estimator, "scoring", None) != "auto":
+    """Whether an estimator that learns from the distinct rows can hold none out for early stopping."""
+    distinct = isinstance(estimator, TopKAutoencoderTransformer) or getattr(estimator, "scoring", None) == "auto"
+    if not estimator.early_stopping or not distinct:
         return False
     used = np.ones(len(array)) if weights is None else np.asarray(weights)
     n = len(np.unique(array[used > 0], axis=0))
@@ -208,7 +239,7 @@ def _run(case):
         parameters = {key: as_numpy(value) for key, value in parameters.items()}
     estimator = ESTIMATORS[case["estimator"]](**parameters)
     if expected == "result" and holds_out_all(estimator, array, weights):
-        expected = "error"
+        expected = "either" if case["estimator"] == "topk" else "error"  # 0 and -0 make rows of that distinct
     unfitted = {key: Same(value) for key, value in vars(estimator).items()}
     before, weights_before = array.copy(), joblib.hash(weights)
     error = fails(lambda: estimator.fit(X, sample_weight=weights))
@@ -226,8 +257,9 @@ def _run(case):
     check_fit(estimator, array.shape[1], dtype)
     found = use(estimator, X, array, expected)
     if found is not None:
-        if expected == "result" and case["estimator"] == "transformer" and not estimator.early_stopping:
-            check_loss(estimator, array, None if weights is None else np.asarray(weights, np.float64))
+        if expected == "result" and case["estimator"] != "detector" and not estimator.early_stopping:
+            check = check_selection if case["estimator"] == "topk" else check_loss
+            check(estimator, array, None if weights is None else np.asarray(weights, np.float64))
         _again(case, estimator, X, array, weights, found, rng)
     _then(case, estimator, X, array, weights, rng)
     return "result"
@@ -261,7 +293,7 @@ def _then(case, estimator, X, array, weights, rng):
         else:
             assert expected != "result", error
             assert state(estimator) == before
-    elif step == "chunks" and case["estimator"] == "transformer":
+    elif step == "chunks" and case["estimator"] != "detector":
         _chunks(case, estimator, X, array, weights)
     elif step == "bad data":
         bad = BAD_DATA[rng.choice(["NaN", "infinity", "text", "one axis", "no rows", "sparse NaN"])]
@@ -269,15 +301,17 @@ def _then(case, estimator, X, array, weights, rng):
         assert state(estimator) == before
         assert fails(lambda: results(estimator, bad(array)))
     elif step == "bad parameter":
-        name = rng.choice(list(INVALID))
-        value, usual = INVALID[name][rng.integers(len(INVALID[name]))], getattr(estimator, name)
+        invalid = invalid_parameters(case["estimator"])
+        name = rng.choice(list(invalid))
+        value, usual = invalid[name][rng.integers(len(invalid[name]))], getattr(estimator, name)
         estimator.set_params(**{name: value})
         assert fails(lambda: estimator.fit(X))
         estimator.set_params(**{name: usual})
         assert state(estimator) == before
     elif step == "divergence":
         usual = estimator.get_params()
-        estimator.set_params(solver="adam", learning_rate_init=1e300, batch_size=1, max_iter=3, noise=0)
+        wild = {"learning_rate_init": 1e300, "batch_size": 1, "max_iter": 3, "solver": "adam", "noise": 0}
+        estimator.set_params(**{name: value for name, value in wild.items() if name in usual})
         if fails(lambda: estimator.fit(X)):
             estimator.set_params(**usual)
             assert state(estimator) == before
@@ -286,7 +320,7 @@ def _then(case, estimator, X, array, weights, rng):
     elif step == "misuse":
         assert fails(lambda: results(estimator, np.ones((3, d + 1))))
         assert fails(lambda: results(clone(estimator), array))
-        if case["estimator"] == "transformer":
+        if case["estimator"] != "detector":
             assert fails(lambda: estimator.inverse_transform(np.ones((3, len(estimator.encoder_coef_) + 1))))
         assert state(estimator) == before
     elif step == "other rows":
