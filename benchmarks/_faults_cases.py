@@ -17,15 +17,24 @@ import numpy as np
 from scipy import sparse
 
 import skl_sae
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, TopKAutoencoderTransformer
 
-ESTIMATORS = [SparseAutoencoderTransformer, SparseAutoencoderOutlierDetector]
+ESTIMATORS = [SparseAutoencoderTransformer, SparseAutoencoderOutlierDetector, TopKAutoencoderTransformer]
 SOLVERS = ["lbfgs", "adam"]
 # Rows, features, units: models that one thread computes, and models that several do.
 SIZES = {"small": (300, 20, 10), "large": (400, 150, 60)}
 
-# Both estimators, both solvers, small and large, dense and sparse, float64 and float32.
-KINDS = list(itertools.product(ESTIMATORS, SOLVERS, SIZES, [False, True], ["float64", "float32"]))
+
+def solvers_of(estimator):
+    return ["adam"] if estimator is TopKAutoencoderTransformer else SOLVERS
+
+
+# All estimators, their solvers, small and large, dense and sparse, float64 and float32.
+KINDS = [
+    (estimator, *kind)
+    for estimator in ESTIMATORS
+    for kind in itertools.product(solvers_of(estimator), SIZES, [False, True], ["float64", "float32"])
+]
 
 
 def kinds_for(part):
@@ -54,7 +63,8 @@ def data(size="small", as_sparse=False, dtype="float64"):
 
 def model(estimator, solver, size="small", **parameters):
     settings = dict(n_components=SIZES[size][2], max_iter=3, batch_size=50, random_state=0)
-    return estimator(solver=solver, **settings | parameters)
+    other = {"k": 2, "sparse_output": False} if estimator is TopKAutoencoderTransformer else {"solver": solver}
+    return estimator(**settings | other | parameters)
 
 
 def outcome(kind, seed=0):
@@ -131,5 +141,7 @@ def fitted_state(estimator):
 
 def fresh_and_fitted(solver, X, **parameters):
     for estimator in ESTIMATORS:
+        if solver not in solvers_of(estimator):
+            continue
         yield model(estimator, solver, **parameters)
         yield model(estimator, solver, **parameters).fit(X * 2)

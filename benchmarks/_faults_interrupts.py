@@ -26,7 +26,7 @@ from _faults_cases import (
     unchanged_by,
 )
 
-from skl_sae import SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderTransformer, TopKAutoencoderTransformer
 
 ITERATIONS = 60  # of the interrupted fit, and of its continuation
 
@@ -73,10 +73,9 @@ def timed(function):
 def kept_interrupts(part):
     warnings.simplefilter("ignore")
     X, answers = data(), []
-    for solver, early_stopping in itertools.product(SOLVERS, [False, True]):
-        new = functools.partial(
-            model, SparseAutoencoderTransformer, solver, tol=0, early_stopping=early_stopping, warm_start=True
-        )
+    kinds = [(SparseAutoencoderTransformer, solver) for solver in SOLVERS] + [(TopKAutoencoderTransformer, "adam")]
+    for kind, early_stopping in itertools.product(kinds, [False, True]):
+        new = functools.partial(model, *kind, tol=0, early_stopping=early_stopping, warm_start=True)
         new(max_iter=ITERATIONS).fit(X)  # compiles, which is not timed
         _, seconds = timed(lambda: new(max_iter=ITERATIONS).fit(X))  # noqa: B023
         for _ in range(max(1, round(50 * part))):

@@ -12,8 +12,6 @@ import numpy as np
 from _faults_cases import ESTIMATORS, KINDS, case, counted, data, model
 from _harness import _status
 
-from skl_sae import SparseAutoencoderTransformer
-
 
 def tasks_that_may_leak():
     """Yield names and functions to call a thousand times."""
@@ -26,19 +24,19 @@ def tasks_that_may_leak():
         yield f"pickle {estimator.__name__}", lambda fitted=fitted: pickle.loads(pickle.dumps(fitted))
         yield f"score_samples of {estimator.__name__}", functools.partial(fitted.score_samples, X)
         if hasattr(fitted, "transform"):
-            yield "partial_fit", Chunks()
+            yield f"partial_fit of {estimator.__name__}", Chunks(estimator)
             yield "transform", functools.partial(fitted.transform, X)
 
 
 class Chunks:
     """`partial_fit` of one model, replaced from time to time because its history grows by one entry per call."""
 
-    def __init__(self):
-        self._X, self._sae = data(), None
+    def __init__(self, estimator):
+        self._X, self._sae, self._estimator = data(), None, estimator
 
     def __call__(self):
         if self._sae is None or self._sae.n_iter_ > 50:
-            self._sae = model(SparseAutoencoderTransformer, "adam")
+            self._sae = model(self._estimator, "adam")
         self._sae.partial_fit(self._X)
 
 

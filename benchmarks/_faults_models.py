@@ -14,6 +14,7 @@ from _faults_cases import ESTIMATORS, case, counted, data, flipped, in_a_fork, m
 
 TRUSTED = [
     "skl_sae.transformer.SparseAutoencoderTransformer", "skl_sae.outlier.SparseAutoencoderOutlierDetector",
+    "skl_sae.topk.TopKAutoencoderTransformer",
 ]  # fmt: skip
 
 
