@@ -2,12 +2,13 @@
 
     python benchmarks/out_of_core.py                      # 250000 x 1000 in float32: 1 GB on disk
     python benchmarks/out_of_core.py --rows 2000000       # 8 GB: more than the memory of many machines
+    python benchmarks/out_of_core.py --rows 500000 --features 384 --only top-k --allowed 400
 
 Each figure comes from a process of its own. One reads X into memory. The other may allocate, beyond what it holds after
-everything is compiled and run on a few rows, only a quarter of the size of X (RLIMIT_DATA of Linux, which counts all
-that a process allocates but not what it maps from files); it first makes sure that a copy of X fails. The file has been
-read before, so the system caches as much of it as its memory can hold. Times are for fits of a few iterations or
-epochs, the ratio is mapped / in memory, and the losses and mean scores have to be equal.
+everything is compiled and run on a few rows, only a quarter of the size of X, or ``--allowed`` MB (RLIMIT_DATA of
+Linux, which counts all that a process allocates but not what it maps from files); it first makes sure that a copy of X
+fails. The file has been read before, so the system caches as much of it as its memory can hold. Times are for fits of a
+few iterations or epochs, the ratio is mapped / in memory, and the losses and mean scores have to be equal.
 """
 
 import argparse
@@ -24,13 +25,14 @@ from pathlib import Path
 import numpy as np
 from _harness import Report, parser
 
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, TopKAutoencoderTransformer
 
 SETTINGS = dict(n_components=64, batch_size=256, tol=0, random_state=0)
 ESTIMATORS = {
     "L-BFGS": SparseAutoencoderTransformer(max_iter=5, **SETTINGS),
     "Adam": SparseAutoencoderTransformer(solver="adam", max_iter=2, **SETTINGS),
     "early stopping": SparseAutoencoderTransformer(max_iter=5, early_stopping=True, **SETTINGS),
+    "top-k": TopKAutoencoderTransformer(1536, 32, max_iter=2, tol=0, random_state=0),
     "detector": SparseAutoencoderOutlierDetector(scoring="standardized_error", max_iter=5, **SETTINGS),
 }
 
@@ -52,16 +54,15 @@ def allocated():
     return 1024 * int(next(line for line in status if line.startswith("VmData")).split()[1])
 
 
-def child(path, name, mapped):
-    """Print seconds, loss and mean score as JSON."""
+def child(path, name, allowed):
+    """Print seconds, loss and mean score as JSON; of a fit to the file if the MB allowed are a number."""
     warnings.simplefilter("ignore")
     X = np.load(path, mmap_mode="r")
     few = np.array(X[:2048])
-    allowed = X.nbytes // 4
     sae = ESTIMATORS[name]
     sae.fit(few).score_samples(few)
-    if mapped:
-        resource.setrlimit(resource.RLIMIT_DATA, (allocated() + allowed,) * 2)
+    if allowed is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (allocated() + int(1e6 * allowed),) * 2)
         try:
             np.array(X)
         except MemoryError:
@@ -76,8 +77,8 @@ def child(path, name, mapped):
     print(json.dumps({"seconds": seconds, "loss": sae.loss_, "score": float(sae.score_samples(X).mean())}))
 
 
-def run(path, name, mapped):
-    command = [sys.executable, __file__, "--child", str(path), name, "mapped" if mapped else "in memory"]
+def run(path, name, allowed):
+    command = [sys.executable, __file__, "--child", str(path), name, json.dumps(allowed)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
@@ -86,20 +87,22 @@ def main():
     options.add_argument("--rows", type=int, default=250000)
     options.add_argument("--features", type=int, default=1000)
     options.add_argument("--folder", help="where to write the file (default: the folder for temporary files)")
+    options.add_argument("--only", nargs="*", choices=ESTIMATORS, default=list(ESTIMATORS))
+    options.add_argument("--allowed", type=float, help="MB (default: a quarter of the size of X)")
     options.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = options.parse_args()
     if options.child:
-        path, name, kind = options.child
-        child(path, name, kind == "mapped")
+        path, name, allowed = options.child
+        child(path, name, json.loads(allowed))
         return
     report = Report(options)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder) / "X.npy"
         write(path, options.rows, options.features)
         size = path.stat().st_size / 1e6
-        rows = []
-        for name in ESTIMATORS:
-            pairs = [(run(path, name, True), run(path, name, False)) for _ in range(options.rounds)]
+        allowed, rows = options.allowed or size / 4, []
+        for name in options.only:
+            pairs = [(run(path, name, allowed), run(path, name, None)) for _ in range(options.rounds)]
             if any(one[part] != other[part] for one, other in pairs for part in ("loss", "score")):
                 raise SystemExit(f"the fits differ: {pairs}")
             seconds = [[part["seconds"] for part in pair] for pair in pairs]
@@ -108,7 +111,7 @@ def main():
             row |= {"in memory s": statistics.median(loaded for _, loaded in seconds)}
             row |= {"ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
             rows.append(row)
-        report.add(f"X of {size:.4g} MB, {size / 4:.4g} MB allowed", rows)
+        report.add(f"X of {size:.4g} MB, {allowed:.4g} MB allowed", rows)
     report.close()
 
 
