@@ -1,0 +1,158 @@
+"""How fast are top-k autoencoders, compared with PyTorch, HypotheSAEs and the product of the encoder alone?
+
+    pip install ".[bench]"
+    pip install --no-deps hypothesaes tqdm    # for its row
+    python benchmarks/topk.py --threads 1
+    python benchmarks/topk.py --threads 2
+    OPENBLAS_CORETYPE=Haswell python benchmarks/topk.py --threads 1    # AVX2 kernels
+
+Epochs of 20000 rows, float32, for six shapes. PyTorch trains the same model with the same loss and batches, with fused
+Adam and atoms of norm 1, from the same start, in two ways: "dense" multiplies the dense code with the decoder, "bag"
+reads the active atoms only (embedding_bag); each with its best number of threads, at most ``--threads``. The floor is
+the product X W' by itself, in batches, written to memory that is already allocated. "transform" gives CSR codes of all
+rows. In a round the contenders take turns; figures are medians over the rounds, and ratios are taken within a round.
+
+Then whole fits, with everything included, in the setting of HypotheSAEs' authors (20000 texts, 1536 features, 256 units,
+k = 8): its `fit` beside ours for ``--epochs`` epochs, and ours for 60.
+"""
+
+import statistics
+import time
+import warnings
+
+import numpy as np
+import torch
+from _harness import Report, parser
+from _topk import PyTorch, batches_of, hypothesaes, planted, use_best_threads
+from threadpoolctl import threadpool_limits
+
+from skl_sae import TopKAutoencoderTransformer
+from skl_sae._crew import Crew
+from skl_sae._kernels.jit import aligned_copy
+from skl_sae._kernels.structs import AdamState
+from skl_sae._model import unpack
+from skl_sae._objectives.topk import TopKObjective
+from skl_sae._rows import as_rows
+from skl_sae._topk_model import Code, Frame, architecture, encode, initial_parameters
+
+# Features, units, active units, rows of a batch.
+SHAPES = [
+    (384, 1536, 32, 512), (384, 3072, 64, 512), (768, 3072, 32, 1024), (1536, 256, 8, 512), (1536, 1024, 16, 512),
+    (784, 1024, 32, 512),
+]  # fmt: skip
+
+
+class Ours:
+    """An epoch, and codes, without what a fit does beside."""
+
+    def __init__(self, X, m, k, batch_size, learning_rate=2e-3, by_batch=False):
+        self.X, self.rows, rng = X, as_rows(X), np.random.RandomState(0)
+        weights, arch, code = np.ones(len(X)), architecture(X.shape[1], m), Code(k, by_batch)
+        mean, variance = self.rows.moments(weights)
+        self.frame = Frame.of(mean, variance)
+        theta = initial_parameters(arch, self.rows, weights, self.frame, code, "whitened", rng)
+        self.start = [part.copy() for part in unpack(theta, arch)[1:]]  # W, V, b, c for normalized rows
+        self.theta, (first, second) = aligned_copy(theta), (aligned_copy(np.zeros_like(theta)) for _ in range(2))
+        self.state = AdamState(first, second, 0, learning_rate, 0.9, 0.999, 1e-8)
+        problem = self.rows, weights, arch, code, self.frame, variance.sum()
+        self.objective = TopKObjective(*problem, batch_size=batch_size, revives=False, rng=rng, crew=Crew())
+
+    def epoch(self, order):
+        self.objective.adam_epoch(self.theta, self.state, order)
+        self.state = self.state._replace(n_steps=self.state.n_steps + self.objective.n_batches)
+
+    def transform(self):
+        return encode(self.objective.network(self.theta), self.rows)
+
+
+def seconds(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def epochs(options, d, m, k, batch_size):
+    """Time epochs of all contenders for one shape."""
+    X, _ = planted(options.rows, d, 2 * d, k, 0.1, seed=0)
+    ours, rng = Ours(X, m, k, batch_size), np.random.RandomState(1)
+    W, V, b, c = ours.start
+    normalized, n_batches = torch.from_numpy(ours.frame.normalized(X)), ours.objective.n_batches
+    peers, threads = {}, {}
+    for name, bag in {"dense": False, "bag": True}.items():
+        peer = peers[name] = PyTorch((W, b, V, c), k, 2e-3, bag)
+        some = batches_of(np.arange(len(X)), n_batches)[:4]
+        threads[name] = use_best_threads(options.threads, lambda peer=peer, some=some: peer.epoch(normalized, some))
+    Z = np.empty((-(-len(X) // n_batches), m), np.float32)
+
+    def floor(batches):
+        for batch in batches:
+            np.matmul(X[batch[0] : batch[-1] + 1], W.T, out=Z[: len(batch)])
+
+    def one_round():
+        order = rng.permutation(len(X))
+        batches = batches_of(order, n_batches)
+        found = {"ours": seconds(lambda: ours.epoch(order)), "transform": seconds(ours.transform)}
+        found["floor"] = seconds(lambda: floor(batches_of(np.arange(len(X)), n_batches)))
+        for name, peer in peers.items():
+            torch.set_num_threads(threads[name])
+            found[name] = seconds(lambda peer=peer: peer.epoch(normalized, batches))
+        return found
+
+    one_round()
+    rounds = [one_round() for _ in range(options.rounds)]
+    row = {"name": f"{d} -> {m}, k={k}, batches of {batch_size}"}
+    row |= {f"{name} s": statistics.median(found[name] for found in rounds) for name in ("floor", "ours")}
+    for name, (one, other) in {
+        "dense/ours": ("dense", "ours"),
+        "bag/ours": ("bag", "ours"),
+        "ours/floor": ("ours", "floor"),
+        "transform/floor": ("transform", "floor"),
+    }.items():
+        row[name] = statistics.median(found[one] / found[other] for found in rounds)
+    return row | {f"{name} threads": number for name, number in threads.items()}
+
+
+def fits(report, options):
+    """Time whole fits."""
+    X, _ = planted(options.rows, 1536, 3072, 8, 0.1, seed=0)
+    settings = dict(n_components=256, k=8, tol=0, n_iter_no_change=10**6, random_state=0)
+    TopKAutoencoderTransformer(max_iter=1, **settings).fit(X[:1000])
+    theirs = hypothesaes()
+    if theirs is None:
+        print("\nHypotheSAEs is not installed.")
+    else:
+        data, few = torch.from_numpy(X), options.epochs
+        use_best_threads(
+            options.threads, lambda: theirs(1536, 256, 8).fit(data[:2048], n_epochs=1, show_progress=False)
+        )
+        ours = TopKAutoencoderTransformer(max_iter=few, **settings)
+        contenders = {
+            "skl_sae": lambda: ours.fit(X),
+            "HypotheSAEs": lambda: theirs(1536, 256, 8).fit(data, n_epochs=few, show_progress=False),
+        }
+        report.compare(f"fits of {few} epochs, {len(X)} x 1536 -> 256, k=8", contenders)
+    longer = TopKAutoencoderTransformer(max_iter=60, **settings)
+    report.compare(f"fits of 60 epochs, {len(X)} x 1536 -> 256, k=8", {"skl_sae": lambda: longer.fit(X)}, warm_up=False)
+
+
+def main():
+    options = parser(__doc__, rounds=5, threads=True, plot=False)
+    options.add_argument("--rows", type=int, default=20000)
+    options.add_argument("--epochs", type=int, default=20, help="epochs of the fits beside HypotheSAEs")
+    options.add_argument("--shapes", type=int, nargs="*", default=range(len(SHAPES)), help="only these, 0 to 5")
+    options.add_argument("--only", choices=["epochs", "fits"])
+    options = options.parse_args()
+    warnings.simplefilter("ignore")
+    options.threads = options.threads or torch.get_num_threads()
+    report = Report(options)
+    if options.only != "fits":
+        with threadpool_limits(options.threads):
+            rows = [epochs(options, *SHAPES[i]) for i in options.shapes]
+        report.add(f"epochs of {options.rows} rows, at most {options.threads} threads", rows)
+    if options.only != "epochs":
+        fits(report, options)
+    report.close()
+
+
+if __name__ == "__main__":
+    main()
