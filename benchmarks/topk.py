@@ -12,8 +12,8 @@ reads the active atoms only (embedding_bag); each with its best number of thread
 the product X W' by itself, in batches, written to memory that is already allocated. "transform" gives CSR codes of all
 rows. In a round the contenders take turns; figures are medians over the rounds, and ratios are taken within a round.
 
-Then whole fits, with everything included, in the setting of HypotheSAEs' authors (20000 texts, 1536 features, 256 units,
-k = 8): its `fit` beside ours for ``--epochs`` epochs, and ours for 60.
+Then whole fits, with everything included, in the setting of HypotheSAEs' authors (20000 texts, 1536 features, 256
+units, k = 8): its `fit` beside ours for ``--epochs`` epochs, and ours for 60.
 """
 
 import statistics
