@@ -443,6 +443,8 @@ def native(X):
 class ReconstructionScoresMixin:
     """Scores of rows by how well they are reconstructed."""
 
+    reconstruction_error: Callable[..., FloatArray]
+
     def score_samples(self, X: MatrixLike) -> FloatArray:
         """Negative reconstruction error of every row: the higher, the more normal.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from numbers import Integral
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse import csr_array, csr_matrix, issparse
 from sklearn import get_config
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -24,6 +25,8 @@ from ._types import Float64Array, FloatArray, MatrixLike, _fit_context
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
+
+    from ._kernels.structs import TopKNetwork
 
 
 class TopKAutoencoderTransformer(
@@ -283,9 +286,12 @@ class TopKAutoencoderTransformer(
     def transform(self, X: MatrixLike) -> csr_matrix | csr_array | FloatArray:
         """Encode every row.
 
+        Given a dask array, this and all other row-wise methods return a lazy dask array; `transform` needs
+        ``sparse_output=False`` for that.
+
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -305,7 +311,7 @@ class TopKAutoencoderTransformer(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_components)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_components)
             Codes, as returned by `transform`.
 
         Returns
@@ -322,7 +328,7 @@ class TopKAutoencoderTransformer(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
         per_feature : bool, default=False
             Whether to return the error of each feature separately, which shows what made a row anomalous.
 
@@ -344,33 +350,35 @@ class TopKAutoencoderTransformer(
     def _n_features_out(self) -> int:
         return len(self.encoder_coef_)
 
-    def _check_parameters(self, takes_noise=False):
+    def _check_parameters(self, takes_noise: bool = False) -> None:
         if self.k is not None and self.k > self.n_components:
             raise ValueError(
                 f"The 'k' parameter of {type(self).__name__} must be at most n_components={self.n_components}: it "
                 f"counts active units. Got {self.k} instead."
             )
 
-    def _settings(self, **changed):
+    def _settings(self, **changed: Any) -> SimpleNamespace:
         return super()._settings(**{"solver": "adam", "adam_start": 0} | changed)
 
-    def _check_parameters_for_dask(self):
+    def _check_parameters_for_dask(self) -> None:
         raise ValueError(
             f"{type(self).__name__} is fitted to rows in memory, or mapped from a file. For the chunks of a dask array "
             "use dask_ml.wrappers.Incremental."
         )
 
-    def _wants_frame(self):
+    def _wants_frame(self) -> bool:
         return _get_output_config("transform", self)["dense"] != "default"
 
-    def _check_output(self):
+    def _check_output(self) -> None:
         if self.sparse_output and self._wants_frame():
             raise ValueError(
                 "Data frames hold no sparse codes: Pandas output does not support sparse data. Set sparse_output=False "
                 "to output dense codes or use set_output(transform='default')."
             )
 
-    def _apply_lazily(self, method, X, columns, dtype, settings):
+    def _apply_lazily(
+        self, method: str, X: Any, columns: str | None, dtype: DTypeLike | None, settings: dict[str, Any]
+    ) -> Any:
         if method == "transform" and (self.sparse_output or self._wants_frame()):
             raise ValueError(
                 "transform of a dask array returns a dask array of dense blocks. Set sparse_output=False, and use "
@@ -378,7 +386,7 @@ class TopKAutoencoderTransformer(
             )
         return super()._apply_lazily(method, X, columns, dtype, settings)
 
-    def _check_codes(self, H):
+    def _check_codes(self, H: Any) -> Any:
         if is_dask(H):
             return super()._check_codes(H)
         check_is_fitted(self)
@@ -387,7 +395,7 @@ class TopKAutoencoderTransformer(
         self._check_width(H)
         return SparseRows.from_matrix(H if issparse(H) else csr_array(H)).S
 
-    def _check_state(self):
+    def _check_state(self) -> None:
         super()._check_state()
         k, threshold, m = self._code[0], self.threshold_, len(self.encoder_coef_)
         if not 1 <= k <= m or not (threshold is None or threshold > 0) or self._code[1] != (threshold is not None):
@@ -396,11 +404,11 @@ class TopKAutoencoderTransformer(
                 f"threshold or none; got {self._code} and {threshold}."
             )
 
-    def _differs(self, parts):
+    def _differs(self, parts: Any) -> str | None:
         code = tuple(Code.of(self))
         return None if self._code == code else f"from k={self._code[0]} with k={code[0]}, selection={self.selection!r}"
 
-    def _network(self, dtype):
+    def _network(self, dtype: DTypeLike) -> TopKNetwork:
         W, b, V, c = self._parameters(dtype)
         k, by_batch = self._code
         return network(W, b, V, c, k, self.threshold_ if by_batch else None)
