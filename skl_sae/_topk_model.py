@@ -184,10 +184,10 @@ def calibrate(parts, code, rows):
 # -- where training starts -----------------------------------------------------------------------------
 
 
-def _whitened(X, weights):
-    """Return centred rows X (n, d) with the same variance in every direction in which they vary enough.
+def _whitener(X, weights):
+    """Return a function that whitens the rows of X (n, d), which are centred, at given indices.
 
-    Their lengths have no meaning.
+    Results have the same variance in every direction in which the rows vary enough; their lengths have no meaning.
     """
     (n, d), A = X.shape, X * np.sqrt(weights / weights.max()).astype(X.dtype)[:, None]
     values, vectors = np.linalg.eigh(A.T @ A / n if d <= n else A @ A.T / n)
@@ -195,7 +195,7 @@ def _whitened(X, weights):
     floor = max(values.clip(0).sum() / (min(n, d) * MOST_STRETCH**2), largest * np.finfo(X.dtype).eps)
     factors = 1 / np.sqrt(values.clip(0) + floor)
     whitening = (vectors * factors) @ vectors.T
-    return X @ whitening if d <= n else whitening @ A
+    return (lambda rows: X[rows] @ whitening) if d <= n else (lambda rows: whitening[rows] @ A)
 
 
 def _distinct(rows):
@@ -209,8 +209,10 @@ def _directions(X, weights, m, init, rng):
     """Return m directions (m, d) for units to begin with."""
     d, atoms = X.shape[1], np.empty((0, X.shape[1]), X.dtype)
     if init == "whitened":
-        order = np.argsort(rng.exponential(size=len(X)) / weights)  # rows drawn one by one, by their weights
-        found = _distinct(_whitened(X, weights)[order])
+        whiten, order = _whitener(X, weights), np.argsort(rng.exponential(size=len(X)) / weights)  # drawn by weights
+        found = _distinct(whiten(order[:m]))
+        if len(found) < m < len(X):
+            found = _distinct(whiten(order))
         atoms = found[:m]
         if len(found):  # too few distinct rows: mixtures of them lie in the space that they span
             mixtures = rng.standard_normal((m - len(atoms), len(found))) @ found
