@@ -22,6 +22,7 @@ RUNS = {
     "explain_anomalies": ["explain_anomalies.png"],
     "gallery_images": ["."],
     "gallery_tabular": ["."],
+    "topics_of_docstrings": [],
 }
 
 
