@@ -2,10 +2,10 @@
 
     python examples/topics_of_docstrings.py
 
-Every public function and class gives a text. TF-IDF and a truncated SVD turn the texts into a matrix of embeddings (latent
-semantic analysis), and the autoencoder codes each of them by 5 of 192 units. For the units with the largest activations,
-the script prints the words towards which their atoms point and the functions that activate them most; then the strongest
-units of some functions.
+Every public function and class gives a text. TF-IDF and a truncated SVD turn the texts into a matrix of embeddings
+(latent semantic analysis), and the autoencoder codes each of them by 5 of 192 units. For the units with the largest
+activations, the script prints the words towards which their atoms point and the functions that activate them most;
+then the strongest units of some functions.
 """
 
 import inspect
