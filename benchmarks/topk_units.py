@@ -7,7 +7,7 @@ For every number of units and of active units: the share of the variance of held
 the accuracy on them of a logistic regression on the codes, and the share of dead units. The data are scikit-learn's
 digits; docstrings of installed packages, as `examples/topics_of_docstrings.py` embeds them, with the subpackage as the
 class; and, with --data, 10000 images of MNIST. The first two are split into two thirds and one third, and figures are
-means over three splits. The classifier sees standardised features (C=0.1). Estimators have their defaults.
+means over the splits. The classifier sees standardised features (C=0.1). Estimators have their defaults.
 """
 
 import runpy
@@ -26,12 +26,11 @@ from skl_sae import SparseAutoencoderTransformer, TopKAutoencoderTransformer
 
 UNITS, ACTIVE = [64, 256, 1024], [4, 8, 16, 32]
 LEAST_TEXTS = 40
-SPLITS = 3
 
 
-def splits_of(X, y):
+def splits_of(X, y, number):
     """Training rows, test rows and their classes, for every split."""
-    return [train_test_split(X, y, test_size=1 / 3, stratify=y, random_state=100 + seed) for seed in range(SPLITS)]
+    return [train_test_split(X, y, test_size=1 / 3, stratify=y, random_state=100 + seed) for seed in range(number)]
 
 
 def docstrings():
@@ -71,11 +70,8 @@ def measure(m, k, splits):
 def compare(name, splits, report, units=UNITS, active=ACTIVE):
     rows = [{"name": f"{m} units, {k} active", **measure(m, k, splits)} for m in units for k in active]
     others = {"raw features": FunctionTransformer()}
-    for m in units[:2]:
-        others[f"KL, {m} units"] = make_pipeline(
-            StandardScaler() if name == "docstrings" else MinMaxScaler(),
-            SparseAutoencoderTransformer(m, random_state=0),
-        )
+    scaler = StandardScaler() if name == "docstrings" else MinMaxScaler()
+    others[f"KL, {units[0]} units"] = make_pipeline(scaler, SparseAutoencoderTransformer(units[0], random_state=0))
     for other, encoder in others.items():
         reached = [accuracy(encoder.fit(split[0]), *split) for split in splits]
         rows.append({"name": other, "accuracy %": np.mean(reached)})
@@ -85,11 +81,12 @@ def compare(name, splits, report, units=UNITS, active=ACTIVE):
 def main():
     options = parser(__doc__, rounds=None, threads=True, plot=False)
     options.add_argument("--data", help="mnist.npz with X_train (n, 28, 28), y_train, X_test, y_test")
+    options.add_argument("--splits", type=int, default=3, help="splits of digits and docstrings")
     options = options.parse_args()
     warnings.simplefilter("ignore")
     report = Report(options)
-    compare("digits", splits_of(*load_digits(return_X_y=True)), report)
-    compare("docstrings", splits_of(*docstrings()), report)
+    compare("digits", splits_of(*load_digits(return_X_y=True), options.splits), report)
+    compare("docstrings", splits_of(*docstrings(), options.splits), report)
     if options.data:
         compare("MNIST, 10000 images", mnist(options.data), report, units=[256, 1024], active=[8, 32])
     report.close()
