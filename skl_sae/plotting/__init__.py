@@ -1,0 +1,9 @@
+"""Plots of models and their training, in the style of scikit-learn's displays. Needs matplotlib (extra ``plot``)."""
+
+from ._activations import ActivationDisplay
+from ._anomalies import AnomalyDisplay
+from ._filters import FilterDisplay
+from ._reconstructions import ReconstructionDisplay
+from ._training import TrainingDisplay
+
+__all__ = ["ActivationDisplay", "AnomalyDisplay", "FilterDisplay", "ReconstructionDisplay", "TrainingDisplay"]
