@@ -126,6 +126,7 @@ class Run:
             tol=float(settings.tol),
             n_iter_no_change=settings.n_iter_no_change,
             verbose=settings.verbose,
+            title=self.training.title,
             validation=validation,
             n_earlier=0 if earlier is None else len(earlier.history["loss"]),
             on_iteration=None if self.training.tasks is None else self._on_iteration,
@@ -266,6 +267,7 @@ class Training:
         self.settings, self.rng, self.tasks, self.usable = settings, rng, tasks, usable
         self.judges_fit = True  # whether to warn of a fit that explains little, and of codes that say little
         self.distinct = False  # whether equal rows were merged before the run
+        self.title = None  # what to print above the lines of a run
 
     @property
     def keeps_interrupted(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
@@ -146,7 +147,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
     random_state : int, RandomState instance or None, default=None
         Seed for everything random.
     verbose : int, default=0
-        Verbosity of training, as for the transformer.
+        Verbosity of training, as for the transformer. Scorings other than "auto" train twice, and say so.
 
     Attributes
     ----------
@@ -331,8 +332,10 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         return self._fit(X, y, sample_weight)
 
     def _count_iterations(self, warm: bool) -> int:
-        trains_twice = self.scoring != "auto" and self.support_fraction < 1
-        return super()._count_iterations(warm) * (2 if trains_twice else 1)
+        return super()._count_iterations(warm) * self._count_trainings()
+
+    def _count_trainings(self) -> int:
+        return 2 if self.scoring != "auto" and self.support_fraction < 1 else 1
 
     def _learn(self, rows: Rows, weights: Float64Array, training: Training, warm: bool) -> Problems:
         weights = np.asarray(weights)
@@ -365,8 +368,11 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         problems: Problems = []
         training.judges_fit = self.scoring != "auto"  # other views make up for a poor code
         training.distinct = self.scoring == "auto"
+        turns, n_turns = itertools.count(1), self._count_trainings()
 
         def learn(scaled: Rows, weights: Float64Array, wide: bool = False) -> Network:
+            turn = next(turns)
+            training.title = f"training {turn} of {n_turns}" if n_turns > 1 else None
             training.settings.alpha = (WIDE_ALPHA if wide else ALPHA) if self.alpha == "auto" else self.alpha
             problems[:] = diagnose_range(scaled, self.output_activation)
             basis = span_basis(scaled) if self._trains_in_span(scaled) else None

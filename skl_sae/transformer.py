@@ -112,8 +112,9 @@ class SparseAutoencoderTransformer(
         Seed for the initial weights, the held-out rows, the order of the rows and the noise. The same number gives the
         same weights, bit for bit, on the same machine, for any number of threads.
     verbose : int, default=0
-        1 prints the iteration, the loss, its terms and the mean activation for the first ten iterations, every tenth up
-        to 100, every hundredth after that, and the last; 2 prints every iteration.
+        1 prints a line with the iteration, the elapsed seconds, the loss, its terms and the mean activation for the
+        first ten iterations, every tenth up to 100, every hundredth after that, and the final weights; 2 prints every
+        iteration. Lines are plain text in aligned columns, for terminals, notebooks and log files.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ import pytest
 from fits import SOLVERS, quiet, short
 from sklearn.datasets import load_digits
 
-from skl_sae import HiddenUnitWarning, SparseAutoencoderTransformer
+from skl_sae import HiddenUnitWarning, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
 
 
 @pytest.fixture(scope="module")
@@ -122,13 +122,53 @@ def test_without_shuffle_the_rows_are_met_in_order(digits):
 
 @pytest.mark.plain
 @quiet
-@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 10 + 1 + 1), (2, 25 + 1)])
-def test_verbose(digits, capsys, verbose, lines):
-    short(verbose=verbose, max_iter=25).fit(digits)
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize(("verbose", "iterations"), [(1, [*range(1, 11), 20]), (2, list(range(1, 26)))])
+def test_verbose_prints_aligned_columns(digits, capsys, verbose, iterations, early_stopping):
+    sae = short(verbose=verbose, max_iter=25, tol=0, early_stopping=early_stopping).fit(digits)
+    header, *lines, last = capsys.readouterr().out.splitlines()
+    names = re.split(r" {2,}", header.strip())
+    assert names == ["iteration", "seconds", *(name.replace("_", " ") for name in sae.history_)]
+    assert {len(line) for line in lines} == {len(header)} == {len(header.rstrip())}
+    ends = [header.index(name) + len(name) for name in names]
+    for line in lines:
+        assert all(line[end - 1] != " " and line[end : end + 1] in (" ", "") for end in ends), line
+    cells = [line.split() for line in lines]
+    assert [cell[0] for cell in cells] == [*map(str, iterations), "final"]
+    seconds = [float(cell[1]) for cell in cells]
+    assert seconds == sorted(seconds)
+    assert seconds[0] >= 0
+    assert [float(number) for number in cells[-1][2:]] == pytest.approx([x[-1] for x in sae.history_.values()], rel=1e-5)
+    assert re.fullmatch(r"fitted after 25 iterations" + (r", weights of iteration \d+" if early_stopping else ""), last)
+
+
+@pytest.mark.plain
+@quiet
+def test_without_verbose_nothing_is_printed(digits, capsys):
+    short(max_iter=3).fit(digits)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.plain
+@quiet
+@pytest.mark.parametrize(("scoring", "n"), [("auto", 1), ("mahalanobis", 2), ("squared_error", 2)])
+def test_a_detector_says_which_training_it_prints(digits, capsys, scoring, n):
+    SparseAutoencoderOutlierDetector(scoring=scoring, max_iter=3, verbose=1, random_state=0).fit(digits[:, 20:30])
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == lines
-    if lines:
-        assert re.fullmatch(
-            r"iteration 1: loss [\d.]+, reconstruction [\d.]+, sparsity .*, mean activation .*", printed[0]
-        )
-        assert printed[-1].startswith("fitted after 25 iterations: loss")
+    titles = [line for line in printed if line.startswith("training")]
+    assert titles == ([] if n == 1 else ["training 1 of 2", "training 2 of 2"])
+    assert sum(line.startswith("iteration ") for line in printed) == n
+    if n == 2:
+        assert printed[0] == titles[0]
+        assert printed[printed.index(titles[1]) - 1].startswith("fitted after")
+
+
+@pytest.mark.plain
+@quiet
+def test_lines_of_a_warm_start_have_a_header_and_go_on_counting(digits, capsys):
+    sae = short(max_iter=5, tol=0, warm_start=True).fit(digits)
+    sae.set_params(verbose=1, max_iter=4).fit(digits)
+    header, *lines, last = capsys.readouterr().out.splitlines()
+    assert header.startswith("iteration")
+    assert [line.split()[0] for line in lines] == ["6", "7", "8", "9", "final"]
+    assert last == "fitted after 9 iterations"

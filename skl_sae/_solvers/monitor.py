@@ -1,5 +1,6 @@
 """The monitor: keeps the history of a fit, prints it, says when to stop."""
 
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,10 @@ class Monitor:
     n_iter_no_change : int
         Stop when the loss has not fallen by ``tol`` times its size within this many iterations.
     verbose : int
-        0: silent; 1: the first ten iterations, then every tenth, then every hundredth; 2 or more: all.
+        0: silent; 1: the first ten iterations, then every tenth, then every hundredth; 2 or more: all. Each takes one
+        line of aligned columns, which terminals, notebooks and files show alike.
+    title : str, optional
+        Printed above the columns.
     validation : object with ``evaluate(theta)``, optional
         Judge by its loss instead of the training loss, and keep the parameters where it was lowest.
     n_earlier : int
@@ -36,9 +40,12 @@ class Monitor:
         ``on_iteration(monitor)`` is called after every iteration; a true result stops the training.
     """
 
-    def __init__(self, *, tol, n_iter_no_change, verbose=0, validation=None, n_earlier=0, on_iteration=None):
+    def __init__(
+        self, *, tol, n_iter_no_change, verbose=0, title=None, validation=None, n_earlier=0, on_iteration=None
+    ):
         self._tol, self._patience = tol, n_iter_no_change
         self._verbose, self._validation, self._n_earlier = verbose, validation, n_earlier
+        self._title, self._has_header, self._started = title, False, time.perf_counter()
         self._on_iteration = on_iteration
         self._reference, self._n_stale, self._lowest = None, 0, np.inf
         self._rows, self._progress, self.stopped = [], Progress(), False
@@ -94,7 +101,7 @@ class Monitor:
         self._rows.append(row)
         self._progress = progress  # from here on the iteration counts
         if self._verbose > 1 or (self._verbose and _is_round(iteration)):
-            _print_row(f"iteration {iteration}", row)
+            self._print(iteration, row)
         if self._reference is None or judged < self._reference - self._tol * abs(self._reference):
             self._reference, self._n_stale = judged, 0
         else:
@@ -122,11 +129,30 @@ class Monitor:
         self._progress = self._progress._replace(n_iter=len(self._rows))  # 1 if the start was already a minimum
         if self._verbose:
             kept = f", weights of iteration {best}" if best is not None else ""
-            _print_row(f"fitted after {self._n_earlier + self.n_iter} iterations{kept}", row)
+            self._print("final", row)
+            print(f"fitted after {self._n_earlier + self.n_iter} iterations{kept}", flush=True)
+
+    def _print(self, iteration, row):
+        if not self._has_header:
+            _print_header(self._title, row)
+            self._has_header = True
+        _print_row(iteration, time.perf_counter() - self._started, row)
 
 
-def _print_row(title, row):
-    print(title + ": " + ", ".join(f"{name.replace('_', ' ')} {value:.6g}" for name, value in row.items()))
+def _print_header(title, row):
+    if title is not None:
+        print(title)
+    print("iteration   seconds", *(f"{name.replace('_', ' '):>{_width(name)}}" for name in row), sep="  ", flush=True)
+
+
+def _print_row(iteration, seconds, row):
+    cells = (f"{value:>{_width(name)}.6g}" for name, value in row.items())
+    print(f"{iteration:>9}  {seconds:>8.2f}", *cells, sep="  ", flush=True)
+
+
+def _width(name):
+    """Return the width of a column: of its name, or of a number with an exponent."""
+    return max(len(name), 11)
 
 
 def _is_round(n):
