@@ -291,7 +291,8 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
 
     def _method(self, name):
         """Return a method as it is now, for other processes."""
-        left_out = {"_training", "_skl_callbacks", "_sklearn_output_config", "feature_names_in_", "history_"}
+        left_out = {"_training", "_skl_callbacks", "_sklearn_output_config", "feature_names_in_"}
+        left_out.update(("history_", "_first_history"))
         left_out.update(DURING_FIT, (key for key, method in self._only_for.items() if method != name))
         attributes = {key: value for key, value in vars(self).items() if key not in left_out}
         return functools.partial(_call_method, type(self), attributes, name)

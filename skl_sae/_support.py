@@ -109,6 +109,10 @@ class SupportScorer:
         """Return the residuals (n, d) of a block of rows, in scaled units."""
         return self.vectors(rows)[:, : rows.shape[1]]
 
+    def reconstruct(self, rows):
+        """Return the reconstructions (n, d) of a block of rows, in the units of X."""
+        return rows.toarray() - self.scale * self.residuals(rows)
+
     def _explain(self, rows):
         """Return the scaled rows of a block, and the vectors that are scored."""
         scaled, network = _scale(self.mean, self.scale, DenseRows(rows.toarray())), self.network.astype(rows.dtype)

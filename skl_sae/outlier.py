@@ -226,6 +226,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
     offset_: float
     support_: Mask
     n_components_: int
+    _first_history: dict[str, Float64Array]  # of the first of two trainings
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseSparseAutoencoder._parameter_constraints,
@@ -341,6 +342,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         weights = np.asarray(weights)
         self.support_ = weights > 0
         rows, weights = rows.drop_zero_weight(weights)
+        self.__dict__.pop("_first_history", None)
         fit, problems = self._learn_scorer(rows, weights, training, warm)
         reference, share = fit.reference, self.contamination
         if fit.support is not None:
@@ -373,6 +375,8 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         def learn(scaled: Rows, weights: Float64Array, wide: bool = False) -> Network:
             turn = next(turns)
             training.title = f"training {turn} of {n_turns}" if n_turns > 1 else None
+            if turn > 1 and not warm:  # a warm start keeps all in one history
+                self._first_history = self.history_
             training.settings.alpha = (WIDE_ALPHA if wide else ALPHA) if self.alpha == "auto" else self.alpha
             problems[:] = diagnose_range(scaled, self.output_activation)
             basis = span_basis(scaled) if self._trains_in_span(scaled) else None
@@ -519,6 +523,10 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
            propagation", PLOS ONE 10, 2015.
         """
         return np.concatenate(list(self._check_rows(X).map(self._scorer().contributions)))
+
+    def _reconstruct(self, X: MatrixLike) -> Float64Array:
+        """Return the reconstructions (n, d) of rows of X, in its units."""
+        return np.concatenate(list(self._check_rows(X).map(self._scorer().reconstruct)))
 
     def _fit_fold(self, rows: Rows, weights: Float64Array) -> Any:
         """Return what scores blocks of rows, by a fit to other rows."""

@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 from scipy import sparse
 from sklearn.datasets import load_digits, load_wine
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
@@ -110,10 +112,21 @@ def test_other_mistakes_are_refused(sae, digits):
         FilterDisplay.from_estimator(sae, feature_names=["a", "b", "c"])
     with pytest.raises(ValueError, match="ax must hold 2 axes, got 1"):
         ActivationDisplay.from_estimator(sae, digits, ax=plt.subplots()[1])
+    narrow = SparseAutoencoderTransformer(2, max_iter=2).fit(digits[:, :13])
     with pytest.raises(ValueError, match="13 features are not the pixels of a square"):
-        ReconstructionDisplay.from_estimator(
-            SparseAutoencoderTransformer(2, max_iter=2).fit(digits[:, :13]), digits[:3, :13]
-        )
+        ReconstructionDisplay.from_estimator(narrow, digits[:3, :13], images=True)
+    for display in FilterDisplay, TrainingDisplay:
+        with pytest.raises(ValueError, match="no autoencoder of skl_sae in this Pipeline"):
+            display.from_estimator(make_pipeline(MinMaxScaler()).fit(digits))
+    with pytest.raises(NotFittedError):
+        FilterDisplay.from_estimator(make_pipeline(MinMaxScaler(), SparseAutoencoderTransformer()))
+    with pytest.raises(ValueError, match="is no outlier detector"):
+        AnomalyDisplay.from_estimator(sae, digits)
+
+
+def test_a_detector_has_no_codes(detector, wine):
+    with pytest.raises(ValueError, match="no codes to show"):
+        ActivationDisplay.from_estimator(detector, wine.data)
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
@@ -132,6 +145,8 @@ def test_reconstruction(digits):
     display = draws(ReconstructionDisplay.from_estimator(pipeline, digits[:6]))
     assert display.ax_[0].images[0].get_array().shape == (10, 6 * 9 + 1)
     np.testing.assert_allclose(display.reconstruction, pipeline.inverse_transform(pipeline.transform(digits[:6])))
+    other = ReconstructionDisplay.from_estimator(PCA(3).fit(digits), digits[:6])
+    assert other.image_shape == (8, 8)
 
 
 def test_activations(sae, digits):

@@ -138,7 +138,9 @@ def test_verbose_prints_aligned_columns(digits, capsys, verbose, iterations, ear
     seconds = [float(cell[1]) for cell in cells]
     assert seconds == sorted(seconds)
     assert seconds[0] >= 0
-    assert [float(number) for number in cells[-1][2:]] == pytest.approx([x[-1] for x in sae.history_.values()], rel=1e-5)
+    assert [float(number) for number in cells[-1][2:]] == pytest.approx(
+        [x[-1] for x in sae.history_.values()], rel=1e-5
+    )
     assert re.fullmatch(r"fitted after 25 iterations" + (r", weights of iteration \d+" if early_stopping else ""), last)
 
 

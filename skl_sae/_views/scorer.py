@@ -121,6 +121,10 @@ class ViewScorer:
         """Return the residuals (n, d) of a block of rows, in scaled units."""
         return self.explain.without_place(rows).residual
 
+    def reconstruct(self, rows):
+        """Return the reconstructions (n, d) of a block of rows, in the units of X."""
+        return rows.toarray() - self.explain.unit * self.residuals(rows)
+
     def _surprises(self, raw):
         return np.array([surprise(part) for surprise, part in zip(self.surprises.values(), raw, strict=True)])
 

@@ -3,25 +3,119 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import _safe_indexing, check_consistent_length
 
 from ..metrics import is_anomaly
-from ._common import BLUE, GREY, ORANGE, find_names, make_axes
+from ._common import (
+    BLUE,
+    GREY,
+    LARGEST,
+    ORANGE,
+    Parts,
+    check_names,
+    count_in_whole_numbers,
+    ink,
+    label_features,
+    legend_above,
+    log_ticks,
+    make_axes,
+    mark_log,
+    room_for,
+    shorten,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from .._types import Float64Array
-    from ..outlier import SparseAutoencoderOutlierDetector
     from ._common import AxesLike
+
+# Inches for a bar with its label and for the rest of the figure, and points of a line of small letters.
+LINE, REST, SMALL = 0.22, 1.2, 8.0
+
+
+class Scale(NamedTuple):
+    """A logarithmic axis for most scores, from low to high, with a bin at either end for those beyond."""
+
+    low: float
+    high: float
+    bins: int
+
+    @classmethod
+    def of(cls, scores: Float64Array, threshold: float, bins: int) -> Scale:
+        """Reach over all scores, except those that lie so far out that the others would share a bin or two.
+
+        In logarithms, a score lies far out when it is more than six interquartile ranges above the upper quartile or
+        the threshold, or four below the lower quartile.
+        """
+        positive = scores[scores > 0]
+        if not len(positive):
+            return cls(0.5, 2.0, bins)
+        logs = np.log(positive)
+        lower, upper = np.quantile(logs, [0.25, 0.75])
+        spread = max(upper - lower, 0.15)
+        limit = np.log(threshold) if 0 < threshold < np.inf else -np.inf
+        low = max(logs.min(), lower - 4 * spread)
+        high = min(max(logs.max(), limit), max(upper, min(limit, upper + 6 * spread)) + 6 * spread)
+        missing = np.log(1.2) - (high - low)
+        if missing > 0:
+            low, high = low - missing / 2, high + missing / 2
+        low, high = low - 1e-9, high + 1e-9  # so that rounding puts no score beyond
+        return cls(float(np.exp(low)), float(np.exp(high)), bins)
+
+    @property
+    def step(self) -> float:
+        return float((self.high / self.low) ** (1 / self.bins))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Centres of the bins for scores beyond."""
+        return self.low / self.step**2, self.high * self.step**2
+
+    def edges(self) -> list[float]:
+        below, above = self.ends
+        half = self.step**0.5
+        inner = np.geomspace(self.low, self.high, self.bins + 1)
+        return [below / half, below * half, *inner.tolist(), above / half, above * half]
+
+    def place(self, scores: Any) -> Any:
+        """Return where scores are drawn."""
+        below, above = self.ends
+        return np.where(scores < self.low, below, np.where(scores > self.high, above, scores))
+
+    def mark(self, axis: Axes, scores: Float64Array) -> None:
+        """Set limits and ticks for an axis with lines or bars at scores."""
+        below, above = self.ends
+        ticks = {tick: f"{tick:g}" for tick in log_ticks(self.low, self.high)}
+        beyond = {}
+        if scores.min() < self.low:
+            beyond[below] = f"< {_rounded(self.low):g}"
+        if scores.max() > self.high:
+            beyond[above] = f"> {_rounded(self.high):g}"
+        width = np.log(self.high / self.low)
+        for end in beyond:
+            ticks = {tick: label for tick, label in ticks.items() if abs(np.log(tick / end)) > 0.12 * width}
+        ticks |= beyond
+        mark_log(axis.xaxis, list(ticks), list(ticks.values()))
+        left = below / self.step if below in beyond else self.low / self.step
+        right = above * self.step if above in beyond else self.high * self.step
+        axis.set_xlim(left, right)
+
+
+def _rounded(number: float) -> float:
+    """Round to two digits, so that the format "g" needs no exponent for ordinary numbers."""
+    return float(f"{number:.2g}")
 
 
 class AnomalyDisplay:
     """Anomaly scores with the threshold, and the contributions of the features to the score of one row.
+
+    Scores that lie so far out that the others could not be told apart share a bin at the end of the axis.
 
     Parameters
     ----------
@@ -59,7 +153,7 @@ class AnomalyDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: SparseAutoencoderOutlierDetector,
+        estimator: Any,
         X: ArrayLike,
         y: ArrayLike | None = None,
         *,
@@ -72,7 +166,7 @@ class AnomalyDisplay:
 
         Parameters
         ----------
-        estimator : SparseAutoencoderOutlierDetector
+        estimator : SparseAutoencoderOutlierDetector, or Pipeline with one
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
             Labels of known anomalies: True of booleans, 1 of 0 and 1, or -1 of -1 and +1, as `predict` gives them.
@@ -81,52 +175,69 @@ class AnomalyDisplay:
         row : int, default=None
             Row to explain; None takes the one with the highest anomaly score.
         feature_names : list of str, default=None
-            None uses the names seen during `fit`.
+            None uses the names seen during `fit`. In a Pipeline these are the names of the first step's input, passed
+            through ``get_feature_names_out`` of the steps before the detector.
         ax : array of two Axes, default=None
         n_features : int, default=10
-            Number of contributions to show; the others are summed.
+            Number of contributions to show, the largest ones, as far as there is room for names; the others are summed.
 
         Returns
         -------
         display : AnomalyDisplay
         """
-        scores = -estimator.score_samples(X)
+        parts = Parts.of(estimator)
+        rows, detector = parts.prepare(X), parts.autoencoder
+        if not hasattr(detector, "score_contributions"):
+            raise ValueError(f"{type(detector).__name__} is no outlier detector: it has no anomaly scores.")
+        scores = -detector.score_samples(rows)
         row = int(np.argmax(scores)) if row is None else row
-        contributions = estimator.score_contributions(_safe_indexing(X, [row]))[0]
-        names = find_names(estimator, feature_names, len(contributions))
-        return cls(scores, -estimator.offset_, contributions, row, names, y).plot(ax, n_features=n_features)
+        contributions = detector.score_contributions(_safe_indexing(rows, [row]))[0]
+        names = check_names(parts.feature_names() if feature_names is None else feature_names, len(contributions))
+        return cls(scores, -detector.offset_, contributions, row, names, y).plot(ax, n_features=n_features)
 
     def plot(self, ax: AxesLike | None = None, *, n_features: int = 10, bins: int = 40) -> Self:
-        """Draw scores and contributions; ``ax``, if given, holds two axes."""
-        self.figure_, self.ax_ = make_axes(ax, 1, 2, (10, 4))
+        """Draw scores and contributions; ``ax``, if given, holds two axes.
+
+        A figure of its own grows with ``n_features``, up to 20 inches.
+        """
+        names = shorten(self.feature_names, len(self.contributions))
+        most = int((LARGEST - REST) / LINE) if ax is None else None
+        n_bars = min(n_features + 1, len(names), most or len(names))
+        size = 10 + width_of(names, 10.0) / 2, max(4.0, LINE * n_bars + REST)
+        self.figure_, self.ax_ = make_axes(ax, 1, 2, size)
         self._plot_scores(self.ax_[0], bins)
-        self._plot_contributions(self.ax_[1], n_features)
+        self._plot_contributions(self.ax_[1], names, n_features, most)
         return self
 
     def _plot_scores(self, axis: Axes, bins: int) -> None:
-        positive = self.scores[self.scores > 0]
-        low, high = (positive.min(), positive.max()) if len(positive) else (0.5, 2.0)
-        edges = np.geomspace(low, max(high, low * 1.001), bins).tolist()
-        clipped = np.maximum(self.scores, low)
+        scale = Scale.of(self.scores, self.threshold, bins)
+        placed, edges = scale.place(self.scores), scale.edges()
         if self.y is None:
-            axis.hist(clipped, bins=edges, color=BLUE)
+            axis.hist(placed, bins=edges, color=BLUE)
         else:
-            groups = [clipped[~self.y], clipped[self.y]]
+            groups = [placed[~self.y], placed[self.y]]
             axis.hist(groups, bins=edges, stacked=True, color=[BLUE, ORANGE], label=["normal", "anomaly"])
-        axis.axvline(self.threshold, color="black", linestyle="--", linewidth=1, label="threshold")
-        axis.axvline(max(self.scores[self.row], low), color=GREY, linewidth=1, label=f"row {self.row}")
+        score = self.scores[self.row]
+        axis.axvline(scale.place(self.threshold), color=ink(axis), linestyle="--", linewidth=1, label="threshold")
+        axis.axvline(scale.place(score), color=GREY, linewidth=1.5, label=f"row {self.row}, score {score:.3g}")
         axis.set(xscale="log", xlabel="anomaly score", ylabel="number of rows")
-        axis.legend(frameon=False, fontsize="small")
+        scale.mark(axis, np.append(self.scores, self.threshold))
+        count_in_whole_numbers(axis.yaxis)
+        legend_above(axis, 2)
 
-    def _plot_contributions(self, axis: Axes, n_features: int) -> None:
+    def _plot_contributions(self, axis: Axes, names: list[str], n_features: int, most: int | None) -> None:
         order = np.argsort(-np.abs(self.contributions))
-        shown, rest = order[:n_features], order[n_features:]
-        labels, values = [self.feature_names[k] for k in shown], list(self.contributions[shown])
+        if most is None:
+            most = room_for(axis, SMALL)
+            if min(n_features, len(order)) > room_for(axis, 14.0):
+                axis.tick_params(axis="y", labelsize=0.8 * SMALL)
+        n_shown = n_features if n_features >= len(order) and len(order) <= most else min(n_features, most - 1)
+        shown, rest = order[:n_shown], order[n_shown:]
+        labels, values = [names[k] for k in shown], list(self.contributions[shown])
         if len(rest):
             labels.append(f"{len(rest)} others")
             values.append(self.contributions[rest].sum())
         axis.barh(range(len(values)), values, color=np.where(np.array(values) < 0, ORANGE, BLUE))
-        axis.set_yticks(range(len(values)), labels)
-        axis.axvline(0, color="black", linewidth=0.8)
-        axis.invert_yaxis()
+        axis.axvline(0, color=ink(axis), linewidth=0.8)
+        label_features(axis, labels)
         axis.set(xlabel=f"contribution to the score of row {self.row}")

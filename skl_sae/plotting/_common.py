@@ -1,15 +1,19 @@
-"""What displays share: axes, colours, names of features, pictures made of small images."""
+"""What displays share: axes, colours, ticks, the parts of a Pipeline, pictures made of small images."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
@@ -22,6 +26,12 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart (https://jfly.uni-koeln.de/color).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.6"
+
+# Inches: no figure is wider or taller, whatever the size of the data.
+LARGEST = 20.0
+
+# Characters of a feature name; longer ones lose their middle.
+LONGEST_NAME = 28
 
 
 def make_axes(
@@ -37,6 +47,173 @@ def make_axes(
     if len(axes) != n_rows * n_columns:
         raise ValueError(f"ax must hold {n_rows * n_columns} axes, got {len(axes)}.")
     return axes[0].figure, axes
+
+
+# -- estimators and names --------------------------------------------------------------------------
+
+
+def is_autoencoder(estimator: Any) -> bool:
+    return hasattr(estimator, "reconstruction_error")
+
+
+def steps_of(estimator: Any) -> list[Any]:
+    """Steps of a Pipeline that do something, those of Pipelines within it included; one for any other estimator."""
+    if not isinstance(estimator, Pipeline):
+        return [estimator]
+    steps = (step for _, step in estimator.steps if step is not None and not isinstance(step, str))
+    return [inner for step in steps for inner in steps_of(step)]
+
+
+class Parts(NamedTuple):
+    """A fitted autoencoder and the transformers that its input goes through."""
+
+    before: list[Any]
+    autoencoder: Any
+
+    @classmethod
+    def of(cls, estimator: Any) -> Parts:
+        """Take an autoencoder, or a Pipeline with one, apart."""
+        steps = steps_of(estimator)
+        place = next((i for i, step in enumerate(steps) if is_autoencoder(step)), None)
+        if place is None:
+            raise ValueError(f"There is no autoencoder of skl_sae in this {type(estimator).__name__}.")
+        check_is_fitted(steps[place])
+        # A sampler of imbalanced-learn has no transform: it changes the rows of a fit alone.
+        return cls([step for step in steps[:place] if hasattr(step, "transform")], steps[place])
+
+    def prepare(self, X: Any) -> Any:
+        """Return X as the autoencoder sees it."""
+        for step in self.before:
+            X = step.transform(X)
+        return X
+
+    @property
+    def is_invertible(self) -> bool:
+        """Whether the input of the autoencoder can be turned back into that of the first step."""
+        return all(hasattr(step, "inverse_transform") for step in self.before)
+
+    def restore(self, X: Any) -> Any:
+        """Undo `prepare`."""
+        for step in reversed(self.before):
+            X = step.inverse_transform(X)
+        return X
+
+    def feature_names(self) -> list[str] | None:
+        """Names of what the autoencoder sees, by way of the names of the first step's input; None if it has none."""
+        names = getattr(self.autoencoder, "feature_names_in_", None)
+        if names is None:
+            for step in self.before:
+                names = step.get_feature_names_out(names) if hasattr(step, "get_feature_names_out") else None
+        if names is None or list(names) == default_names(len(names)):
+            return None
+        return [str(name) for name in names]
+
+
+def default_names(n_features: int) -> list[str]:
+    return [f"x{i}" for i in range(n_features)]
+
+
+def check_names(names: Iterable[str] | None, n_features: int) -> list[str]:
+    """Return a list of names, x0, x1, ... for None."""
+    names = default_names(n_features) if names is None else [str(name) for name in names]
+    if len(names) != n_features:
+        raise ValueError(f"There are {len(names)} feature names for {n_features} features.")
+    return names
+
+
+def shorten(names: Iterable[str] | None, n_features: int) -> list[str]:
+    """Return names without their middles where they are long, or from where they differ if that is in the middle."""
+    alike: dict[str, set[str]] = {}
+    names = check_names(names, n_features)
+    for name in names:
+        alike.setdefault(_without_middle(name), set()).add(name)
+    shortened = {}
+    for short, group in alike.items():
+        alike_so_far = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*group, strict=False))
+        start = max(0, sum(1 for _ in alike_so_far) - 8)
+        for name in group:
+            shortened[name] = short if len(group) == 1 else f"…{name[start : start + LONGEST_NAME - 2]}…"
+    return [shortened[name] for name in names]
+
+
+def _without_middle(name: str) -> str:
+    if len(name) <= LONGEST_NAME:
+        return name
+    tail = LONGEST_NAME // 3
+    return f"{name[: LONGEST_NAME - tail - 1]}…{name[-tail:]}"
+
+
+def width_of(names: Iterable[str], points: float) -> float:
+    """Inches that the longest of names takes in letters of a size, roughly."""
+    return 0.6 * points / 72 * max((len(name) for name in names), default=0)
+
+
+def label_features(axis: Axes, names: Sequence[str]) -> None:
+    """Name the bars or rows from the top down, as plain text: a name may hold dollar signs."""
+    axis.set_yticks(range(len(names)), names, parse_math=False)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+
+
+def room_for(axis: Axes, points: float) -> int:
+    """Return how many lines of a height in points fit beside given axes."""
+    return max(1, int(axis.get_window_extent().height / axis.figure.dpi * 72 / points))
+
+
+def room_in(axis: Axes, points: float) -> int:
+    return max(1, int(axis.get_window_extent().width / axis.figure.dpi * 72 / points))
+
+
+# -- axes ------------------------------------------------------------------------------------------
+
+
+def ink(axis: Axes) -> Any:
+    """Return the colour of lines that are neither data nor background, in light and dark styles."""
+    return axis.xaxis.label.get_color()
+
+
+def legend_above(axis: Axes, n_columns: int = 3) -> None:
+    """Put the legend above the axes, where it hides nothing."""
+    axis.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=n_columns, frameon=False, fontsize="small", borderaxespad=0.2
+    )
+
+
+def count_in_whole_numbers(axis: Axis) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+
+
+def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Return round numbers from low to high for a logarithmic axis, few enough to be read."""
+    from matplotlib.ticker import MaxNLocator
+
+    exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [factor * 10.0**k for k in exponents for factor in factors if low <= factor * 10.0**k <= high]
+        if len(ticks) <= most:
+            break
+    if len(ticks) < 2:
+        ticks = [float(tick) for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
+    return ticks[:: -(-len(ticks) // most)]
+
+
+def mark_log(axis: Axis, ticks: Sequence[float], labels: Sequence[str] | None = None) -> None:
+    """Set the ticks of a logarithmic axis, and no others."""
+    from matplotlib.ticker import NullFormatter, NullLocator
+
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_ticks(list(ticks), [f"{tick:g}" for tick in ticks] if labels is None else list(labels))
+
+
+# -- images ----------------------------------------------------------------------------------------
+
+
+def are_pixels(n_features: int, image_shape: Sequence[int] | None, named: bool) -> bool:
+    """Whether features are taken for pixels, if nobody says: see ``images`` of `FilterDisplay.from_estimator`."""
+    square = n_features >= 16 and round(np.sqrt(n_features)) ** 2 == n_features
+    return image_shape is not None or (square and not named)
 
 
 def find_image_shape(n_features: int, image_shape: Sequence[int] | None) -> tuple[int, int]:
@@ -64,19 +241,12 @@ def mosaic(images: FloatArray, shape: tuple[int, int], n_columns: int) -> FloatA
 
 
 def show(axis: Axes, tiles: FloatArray, **options: Any) -> AxesImage:
+    """Draw a mosaic; its borders let the background through."""
     import matplotlib
 
-    colormap = matplotlib.colormaps[options.pop("cmap", "gray")].with_extremes(bad="white")
+    colormap = matplotlib.colormaps[options.pop("cmap", "gray")].with_extremes(bad=(0, 0, 0, 0))
     image = axis.imshow(tiles, cmap=colormap, interpolation="nearest", **options)
     axis.set_xticks([])
     axis.set_yticks([])
     axis.set_frame_on(False)
     return image
-
-
-def find_names(estimator: Autoencoder, feature_names: Iterable[str] | None, n_features: int) -> list[str]:
-    names = getattr(estimator, "feature_names_in_", None) if feature_names is None else feature_names
-    names = [f"x{i}" for i in range(n_features)] if names is None else list(names)
-    if len(names) != n_features:
-        raise ValueError(f"There are {len(names)} feature names for {n_features} features.")
-    return names

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from ._common import BLUE, GREEN, GREY, ORANGE, make_axes
+from ._common import BLUE, GREEN, GREY, ORANGE, Parts, count_in_whole_numbers, ink, legend_above, make_axes
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from .._types import Float64Array
-    from ._common import Autoencoder, AxesLike
+    from ._common import AxesLike
+
+# The loss has the colour of text, None.
+LINES: dict[str, tuple[str, str | None, str]] = {
+    "loss": ("loss", None, "-"),
+    "reconstruction": ("reconstruction", BLUE, "-"),
+    "sparsity": ("sparsity term", ORANGE, "--"),
+    "weight_decay": ("weight decay", GREEN, ":"),
+    "validation_loss": ("validation loss", GREY, "-."),
+}
 
 
 class TrainingDisplay:
@@ -24,6 +34,8 @@ class TrainingDisplay:
         ``history_`` of an estimator.
     rho : float
         Target mean activation.
+    first_history : dict of ndarrays or None
+        History of a training before, which is drawn to the left of a line.
 
     Attributes
     ----------
@@ -31,37 +43,55 @@ class TrainingDisplay:
     figure_ : Figure
     """
 
-    def __init__(self, history: Mapping[str, Float64Array], rho: float) -> None:
-        self.history, self.rho = history, rho
+    def __init__(
+        self,
+        history: Mapping[str, Float64Array],
+        rho: float,
+        first_history: Mapping[str, Float64Array] | None = None,
+    ) -> None:
+        self.history, self.rho, self.first_history = history, rho, first_history
 
     @classmethod
-    def from_estimator(cls, estimator: Autoencoder, *, ax: AxesLike | None = None) -> Self:
-        """Show how a fitted estimator was trained; ``ax``, if given, holds two axes."""
-        check_is_fitted(estimator)
-        return cls(estimator.history_, estimator.rho).plot(ax)
+    def from_estimator(cls, estimator: Any, *, ax: AxesLike | None = None) -> Self:
+        """Show how a fitted estimator, or the autoencoder of a Pipeline, was trained; ``ax`` holds two axes if given.
+
+        Where a detector was trained twice, on all rows and then on those that lie closest together, a line separates
+        the two trainings.
+        """
+        autoencoder = Parts.of(estimator).autoencoder
+        return cls(autoencoder.history_, autoencoder.rho, getattr(autoencoder, "_first_history", None)).plot(ax)
 
     def plot(self, ax: AxesLike | None = None) -> Self:
         """Draw the curves; ``ax``, if given, holds two axes, for the losses and the mean activation."""
-        self.figure_, self.ax_ = make_axes(ax, 1, 2, (9, 3.5))
+        self.figure_, self.ax_ = make_axes(ax, 1, 2, (9, 4))
         losses, activation = self.ax_
-        iterations = np.arange(1, len(self.history["loss"]) + 1)
-        marker = "." if len(iterations) < 20 else None
-        lines = {
-            "loss": ("loss", "black", "-"),
-            "reconstruction": ("reconstruction", BLUE, "-"),
-            "sparsity": ("sparsity term", ORANGE, "--"),
-            "weight_decay": ("weight decay", GREEN, ":"),
-            "validation_loss": ("validation loss", GREY, "-."),
-        }
-        for key, (label, color, style) in lines.items():
-            values = self.history.get(key)
-            if values is not None and np.any(np.asarray(values) > 0):
-                losses.plot(iterations, values, style, color=color, label=label, marker=marker)
-        losses.set(xlabel="iteration", ylabel="per row", yscale="log")
-        losses.legend(frameon=False, fontsize="small")
-        activation.plot(iterations, self.history["mean_activation"], color=BLUE, marker=marker, label="mean activation")
-        activation.axhline(self.rho, color="black", linewidth=0.8, linestyle="--", label="rho")
-        activation.set(xlabel="iteration", ylabel="averaged over the units")
+        earlier = 0 if self.first_history is None else len(self.first_history["loss"])
+        if self.first_history is not None:
+            self._draw(self.first_history, 0, labelled=False)
+        self._draw(self.history, earlier, labelled=True)
+        losses.set(ylabel="per row", yscale="log")
+        activation.axhline(self.rho, color=ink(activation), linewidth=0.8, linestyle="--", label="rho")
+        activation.set(ylabel="averaged over the units")
         activation.set_ylim(bottom=0)
-        activation.legend(frameon=False, fontsize="small")
+        for axis in self.ax_:
+            if earlier:
+                axis.axvline(earlier + 0.5, color=GREY, linewidth=1, label="training 2 of 2")
+            axis.set_xlabel("iteration")
+            count_in_whole_numbers(axis.xaxis)
+        legend_above(losses)
+        legend_above(activation, 2)
         return self
+
+    def _draw(self, history: Mapping[str, Float64Array], start: int, labelled: bool) -> None:
+        losses, activation = self.ax_
+        for key, (label, color, style) in LINES.items():
+            values = history.get(key)
+            if values is not None and np.any(np.asarray(values) > 0):
+                _draw_line(losses, start, values, style, color or ink(losses), label if labelled else None)
+        _draw_line(activation, start, history["mean_activation"], "-", BLUE, "mean activation" if labelled else None)
+
+
+def _draw_line(axis: Axes, start: int, values: Float64Array, style: str, color: Any, label: str | None) -> None:
+    marker = "." if len(values) < 20 else None
+    iterations = start + np.arange(1, len(values) + 1)
+    axis.plot(iterations, values, style, color=color, label=label, marker=marker)
