@@ -165,7 +165,8 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
     encoder_coef_, encoder_intercept_, decoder_coef_, decoder_intercept_ : ndarrays
         Weights and biases, for scaled features. See `SparseAutoencoderTransformer`, also for the attributes below.
     mean_activation_, loss_, n_iter_, history_, dead_fraction_, saturated_fraction_, constant_fraction_
-        Describe the last training run; with ``warm_start``, the history covers all runs.
+        Describe the last training run; with ``warm_start``, the history covers all runs. `TrainingDisplay` shows both
+        runs where there are two.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
