@@ -82,6 +82,8 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
     _weights_suffice = True  # to use the estimator: an interrupted fit can be kept, a callback can be given one
     _from_all_rows: ClassVar[tuple[str, ...]] = ()  # attributes that an interrupted fit does not have
     _training_class: ClassVar[type[Training]] = Training
+    # Parameters that a path of warm starts can follow, beginning with those whose change takes the fewest iterations.
+    _followed: ClassVar[tuple[str, ...]] = ("tol",)
 
     # Set by a fit.
     encoder_coef_: FloatArray
@@ -320,6 +322,8 @@ class BaseSparseAutoencoder(BaseAutoencoder):
     """An autoencoder with a penalty on mean activations: its parameters; subclasses say what the result is used for."""
 
     _from_all_rows = "mean_activation_", "dead_fraction_", "saturated_fraction_", "constant_fraction_"
+
+    _followed: ClassVar[tuple[str, ...]] = ("tol", "beta", "alpha", "rho")
 
     # Set by a fit.
     mean_activation_: FloatArray

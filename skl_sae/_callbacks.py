@@ -1,6 +1,8 @@
 """Report a fit and its iterations as tasks to scikit-learn's callbacks, which were added in scikit-learn 1.9."""
 
-__all__ = ["DURING_FIT", "CallbackSupportMixin", "FitTasks"]
+import contextlib
+
+__all__ = ["DURING_FIT", "CallbackSupportMixin", "FitTasks", "NoTask"]
 
 # Attributes that scikit-learn sets during a fit; a copy saved by a callback leaves them out.
 DURING_FIT = "_callback_fit_ctx", "_skl_callbacks_to_teardown"
@@ -67,3 +69,19 @@ class FitTasks:
             self._context.call_on_fit_task_end(
                 estimator=self._estimator, reconstruction_attributes=lambda: dict(attributes), **self._data
             )
+
+
+class NoTask:
+    """What takes the place of a task where scikit-learn has no callbacks."""
+
+    def subcontext(self, **_):
+        return self
+
+    def call_on_fit_task_begin(self, **_):
+        return self
+
+    def call_on_fit_task_end(self, **_):
+        return None
+
+    def propagate_callback_context(self, _):
+        return contextlib.nullcontext()

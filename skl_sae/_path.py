@@ -1,0 +1,389 @@
+"""A search as a walk: every autoencoder starts from the weights of the nearest one that is finished."""
+
+import functools
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.model_selection._validation import _fit_and_score
+from sklearn.pipeline import FeatureUnion, Pipeline
+
+from ._base import BaseSparseAutoencoder
+from ._callbacks import DURING_FIT
+from .exceptions import DivergenceError
+
+# What fits each of its estimators once, so that "the autoencoder" of a fit has a meaning.
+CONTAINERS = Pipeline, ColumnTransformer, FeatureUnion, TransformedTargetRegressor
+
+# A walk starts over where so much more of the units is useless than at its start, or more than half of them.
+NEWLY_USELESS, MOSTLY_USELESS = 0.1, 0.5
+
+
+class Stop(NamedTuple):
+    """A setting of the autoencoder on a path."""
+
+    values: tuple[float, ...]  # of the path's parameters
+    start: int | None  # position of the stop whose weights this one starts from, None for random ones
+    candidates: list[int]  # indices of the candidates with this setting; they differ behind the autoencoder
+
+
+class Path(NamedTuple):
+    """Settings of the autoencoder that differ only in parameters that a warm start can follow, in their order."""
+
+    route: str | None  # parameter name of the autoencoder, "" if it is the estimator, None if there is no autoencoder
+    names: tuple[str, ...]
+    stops: list[Stop]
+
+    def candidates(self):
+        """Return the indices of the candidates on the path."""
+        return [index for stop in self.stops for index in stop.candidates]
+
+
+# -- planning --------------------------------------------------------------------------------------
+
+
+def plan(estimator, candidates):
+    """Return the paths that lead through all candidates, dictionaries of parameters."""
+    groups: dict[Any, dict[tuple[float, ...], list[int]]] = {}
+    others = []
+    for index, parameters in enumerate(candidates):
+        configured = clone(estimator).set_params(**clone(parameters, safe=False))
+        route = find_autoencoder(configured)
+        if route is None:
+            others.append(Path(None, (), [Stop((), None, [index])]))
+            continue
+        model = _named(configured)[route]
+        names = tuple(name for name in model._followed if _is_number(getattr(model, name)))
+        prefix = f"{route}__" if route else ""
+        free = {prefix + name for name in names}
+        fixed = [
+            (name, _identity(value))
+            for name, value in sorted(parameters.items())
+            if name not in free and not _comes_later(name, route, configured)
+        ]
+        settings = groups.setdefault((route, type(model), names, tuple(fixed)), {})
+        values = tuple(float(getattr(model, name)) for name in names)
+        settings.setdefault(values, []).append(index)
+    if not groups:
+        raise ValueError(
+            f"PathSearchCV found no autoencoder of skl_sae in estimator={estimator!r}. Use GridSearchCV for other "
+            "estimators."
+        )
+    return [Path(route, names, arrange(names, settings)) for (route, _, names, _), settings in groups.items()] + others
+
+
+def find_autoencoder(estimator):
+    """Return the parameter name of the only autoencoder: "" for the estimator itself, None if there is none."""
+    named = _named(estimator)
+    found = [name for name, value in named.items() if isinstance(value, BaseSparseAutoencoder)]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise ValueError(
+            f"PathSearchCV walks over the parameters of one autoencoder, but found {len(found)}: {', '.join(found)}. "
+            "Use GridSearchCV, or replace all but one by a fitted transformer in a FrozenEstimator."
+        )
+    (route,) = found
+    for name in _ancestors(route):
+        if not isinstance(named[name], CONTAINERS):
+            kind = type(named[name]).__name__
+            raise ValueError(
+                f"PathSearchCV found the autoencoder {route!r} inside of a {kind}, which may fit it any number of "
+                f"times. It walks through {', '.join(container.__name__ for container in CONTAINERS)}. Use "
+                f"GridSearchCV, or put the PathSearchCV inside of the {kind}."
+            )
+    return route
+
+
+def _named(estimator):
+    return {"": estimator, **estimator.get_params()}
+
+
+def _ancestors(route):
+    """Return the parameter names of what contains an estimator, from the outside."""
+    parts = route.split("__") if route else []
+    return ["__".join(parts[:depth]) for depth in range(len(parts))]
+
+
+def _names_within(container):
+    """Return the names of what a container fits, in order."""
+    if isinstance(container, Pipeline):
+        return [name for name, _ in container.steps]
+    if isinstance(container, FeatureUnion):
+        return [name for name, _ in container.transformer_list]
+    if isinstance(container, ColumnTransformer):
+        return [name for name, *_ in container.transformers]
+    return ["regressor"]
+
+
+def _comes_later(name, route, estimator):
+    """Whether a parameter belongs to a step that the autoencoder does not depend on: behind it or beside it."""
+    named = _named(estimator)
+    for outer in _ancestors(route):
+        prefix = f"{outer}__" if outer else ""
+        inner = route.removeprefix(prefix).split("__")[0]
+        others = _names_within(named[outer])
+        if isinstance(named[outer], Pipeline):
+            others = others[others.index(inner) + 1 :]
+        if any(f"{name}__".startswith(f"{prefix}{other}__") for other in others if other != inner):
+            return True
+    return False
+
+
+def _is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and value == value  # not NaN
+
+
+def _identity(value):
+    """Return what tells values of a parameter apart; objects are equal only to themselves."""
+    if isinstance(value, tuple):
+        return tuple(map(_identity, value))
+    return value if value is None or isinstance(value, str | Real) else ("object", id(value))
+
+
+def arrange(names, settings):
+    """Return the stops of a path through ``settings``, a dictionary from values to candidates.
+
+    The path starts in the middle and then goes, again and again, to the setting that is nearest to a finished one: a
+    minimum spanning tree, by Prim's algorithm [1]_. Distances are steps in the grid. A step of a parameter that comes
+    later in ``names`` is longer, because it takes more iterations.
+
+    References
+    ----------
+    .. [1] R. C. Prim, "Shortest connection networks and some generalizations", Bell System Technical Journal 36, 1957.
+    """
+    nodes = sorted(settings)
+    steps = np.zeros((len(nodes), len(names)), dtype=int)
+    middle = np.zeros(len(names), dtype=int)
+    for axis, name in enumerate(names):
+        levels, steps[:, axis] = np.unique([node[axis] for node in nodes], return_inverse=True)
+        # From a loose tolerance to a tight one: the other way round there would be nothing left to do.
+        middle[axis] = len(levels) - 1 if name == "tol" else (len(levels) - 1) // 2
+    lengths = 1 + np.arange(len(names))
+    root = int(np.argmin(np.abs(steps - middle) @ lengths))
+    order, start = [root], {}
+    nearest = {node: (np.abs(steps[node] - steps[root]) @ lengths, 0) for node in range(len(nodes)) if node != root}
+    while nearest:
+        node = min(nearest, key=lambda node: (*nearest[node], node))
+        start[node] = nearest.pop(node)[1]
+        order.append(node)
+        for other, (distance, _) in nearest.items():
+            length = np.abs(steps[other] - steps[node]) @ lengths
+            if length < distance:
+                nearest[other] = length, len(order) - 1
+    return [Stop(nodes[node], start.get(node), settings[nodes[node]]) for node in order]
+
+
+# -- walking ---------------------------------------------------------------------------------------
+
+
+class Fit(NamedTuple):
+    """A finished autoencoder."""
+
+    attributes: dict[str, Any]
+    useless_at_start: float  # share of useless units where the walk last started from random weights
+    record: dict[str, float]
+
+
+class Walk:
+    """A path on one set of training rows: the finished autoencoders, and the fitted steps before them."""
+
+    def __init__(self, path):
+        self.path, self.fits, self.records, self._before = path, {}, {}, {}
+        self._last_use = {}
+        for i in range(len(path.stops)):
+            j = i
+            while j is not None:
+                self._last_use[j] = i
+                j = path.stops[j].start
+
+    def join(self, estimator, i):
+        """Let the next fit of an estimator, whose parameters may change until then, be that of stop i."""
+        estimator.fit = functools.partial(self._fit, estimator, i)
+
+    def leave(self, i):
+        """Forget autoencoders from which no stop after the i-th starts."""
+        for j in [j for j in self.fits if self._last_use[j] <= i]:
+            del self.fits[j]
+
+    def _fit(self, estimator, i, *data, **params):
+        """Fit an estimator whose autoencoder is at stop i."""
+        del estimator.fit
+        if self.path.route is None:
+            return estimator.fit(*data, **params)
+        named = _named(estimator)
+        model = named[self.path.route]
+        pipelines = {name: named[name] for name in _ancestors(self.path.route) if isinstance(named[name], Pipeline)}
+        memories = {name: pipeline.memory for name, pipeline in pipelines.items()}
+        for name, pipeline in pipelines.items():
+            pipeline.memory = Before(self._before.setdefault(name, {}), self._count_before(name, pipeline))
+        model.fit = functools.partial(self._train, model, i)
+        model.__sklearn_clone__ = lambda: model  # ColumnTransformer clones what it fits
+        try:
+            estimator.fit(*data, **params)
+        finally:
+            vars(model).pop("fit", None)
+            vars(model).pop("__sklearn_clone__", None)
+            for name, pipeline in pipelines.items():
+                pipeline.memory = memories[name]
+        if i not in self.records:
+            raise RuntimeError(
+                f"The autoencoder {self.path.route!r} was fitted in another process, out of reach of PathSearchCV. "
+                "Set n_jobs=None in the estimators that contain it."
+            )
+        for name, fitted in self._fitted_along(estimator):
+            if name in memories:
+                fitted.memory = memories[name]
+        return estimator
+
+    def _count_before(self, name, pipeline):
+        """Return the number of steps before the autoencoder that do something."""
+        prefix = f"{name}__" if name else ""
+        inner = self.path.route.removeprefix(prefix).split("__")[0]
+        steps = pipeline.steps[: _names_within(pipeline).index(inner)]
+        return sum(step not in (None, "passthrough") for _, step in steps)
+
+    def _fitted_along(self, estimator):
+        """Yield what contains the autoencoder, fitted, with its parameter name."""
+        for name, inner in zip(_ancestors(self.path.route), self.path.route.split("__"), strict=True):
+            yield name, estimator
+            if isinstance(estimator, ColumnTransformer):
+                estimator = estimator.named_transformers_[inner]
+            elif isinstance(estimator, TransformedTargetRegressor):
+                estimator = estimator.regressor_
+            else:
+                parts = estimator.steps if isinstance(estimator, Pipeline) else estimator.transformer_list
+                estimator = dict(parts)[inner]
+
+    def _train(self, model, i, *data, **params):
+        """Do what ``model.fit`` would do, at stop i."""
+        vars(model).pop("fit", None)
+        vars(model).pop("__sklearn_clone__", None)
+        if self.fits.get(i) is None:
+            self.fits[i] = None  # if this raises, others must not try to start from here
+            self.fits[i] = self._learn(model, self._start(model, i, data, params), data, params)
+            self.records[i] = self.fits[i].record
+        vars(model).update(self.fits[i].attributes)
+        if not model.warm_start:
+            vars(model).pop("_training", None)
+        return model
+
+    def _start(self, model, i, data, params):
+        """Return the position of the nearest finished stop on the way to the i-th; None if there is none.
+
+        Where only one stop is wanted, those on the way to it are fitted here.
+        """
+        j = self.path.stops[i].start
+        while j is not None:
+            if j not in self.fits:
+                values = dict(zip(self.path.names, self.path.stops[j].values, strict=True))
+                try:
+                    self._train(_twin(model, **values), j, *data, **params)
+                except Exception:  # as in a walk over all stops, where it counts as a failed fit
+                    self.fits[j] = None
+            if self.fits[j] is not None:
+                return j
+            j = self.path.stops[j].start
+        return None
+
+    def _learn(self, model, j, data, params):
+        """Fit a model, from the weights at stop j or from random ones; return a `Fit`."""
+        before = set(vars(model))
+        warm_start = model.warm_start
+        try:
+            # What solvers remember is kept only then. A path of one stop does not need it.
+            model.warm_start = warm_start or len(self.path.stops) > 1
+            collapsed = j is not None and not self._continue(model, self.fits[j], data, params)
+            fitted = model
+            if collapsed:
+                for name in vars(model).keys() - before:
+                    delattr(model, name)
+                fitted = _twin(model)  # one task of callbacks is one fit
+            if j is None or collapsed:
+                type(fitted).fit(fitted, *data, **params)
+        finally:
+            model.warm_start = warm_start
+        unfitted = before | set(DURING_FIT) | set(model.get_params(deep=False))
+        attributes = {name: value for name, value in vars(fitted).items() if name not in unfitted}
+        cold = j is None or collapsed
+        useless = _useless(fitted) if cold else self.fits[j].useless_at_start
+        record = {
+            "start": -1 if cold else self.path.stops[j].candidates[0],
+            "collapsed": collapsed,
+            "n_iter": fitted.n_iter_,
+            "loss": fitted.loss_,
+            "mean_activation": float(np.mean(getattr(fitted, "mean_activation_", np.nan))),
+            "dead_fraction": fitted.dead_fraction_,
+        }
+        return Fit(attributes, useless, record)
+
+    def _continue(self, model, start, data, params):
+        """Fit a model from the weights of a finished one; return whether it is as sound as that."""
+        empty = {name: np.empty(0) for name in start.attributes["history_"]}  # so that the history is that of this fit
+        vars(model).update(start.attributes | {"history_": empty})
+        try:
+            type(model).fit(model, *data, **params)
+        except DivergenceError:
+            return False
+        limit = min(start.useless_at_start + NEWLY_USELESS, MOSTLY_USELESS)
+        return _useless(model) <= limit and model.loss_ <= model.history_["loss"][0]
+
+
+def _twin(model, **values):
+    """Return an unfitted model with the same parameters, but for ``values``, and without callbacks."""
+    return type(model)(**model.get_params(deep=False) | values)
+
+
+def _useless(model):
+    """Return the share of units that say nothing about a row."""
+    return max(getattr(model, f"{kind}_fraction_", 0.0) for kind in ("dead", "saturated", "constant"))
+
+
+class Before:
+    """A Pipeline's memory that fits the first ``n`` steps once."""
+
+    location = None  # then a Pipeline does not clone the steps
+
+    def __init__(self, kept, n):
+        self._kept, self._n, self._next = kept, n, 0
+
+    def __sklearn_clone__(self):
+        return self
+
+    def cache(self, function, **_):
+        """Return the function that fits a step, wrapped; a Pipeline calls this first when it is fitted."""
+        self._next = 0
+
+        @functools.wraps(function)
+        def fit_step(*args, **kwargs):
+            position, self._next = self._next, self._next + 1
+            if position >= self._n:
+                return function(*args, **kwargs)
+            if position not in self._kept:
+                self._kept[position] = function(*args, **kwargs)
+            return self._kept[position]
+
+        return fit_step
+
+
+def walk_fold(path, estimator, X, y, candidates, tasks, **options):
+    """Fit and score the candidates of a path on one fold.
+
+    Return the results of scikit-learn's `_fit_and_score` and records of the autoencoders, both by candidate.
+    ``tasks`` has the arguments that differ between candidates.
+    """
+    walk, results = Walk(path), {}
+    records: dict[int, dict[str, float]] = {}
+    for i, stop in enumerate(path.stops):
+        for index in stop.candidates:
+            one = clone(estimator)
+            walk.join(one, i)
+            progress = index, len(candidates)
+            results[index] = _fit_and_score(
+                one, X, y, parameters=candidates[index], candidate_progress=progress, **tasks[index], **options
+            )
+        records |= {index: walk.records[i] for index in stop.candidates if i in walk.records}
+        walk.leave(i)
+    return results, records
