@@ -107,6 +107,11 @@ def _ancestors(route):
     return ["__".join(parts[:depth]) for depth in range(len(parts))]
 
 
+def _next_within(outer, route):
+    """Return the name that a container has for what holds the autoencoder."""
+    return route.removeprefix(f"{outer}__" if outer else "").split("__")[0]
+
+
 def _names_within(container):
     """Return the names of what a container fits, in order."""
     if isinstance(container, Pipeline):
@@ -122,8 +127,7 @@ def _comes_later(name, route, estimator):
     """Whether a parameter belongs to a step that the autoencoder does not depend on: behind it or beside it."""
     named = _named(estimator)
     for outer in _ancestors(route):
-        prefix = f"{outer}__" if outer else ""
-        inner = route.removeprefix(prefix).split("__")[0]
+        prefix, inner = f"{outer}__" if outer else "", _next_within(outer, route)
         others = _names_within(named[outer])
         if isinstance(named[outer], Pipeline):
             others = others[others.index(inner) + 1 :]
@@ -240,15 +244,14 @@ class Walk:
 
     def _count_before(self, name, pipeline):
         """Return the number of steps before the autoencoder that do something."""
-        prefix = f"{name}__" if name else ""
-        inner = self.path.route.removeprefix(prefix).split("__")[0]
-        steps = pipeline.steps[: _names_within(pipeline).index(inner)]
+        steps = pipeline.steps[: _names_within(pipeline).index(_next_within(name, self.path.route))]
         return sum(step not in (None, "passthrough") for _, step in steps)
 
     def _fitted_along(self, estimator):
         """Yield what contains the autoencoder, fitted, with its parameter name."""
-        for name, inner in zip(_ancestors(self.path.route), self.path.route.split("__"), strict=True):
+        for name in _ancestors(self.path.route):
             yield name, estimator
+            inner = _next_within(name, self.path.route)
             if isinstance(estimator, ColumnTransformer):
                 estimator = estimator.named_transformers_[inner]
             elif isinstance(estimator, TransformedTargetRegressor):
