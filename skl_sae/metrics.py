@@ -261,7 +261,7 @@ class SparsestWithin:
     tolerance : float, default=0.01
         How far below the best mean test score a candidate may score.
     score, sparsity : str
-        Names of the scorers, keys of ``scoring``.
+        Names of the scorers, keys of ``scoring``. A ValueError says which there are if one of them is missing.
 
     Examples
     --------
@@ -288,6 +288,13 @@ class SparsestWithin:
 
     def __call__(self, cv_results: Mapping[str, Any]) -> int:
         """Index of the candidate to refit."""
+        names = [key.removeprefix("mean_test_") for key in cv_results if key.startswith("mean_test_")]
+        missing = [name for name in (self.score, self.sparsity) if name not in names]
+        if missing:
+            raise ValueError(
+                f"{self!r} needs scorers of these names, but the search has only {', '.join(map(repr, names))}. Pass "
+                "scoring as a dictionary with both, or their names to SparsestWithin: score=..., sparsity=..."
+            )
         scores, sparsity = (np.asarray(cv_results[f"mean_test_{name}"]) for name in (self.score, self.sparsity))
         near = scores >= np.nanmax(scores) - self.tolerance
         return int(np.argmax(np.where(near, np.nan_to_num(sparsity, nan=-1.0), -np.inf)))  # NaN: no unit active

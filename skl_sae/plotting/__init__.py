@@ -4,6 +4,14 @@ from ._activations import ActivationDisplay
 from ._anomalies import AnomalyDisplay
 from ._filters import FilterDisplay
 from ._reconstructions import ReconstructionDisplay
+from ._searches import SearchDisplay
 from ._training import TrainingDisplay
 
-__all__ = ["ActivationDisplay", "AnomalyDisplay", "FilterDisplay", "ReconstructionDisplay", "TrainingDisplay"]
+__all__ = [
+    "ActivationDisplay",
+    "AnomalyDisplay",
+    "FilterDisplay",
+    "ReconstructionDisplay",
+    "SearchDisplay",
+    "TrainingDisplay",
+]
