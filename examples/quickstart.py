@@ -9,11 +9,12 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skl_sae import SparseAutoencoderTransformer
+from skl_sae.model_selection import PathSearchCV
 
 N_COMPONENTS = 50
 SPLITS = 3
@@ -26,10 +27,10 @@ def classifier(features):
 
 
 def search_rho_and_beta(X, y):
-    """Grid search in two processes, by the accuracy of a classifier on the code."""
+    """Search in two processes, by the accuracy of a classifier on the code."""
     sae = SparseAutoencoderTransformer(N_COMPONENTS, random_state=0)
     grid = {"features__rho": [0.02, 0.05, 0.1], "features__beta": [0.3, 3.0, 10.0]}
-    return GridSearchCV(classifier(sae), grid, cv=5, n_jobs=2).fit(X, y)
+    return PathSearchCV(classifier(sae), grid, cv=5, n_jobs=2).fit(X, y)
 
 
 def print_search(search):
@@ -46,7 +47,7 @@ def print_search(search):
 def compare_classifiers(X, y):
     """Search on the training part of several splits and print the accuracy on their test parts."""
     print(
-        f"grid search with {N_COMPONENTS} units, accuracy in 5-fold cross-validation (first of {SPLITS} splits)",
+        f"search with {N_COMPONENTS} units, accuracy in 5-fold cross-validation (first of {SPLITS} splits)",
         flush=True,
     )
     scores = {}

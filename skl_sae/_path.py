@@ -17,6 +17,9 @@ from .exceptions import DivergenceError
 # What fits each of its estimators once, so that "the autoencoder" of a fit has a meaning.
 CONTAINERS = Pipeline, ColumnTransformer, FeatureUnion, TransformedTargetRegressor
 
+# Attributes of an autoencoder that say which share of its units tells nothing about a row.
+USELESS = "dead_fraction_", "saturated_fraction_", "constant_fraction_"
+
 # A walk starts over where so much more of the units is useless than at its start, or more than half of them.
 NEWLY_USELESS, MOSTLY_USELESS = 0.1, 0.5
 
@@ -54,14 +57,15 @@ def plan(estimator, candidates):
         if route is None:
             others.append(Path(None, (), [Stop((), None, [index])]))
             continue
-        model = _named(configured)[route]
+        named = _named(configured)
+        model = named[route]
         names = tuple(name for name in model._followed if _is_number(getattr(model, name)))
         prefix = f"{route}__" if route else ""
         free = {prefix + name for name in names}
         fixed = [
             (name, _identity(value))
             for name, value in sorted(parameters.items())
-            if name not in free and not _comes_later(name, route, configured)
+            if name not in free and not _comes_later(name, route, named)
         ]
         settings = groups.setdefault((route, type(model), names, tuple(fixed)), {})
         values = tuple(float(getattr(model, name)) for name in names)
@@ -123,9 +127,8 @@ def _names_within(container):
     return ["regressor"]
 
 
-def _comes_later(name, route, estimator):
+def _comes_later(name, route, named):
     """Whether a parameter belongs to a step that the autoencoder does not depend on: behind it or beside it."""
-    named = _named(estimator)
     for outer in _ancestors(route):
         prefix, inner = f"{outer}__" if outer else "", _next_within(outer, route)
         others = _names_within(named[outer])
@@ -341,7 +344,7 @@ def _twin(model, **values):
 
 def _useless(model):
     """Return the share of units that say nothing about a row."""
-    return max(getattr(model, f"{kind}_fraction_", 0.0) for kind in ("dead", "saturated", "constant"))
+    return max(getattr(model, name, 0.0) for name in USELESS)
 
 
 class Before:
