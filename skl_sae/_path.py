@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._validation import _fit_and_score
 from sklearn.pipeline import FeatureUnion, Pipeline
 
@@ -81,13 +82,18 @@ def plan(estimator, candidates):
 def find_autoencoder(estimator):
     """Return the parameter name of the only autoencoder: "" for the estimator itself, None if there is none."""
     named = _named(estimator)
-    found = [name for name, value in named.items() if isinstance(value, BaseSparseAutoencoder)]
+    found = [
+        name
+        for name, value in named.items()
+        if isinstance(value, BaseSparseAutoencoder)
+        and not any(isinstance(named[outer], FrozenEstimator) for outer in _ancestors(name))
+    ]
     if not found:
         return None
     if len(found) > 1:
         raise ValueError(
             f"PathSearchCV walks over the parameters of one autoencoder, but found {len(found)}: {', '.join(found)}. "
-            "Use GridSearchCV, or replace all but one by a fitted transformer in a FrozenEstimator."
+            "Use GridSearchCV, or fit all but one beforehand and wrap them in FrozenEstimator."
         )
     (route,) = found
     for name in _ancestors(route):
@@ -334,7 +340,8 @@ class Walk:
         except DivergenceError:
             return False
         limit = min(start.useless_at_start + NEWLY_USELESS, MOSTLY_USELESS)
-        return _useless(model) <= limit and model.loss_ <= model.history_["loss"][0]
+        judged = model.history_.get("validation_loss", model.history_["loss"])  # by which the weights were kept
+        return _useless(model) <= limit and judged[-1] <= judged[0]
 
 
 def _twin(model, **values):

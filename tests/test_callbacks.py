@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, TopKAutoencoderTransformer
 from skl_sae._callbacks import CallbackSupportMixin
 from skl_sae.metrics import anomaly_roc_auc_scorer, population_sparsity_scorer
+from skl_sae.model_selection import PathSearchCV
 
 pytestmark = quiet
 
@@ -101,11 +102,12 @@ def test_callbacks_are_torn_down_after_a_failure(digits):
 
 
 @callbacks
-def test_callbacks_reach_through_searches_and_pipelines(digits):
+@pytest.mark.parametrize("kind", [GridSearchCV, PathSearchCV])
+def test_callbacks_reach_through_searches_and_pipelines(digits, kind):
     recorder = Recorder()
     pipeline = make_pipeline(StandardScaler(), short(max_iter=3, tol=0))
     grid = {"sparseautoencodertransformer__rho": [0.05, 0.1]}
-    search = GridSearchCV(pipeline, grid, cv=2, refit=False)
+    search = kind(pipeline, grid, cv=2, refit=False)
     search.set_callbacks(recorder).fit(digits)
     assert recorder.begun.count(("SparseAutoencoderTransformer", "iteration")) == 2 * 2 * 3
 

@@ -108,6 +108,13 @@ def test_candidates_that_failed_are_not_chosen():
     assert "0.01" in repr(metrics.SparsestWithin())
 
 
+def test_scorers_that_are_missing_are_named():
+    results = {"mean_test_accuracy": [0.1], "mean_test_sparsity": [0.5], "mean_fit_time": [1.0]}
+    with pytest.raises(ValueError, match="the search has only 'accuracy', 'sparsity'"):
+        metrics.SparsestWithin()(results)
+    assert metrics.SparsestWithin(score="accuracy")(results) == 0
+
+
 def test_explained_variance_of_sparse_rows(monkeypatch):
     S = sparse.random_array((60, 9), density=0.3, rng=0, format="csc")
     sae = SparseAutoencoderTransformer(4, max_iter=20, random_state=0).fit(S)

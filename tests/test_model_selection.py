@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import FitFailedWarning, NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import (
     GridSearchCV,
@@ -27,6 +28,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
 from skl_sae._path import USELESS, arrange, find_autoencoder, plan
@@ -578,6 +580,12 @@ def test_where_there_is_no_single_autoencoder(digits, make, message):
         search(make(), {}).fit(*digits)
 
 
+def test_an_autoencoder_that_is_frozen_does_not_count(digits):
+    first = FrozenEstimator(code().fit(digits[0]))
+    found = search(make_pipeline(first, code(), LogisticRegression()), {"sparseautoencodertransformer__beta": [1, 2]})
+    np.testing.assert_array_equal(found.fit(*digits).path_results_["start"][:, 0], [-1, 0])
+
+
 def test_candidates_without_an_autoencoder(digits):
     grid = [{"code": [code(), code(n_components=5)], "code__beta": [1.0, 2.0]}, {"code": [PCA(5), "passthrough"]}]
     found = search(grid=grid).fit(*digits)
@@ -679,3 +687,15 @@ def test_a_warning_if_the_reconstruction_error_chooses_the_smallest_beta(digits)
 def test_beta_of_zero_is_a_step_like_any_other(digits):
     found = search(code(), {"beta": [0, 0.3, 3.0]}, scoring=population_sparsity_scorer).fit(digits[0])
     np.testing.assert_array_equal(found.path_results_["start"][:, 0], [1, -1, 1])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::skl_sae.DataRangeWarning")
+@parametrize_with_checks([
+    PathSearchCV(
+        code(n_components=2, max_iter=5), {"rho": [0.1, 0.2]}, cv=2, scoring=population_sparsity_scorer, error_score="raise"
+    ),
+    search(grid={"code__beta": [1.0, 2.0]}),
+])  # fmt: skip
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)

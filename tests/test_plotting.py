@@ -10,15 +10,19 @@ from scipy import sparse
 from sklearn.datasets import load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae.metrics import explained_variance_scorer, population_sparsity_scorer
+from skl_sae.model_selection import PathSearchCV
 from skl_sae.plotting import (
     ActivationDisplay,
     AnomalyDisplay,
     FilterDisplay,
     ReconstructionDisplay,
+    SearchDisplay,
     TrainingDisplay,
 )
 
@@ -201,3 +205,69 @@ def test_anomalies_of_rows_of_any_kind(detector, wine):
         fitted = SparseAutoencoderOutlierDetector(max_iter=20, random_state=0).fit(X)
         found = AnomalyDisplay.from_estimator(fitted, X).contributions
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+SCORING = {"variance": explained_variance_scorer, "sparsity": population_sparsity_scorer}
+
+
+def search(kind, grid, X, **options):
+    sae = SparseAutoencoderTransformer(5, max_iter=10, random_state=0)
+    return kind(sae, grid, cv=2, **{"scoring": population_sparsity_scorer, **options}).fit(X)
+
+
+def test_a_search(digits):
+    found = search(PathSearchCV, {"rho": [0.3, 0.05, 0.1], "beta": [3.0, 0.3]}, digits)
+    display = draws(SearchDisplay.from_search(found))
+    assert list(display.figures) == ["score", "mean activation", "dead units", "seconds per fit"]
+    assert display.ax_.shape == (1, 4)
+    shown = np.asarray(display.ax_[0, 0].images[0].get_array())
+    scores = {
+        (one["rho"], one["beta"]): found.cv_results_["mean_test_score"][i] for i, one in enumerate(display.params)
+    }
+    expected = [[scores[rho, beta] for beta in (0.3, 3.0)] for rho in (0.05, 0.1, 0.3)]
+    np.testing.assert_array_equal(shown, expected)
+    reached = np.asarray(display.ax_[0, 1].images[0].get_array())
+    assert (np.diff(reached, axis=0) > 0).all()
+    assert [label.get_text() for label in display.ax_[0, 0].get_xticklabels()] == ["0.3", "3"]
+    assert (display.ax_[0, 0].get_ylabel(), display.ax_[0, 0].get_xlabel()) == ("rho", "beta")
+    (frame,) = display.ax_[0, 0].patches
+    y, x = round(frame.get_y() + 0.5), round(frame.get_x() + 0.5)
+    assert expected[y][x] == found.best_score_
+    assert len(display.ax_[0, 0].texts) == 6
+
+
+def test_searches_by_other_classes_and_by_several_scorers(digits):
+    found = search(GridSearchCV, {"rho": [0.05, 0.1]}, digits, scoring=SCORING, refit="sparsity")
+    display = draws(SearchDisplay.from_search(found))
+    assert list(display.figures) == ["score: sparsity", "seconds per fit"]
+    assert display.ax_[0, 0].images[0].get_array().shape == (1, 2)
+    other = SearchDisplay.from_search(found, score="variance")
+    np.testing.assert_array_equal(other.figures["score: variance"], found.cv_results_["mean_test_variance"])
+    without = search(GridSearchCV, {"rho": [0.05, 0.1]}, digits, scoring=SCORING, refit=False)
+    assert not draws(SearchDisplay.from_search(without)).ax_[0, 0].patches
+    with pytest.raises(ValueError, match="score='accuracy' is none of .*: variance, sparsity"):
+        SearchDisplay.from_search(found, score="accuracy")
+    with pytest.raises(NotFittedError):
+        SearchDisplay.from_search(GridSearchCV(SparseAutoencoderTransformer(), {}))
+
+
+def test_a_search_over_more_parameters():
+    params = [{"a__rho": r, "a__beta": b, "n": n, "z": None} for r in (0.1, 0.2) for b in (1, 2, 3) for n in ("x", "y")]
+    display = draws(SearchDisplay({"score": np.arange(12.0)}, params[:-1] + [{"n": "y"}], 4).plot())
+    assert display.ax_.shape == (2, 1)
+    assert [axis.get_title(loc="left") for axis in display.ax_[:, 0]] == ["score\nn x", "score\nn y"]
+    assert [len(axis.patches) for axis in display.ax_[:, 0]] == [1, 0]
+    assert display.ax_[0, 0].images[0].get_clim() == (0, 11)
+    _, axes = plt.subplots(2)
+    assert SearchDisplay({"score": np.arange(12.0)}, params).plot(axes).ax_[1, 0] is axes[1]
+    with pytest.raises(ValueError, match="ax must hold 2 axes, got 1"):
+        SearchDisplay({"score": np.arange(12.0)}, params).plot(plt.subplots()[1])
+
+
+def test_a_search_of_one_candidate_and_one_too_large_for_numbers():
+    assert draws(SearchDisplay({"score": [0.5]}, [{}], 0).plot()).ax_.shape == (1, 1)
+    assert draws(SearchDisplay({"score": [np.nan]}, [{"rho": 0.1}]).plot()).ax_[0, 0].get_xlabel() == "rho"
+    params = [{"rho": r, "beta": b} for r in range(10) for b in range(9)]
+    display = draws(SearchDisplay({"score": np.arange(90.0)}, params).plot())
+    assert not display.ax_[0, 0].texts
+    assert len(display.figure_.axes) == 2  # with a scale
