@@ -245,7 +245,7 @@ def test_searches_by_other_classes_and_by_several_scorers(digits):
     np.testing.assert_array_equal(other.figures["score: variance"], found.cv_results_["mean_test_variance"])
     without = search(GridSearchCV, {"rho": [0.05, 0.1]}, digits, scoring=SCORING, refit=False)
     assert not draws(SearchDisplay.from_search(without)).ax_[0, 0].patches
-    with pytest.raises(ValueError, match="score='accuracy' is none of .*: variance, sparsity"):
+    with pytest.raises(ValueError, match=r"score='accuracy' is none of .*: variance, sparsity"):
         SearchDisplay.from_search(found, score="accuracy")
     with pytest.raises(NotFittedError):
         SearchDisplay.from_search(GridSearchCV(SparseAutoencoderTransformer(), {}))
@@ -253,7 +253,7 @@ def test_searches_by_other_classes_and_by_several_scorers(digits):
 
 def test_a_search_over_more_parameters():
     params = [{"a__rho": r, "a__beta": b, "n": n, "z": None} for r in (0.1, 0.2) for b in (1, 2, 3) for n in ("x", "y")]
-    display = draws(SearchDisplay({"score": np.arange(12.0)}, params[:-1] + [{"n": "y"}], 4).plot())
+    display = draws(SearchDisplay({"score": np.arange(12.0)}, [*params[:-1], {"n": "y"}], 4).plot())
     assert display.ax_.shape == (2, 1)
     assert [axis.get_title(loc="left") for axis in display.ax_[:, 0]] == ["score\nn x", "score\nn y"]
     assert [len(axis.patches) for axis in display.ax_[:, 0]] == [1, 0]
