@@ -149,7 +149,7 @@ feature_names_in_
     ... }
     >>> search = PathSearchCV(pipeline, grid, cv=3).fit(X[:600], y[:600])
     >>> search.path_results_["start"][:, 0]  # each candidate's start in the first fold
-    array([-1,  0,  0,  1])
+    array([-1.,  0.,  0.,  1.])
     """
 
     _doc_link_module = "skl_sae"

@@ -1,43 +1,36 @@
-"""A search by warm starts: like GridSearchCV in everything but the starts, whatever contains the autoencoder."""
+"""A search by warm starts is like GridSearchCV in everything but the starts."""
 
 import pickle
-from collections import defaultdict
 
 import numpy as np
 import pandas as pd
 import pytest
-from fits import assert_same_fit, quiet, weights_of
+from fits import assert_same_fit, quiet
+from searches import GRID, assert_same_results, classifier, code, search, within
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone, is_classifier
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_transformer
 from sklearn.datasets import load_digits
-from sklearn.decomposition import PCA
-from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import FitFailedWarning, NotFittedError
-from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     KFold,
     LeaveOneGroupOut,
-    ParameterGrid,
     ShuffleSplit,
     StratifiedKFold,
     cross_validate,
 )
-from sklearn.pipeline import Pipeline, make_pipeline, make_union
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
-from skl_sae._path import USELESS, arrange, find_autoencoder, plan
+from skl_sae import SparseAutoencoderOutlierDetector
 from skl_sae.metrics import SparsestWithin, explained_variance_scorer, population_sparsity_scorer
 from skl_sae.model_selection import PathSearchCV
 
 pytestmark = [pytest.mark.plain, quiet]
-
-GRID = {"rho": [0.05, 0.1, 0.3], "beta": [0.3, 3.0]}
 
 
 @pytest.fixture(scope="module")
@@ -45,36 +38,6 @@ def digits(few):
     X, y = load_digits(return_X_y=True)
     keep = few(np.flatnonzero(y < 4))[:240]
     return X[keep] / 16, y[keep]
-
-
-def code(**parameters):
-    return SparseAutoencoderTransformer(**{"n_components": 6, "max_iter": 40, "random_state": 0} | parameters)
-
-
-def classifier(**parameters):
-    steps = [("scale", MinMaxScaler()), ("code", code(**parameters)), ("standardise", StandardScaler())]
-    return Pipeline([*steps, ("classify", LogisticRegression(max_iter=200))])
-
-
-def within(grid, prefix="code__"):
-    return {prefix + name: values for name, values in grid.items()}
-
-
-def search(estimator=None, grid=None, **options):
-    estimator = classifier() if estimator is None else estimator
-    return PathSearchCV(
-        estimator, within(GRID) if grid is None else grid, **{"cv": 2, "error_score": "raise"} | options
-    )
-
-
-def without_times(results):
-    return {name: values for name, values in results.items() if "time" not in name}
-
-
-def assert_same_results(one, other):
-    assert list(one) == list(other)
-    for name, values in without_times(one).items():
-        np.testing.assert_array_equal(values, other[name], err_msg=name)
 
 
 # -- like GridSearchCV -----------------------------------------------------------------------------
@@ -261,7 +224,7 @@ def test_kinds_of_data(digits):
     found = search().fit(frame, pd.Series(y, index=frame.index))
     assert found.feature_names_in_.tolist() == names
     assert_same_results(found.cv_results_, search().fit(X, y).cv_results_)
-    narrow = search(code(), GRID).fit(X.astype(np.float32))
+    narrow = search(code(), GRID, scoring=population_sparsity_scorer).fit(X.astype(np.float32))
     assert narrow.best_estimator_.encoder_coef_.dtype == np.float32
 
 
@@ -322,7 +285,7 @@ def test_others_start_elsewhere_if_a_start_failed(digits):
     grid = {"rho": [0.1, 1.5, 2.0], "beta": [0.3]}  # the middle, with which a path begins, fails
     with pytest.warns(FitFailedWarning), pytest.warns(UserWarning, match="non-finite"):
         found = search(code(), grid, error_score=np.nan).fit(digits[0])
-    theirs = GridSearchCV(code(), {"rho": [0.1]}, cv=2).fit(digits[0])
+    theirs = GridSearchCV(code(beta=0.3), {"rho": [0.1]}, cv=2).fit(digits[0])
     assert found.cv_results_["mean_test_score"][0] == theirs.best_score_
     assert_same_fit(found.best_estimator_, theirs.best_estimator_)
 
@@ -332,269 +295,11 @@ def test_all_failures(digits):
         search(code(), {"rho": [1.5, 2.0]}, error_score=np.nan).fit(digits[0])
 
 
-# -- the path --------------------------------------------------------------------------------------
-
-
-def starts(names, nodes):
-    stops = arrange(names, {node: [i] for i, node in enumerate(nodes)})
-    assert [stop.start is None for stop in stops] == [True] + [False] * (len(nodes) - 1)
-    assert all(stop.start is None or stop.start < i for i, stop in enumerate(stops))
-    return {stop.values: None if stop.start is None else stops[stop.start].values for stop in stops}
-
-
-def test_a_path_leads_from_the_middle_along_rho_and_from_there_along_beta():
-    found = starts(("beta", "rho"), [(beta, rho) for beta in (1, 2, 3) for rho in (10, 20, 30)])
-    assert found == {
-        (2, 20): None,
-        **{(2, 10): (2, 20), (2, 30): (2, 20)},
-        **{(beta, rho): (2, rho) for beta in (1, 3) for rho in (10, 20, 30)},
-    }
-
-
-def test_a_path_follows_tol_from_loose_to_tight():
-    found = starts(("tol", "beta"), [(tol, beta) for tol in (1e-4, 1e-3, 1e-2) for beta in (1, 2)])
-    assert found[1e-2, 1] is None
-    assert found[1e-2, 2] == (1e-2, 1)
-    assert all(found[tol, beta] == (10 * tol, beta) for tol in (1e-3,) for beta in (1, 2))
-
-
-def test_every_start_is_a_nearest_finished_one(rng):
-    for _ in range(20):
-        nodes = sorted({tuple(one) for one in rng.integers(5, size=(rng.integers(1, 30), 3)).tolist()})
-        stops = arrange(("beta", "alpha", "rho"), {node: [] for node in rng.permutation(nodes).tolist() and nodes})
-        ranks = np.array([[sorted({n[k] for n in nodes}).index(s.values[k]) for k in range(3)] for s in stops])
-        for i, stop in enumerate(stops[1:], 1):
-            lengths = np.abs(ranks[:i] - ranks[i]) @ [1, 2, 3]
-            assert lengths[stop.start] == lengths.min()
-
-
-def test_candidates_that_differ_behind_the_autoencoder_share_it(digits):
-    calls = defaultdict(int)
-
-    class Counting(SparseAutoencoderTransformer):
-        def fit(self, X, y=None, sample_weight=None):
-            calls["code"] += 1
-            return super().fit(X, y, sample_weight)
-
-    class Scaler(StandardScaler):
-        def fit(self, X, y=None, sample_weight=None):
-            calls["scale"] += 1
-            return super().fit(X, y, sample_weight)
-
-    steps = [("scale", Scaler()), ("none", None), ("code", Counting(4, max_iter=10, random_state=0))]
-    estimator = Pipeline([*steps, ("again", StandardScaler()), ("classify", LogisticRegression())])
-    grid = {"code__rho": [0.1, 0.2], "classify__C": [0.1, 1.0, 10.0], "again": [StandardScaler(), "passthrough"]}
-    found = search(estimator, grid, refit=False).fit(*digits)
-    assert calls == {"code": 2 * 2, "scale": 2}
-    assert len(found.cv_results_["params"]) == 12
-
-
-def test_the_parts_of_a_grid(digits):
-    estimator = classifier()
-    other = LogisticRegression()
-    grid = {
-        "code__rho": [0.1, 0.2],
-        "code__alpha": [1e-3],
-        "code__n_components": [4, 5],
-        "scale": [MinMaxScaler(), "passthrough"],
-        "classify": [other, Ridge()],
-    }
-    paths = plan(estimator, list(ParameterGrid(grid)))
-    assert len(paths) == 4
-    for path in paths:
-        assert path.names == ("tol", "beta", "alpha", "rho")
-        assert [len(stop.candidates) for stop in path.stops] == [2, 2]
-
-
-def by_values(found, **fixed):
-    """Scores and losses by the values of parameters, of candidates with ``fixed`` ones."""
-    return {
-        tuple(sorted(one.items() - fixed.items())): (
-            [found.cv_results_[f"split{split}_test_score"][i] for split in range(2)],
-            found.path_results_["loss"][i].tolist(),
-        )
-        for i, one in enumerate(found.cv_results_["params"])
-        if fixed.items() <= one.items()
-    }
-
-
-def test_results_do_not_depend_on_the_order_of_values_nor_on_other_paths(digits):
-    reference = by_values(search().fit(*digits))
-    turned = search(grid={"code__rho": [0.3, 0.05, 0.1], "code__beta": [3.0, 0.3]}).fit(*digits)
-    assert by_values(turned) == reference
-    more = search(grid={**within(GRID), "code__n_components": [4, 6], "classify__C": [1.0, 2.0]}).fit(*digits)
-    assert by_values(more, code__n_components=6, classify__C=1.0) == reference
-
-
 @pytest.mark.slow
-def test_results_do_not_depend_on_the_number_of_processes(digits):
-    one, two = (search(n_jobs=n_jobs).fit(*digits) for n_jobs in (1, 2))
-    assert_same_results(one.cv_results_, two.cv_results_)
-    for name, values in one.path_results_.items():
-        np.testing.assert_array_equal(values, two.path_results_[name])
-    assert_same_fit(one.best_estimator_["code"], two.best_estimator_["code"])
-
-
-def test_values_that_are_no_numbers_start_new_paths(rng):
-    X, y = rng.normal(size=(60, 3)), np.arange(60) % 2
-    detector = SparseAutoencoderOutlierDetector(max_iter=10, random_state=0)
-    found = search(detector, {"alpha": ["auto", 0.1, 0.2]}, scoring="roc_auc").fit(X, y)
-    np.testing.assert_array_equal(found.path_results_["start"][:, 0], [-1, -1, 1])
-
-
-def test_the_refit_follows_the_path(digits):
-    X = digits[0]
-    found = search(code(), GRID, refit=lambda results: 5, cv=[(np.arange(len(X)), np.arange(20))]).fit(X)
-    assert found.best_params_ == {"beta": 3.0, "rho": 0.3}
-    assert found.best_estimator_.loss_ == found.path_results_["loss"][5, 0]
-    assert found.best_estimator_.n_iter_ == found.path_results_["n_iter"][5, 0]
-    assert not found.best_estimator_.warm_start
-    assert not hasattr(found.best_estimator_, "_training")
-
-
-def test_a_warm_start_is_one_of_the_neighbour(digits):
-    """The walk is what a user could do by hand."""
-    X = digits[0]
-    found = search(code(), {"beta": [0.3, 3.0]}, cv=[(np.arange(len(X)), np.arange(20))], refit=lambda _: 1).fit(X)
-    by_hand = code(beta=0.3, warm_start=True).fit(X)
-    n_iter = by_hand.n_iter_
-    by_hand.set_params(beta=3.0).fit(X)
-    for a, b in zip(weights_of(found.best_estimator_), weights_of(by_hand), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert found.best_estimator_.n_iter_ == by_hand.n_iter_ - n_iter == len(found.best_estimator_.history_["loss"])
-
-
-def test_the_parameter_warm_start_stays_what_it_was(digits):
-    found = search(code(warm_start=True), {"beta": [0.3, 3.0]}, scoring=population_sparsity_scorer).fit(digits[0])
-    assert found.best_estimator_.warm_start
-    before = found.best_estimator_.n_iter_
-    assert found.best_estimator_.fit(digits[0]).n_iter_ > before
-
-
-@pytest.mark.parametrize("options", [{"solver": "adam", "max_iter": 5}, {"early_stopping": True}, {"adam_start": 2}])
-def test_other_solvers(digits, options):
-    found = search(code(**options), {"beta": [0.3, 1.0, 3.0]}, scoring=population_sparsity_scorer).fit(digits[0])
-    assert (found.path_results_["start"][:, 0] == [1, -1, 1]).all()
-
-
-def test_a_collapsed_fit_is_replaced_by_one_from_random_weights(digits, monkeypatch):
-    X = digits[0]
-    fit = SparseAutoencoderTransformer.fit
-
-    def collapse(self, X, y=None, sample_weight=None):
-        warm = self.warm_start and hasattr(self, "encoder_coef_")
-        fit(self, X, y, sample_weight)
-        if warm and self.beta == 2:
-            self.saturated_fraction_ = 0.4
-        if warm and self.beta == 5:
-            raise DivergenceError("too far")
-        if warm and self.beta == 7:
-            self.history_["loss"][0] = 0
-        return self
-
-    monkeypatch.setattr(SparseAutoencoderTransformer, "fit", collapse)
-    found = search(code(), {"beta": [1.0, 2.0, 3.0, 5.0, 7.0]}, scoring=population_sparsity_scorer).fit(X)
-    np.testing.assert_array_equal(found.path_results_["collapsed"][:, 0], [0, 1, 0, 1, 1])
-    np.testing.assert_array_equal(found.path_results_["start"][:, 0], [1, -1, -1, -1, -1])
-    for beta, score in zip([2.0, 3.0, 5.0, 7.0], found.cv_results_["mean_test_score"][1:], strict=True):
-        grid = GridSearchCV(code(), {"beta": [beta]}, scoring=population_sparsity_scorer, cv=2).fit(X)
-        assert score == grid.best_score_
-
-
-def test_shares_that_are_compared_are_attributes(digits):
-    sae = code(max_iter=2).fit(digits[0])
-    assert all(hasattr(sae, name) for name in USELESS)
-
-
-# -- what contains the autoencoder ------------------------------------------------------------------
-
-
-def half():
-    return slice(0, 32), slice(32, 64)
-
-
-CONTAINERS = {
-    "last": lambda: make_pipeline(StandardScaler(), code()),
-    "first": lambda: make_pipeline(code(), LogisticRegression()),
-    "pipelines in pipelines": lambda: make_pipeline(
-        MinMaxScaler(), make_pipeline(PCA(10), code()), LogisticRegression()
-    ),
-    "union": lambda: make_pipeline(make_union(PCA(3), make_pipeline(MinMaxScaler(), code())), LogisticRegression()),
-    "columns": lambda: make_pipeline(
-        make_column_transformer((make_pipeline(StandardScaler(), code()), half()[0]), (PCA(3), half()[1])),
-        LogisticRegression(),
-    ),
-    "autoencoder as columns": lambda: ColumnTransformer([("code", code(), half()[0])], remainder="passthrough"),
-    "target": lambda: TransformedTargetRegressor(
-        make_pipeline(StandardScaler(), code(), Ridge()), func=np.log1p, inverse_func=np.expm1
-    ),
-    "memory": lambda: Pipeline([("scale", StandardScaler()), ("code", code()), ("ridge", Ridge())], memory="set below"),
-}
-
-
-@pytest.mark.parametrize("name", CONTAINERS)
-def test_containers(digits, name, tmp_path):
-    X, y = digits
-    estimator = CONTAINERS[name]()
-    if name == "memory":
-        estimator.set_params(memory=str(tmp_path))
-    route = find_autoencoder(estimator)
-    scoring = population_sparsity_scorer if name in ("last", "autoencoder as columns") else None
-    ours, one, theirs = (
-        kind(estimator, {f"{route}__beta": betas}, cv=2, error_score="raise", scoring=scoring).fit(X, y)
-        for kind, betas in [(PathSearchCV, [1.0, 2.0]), (PathSearchCV, [1.0]), (GridSearchCV, [1.0])]
-    )
-    np.testing.assert_array_equal(ours.path_results_["start"][:, 0], [-1, 0])
-    assert_same_results(one.cv_results_, theirs.cv_results_)
-    assert ours.cv_results_["split0_test_score"][0] == theirs.cv_results_["split0_test_score"][0]
-    best = ours.best_estimator_
-    before = best.transform(X) if hasattr(best, "transform") else best.predict(X)
-    loaded = pickle.loads(pickle.dumps(best))
-    np.testing.assert_array_equal(loaded.transform(X) if hasattr(best, "transform") else loaded.predict(X), before)
-    for key, value in {"": best, **best.get_params()}.items():
-        if isinstance(value, Pipeline):
-            assert value.memory == (str(tmp_path) if name == "memory" and key == "" else None)
-            assert "fit" not in vars(value)
-        assert not isinstance(value, SparseAutoencoderTransformer) or "fit" not in vars(value)
-    assert repr(clone(best)) == repr(clone(estimator).set_params(**ours.best_params_))
-
-
-def test_no_traces_are_left_in_fitted_copies(digits):
-    found = search(CONTAINERS["columns"](), {"columntransformer__pipeline__sparseautoencodertransformer__beta": [1, 2]})
-    inner = found.fit(*digits).best_estimator_["columntransformer"].named_transformers_["pipeline"]
-    assert inner.memory is None
-    assert not {"fit", "__sklearn_clone__"} & vars(inner[-1]).keys()
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: make_pipeline(StandardScaler(), LogisticRegression()), "found no autoencoder"),
-        (lambda: make_pipeline(code(), code()), "found 2: sparseautoencodertransformer-1, sparse"),
-        (lambda: BaggingClassifier(classifier()), "inside of a BaggingClassifier, .* put the PathSearchCV inside"),
-        (lambda: make_pipeline(GridSearchCV(code(), {"rho": [0.1]})), "inside of a GridSearchCV"),
-    ],
-)
-def test_where_there_is_no_single_autoencoder(digits, make, message):
-    with pytest.raises(ValueError, match=message):
-        search(make(), {}).fit(*digits)
-
-
-def test_an_autoencoder_that_is_frozen_does_not_count(digits):
-    first = FrozenEstimator(code().fit(digits[0]))
-    found = search(make_pipeline(first, code(), LogisticRegression()), {"sparseautoencodertransformer__beta": [1, 2]})
-    np.testing.assert_array_equal(found.fit(*digits).path_results_["start"][:, 0], [-1, 0])
-
-
-def test_candidates_without_an_autoencoder(digits):
-    grid = [{"code": [code(), code(n_components=5)], "code__beta": [1.0, 2.0]}, {"code": [PCA(5), "passthrough"]}]
-    found = search(grid=grid).fit(*digits)
-    theirs = GridSearchCV(classifier(), grid, cv=2).fit(*digits)
-    np.testing.assert_array_equal(np.isnan(found.path_results_["loss"][:, 0]), [False] * 4 + [True] * 2)
-    np.testing.assert_array_equal(found.path_results_["start"][:4, 0], [-1, 0, -1, 2])
-    for i in (0, 2, 4, 5):
-        assert found.cv_results_["mean_test_score"][i] == theirs.cv_results_["mean_test_score"][i]
-    assert search(grid=[grid[1], {"code__rho": [0.1]}], refit=lambda _: 0).fit(*digits).predict(digits[0]).any() >= 0
+@pytest.mark.filterwarnings("ignore::skl_sae.DataRangeWarning", "ignore:invalid value encountered in cast")
+@parametrize_with_checks([search(grid={"code__beta": [1.0, 2.0]})])
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
 
 
 # -- metadata, weights -----------------------------------------------------------------------------
@@ -634,7 +339,8 @@ def test_metadata_routing(digits):
     with config_context(enable_metadata_routing=True):
         steps = [("note", Noting().set_fit_request(note=True)), ("code", code().set_fit_request(sample_weight=True))]
         estimator = Pipeline([*steps, ("classify", LogisticRegression().set_fit_request(sample_weight=False))])
-        options = dict(cv=GroupKFold(2), error_score="raise", scoring="neg_log_loss")
+        scorer = get_scorer("neg_log_loss").set_score_request(sample_weight=False)
+        options = dict(cv=GroupKFold(2), error_score="raise", scoring=scorer)
         metadata = {"sample_weight": weights, "groups": groups, "note": "here"}
         ours, theirs = (
             kind(estimator, {"code__rho": [0.2]}, **options).fit(X, y, **metadata)
@@ -658,7 +364,8 @@ def test_the_detector(rng, scoring):
     detector = SparseAutoencoderOutlierDetector(max_iter=30, scoring=scoring, random_state=0)
     options = dict(scoring="roc_auc", cv=StratifiedKFold(2, shuffle=True, random_state=0))
     found = search(detector, {"rho": [0.05, 0.1], "alpha": [0.03, 0.1]}, **options).fit(X, y)
-    np.testing.assert_array_equal((found.path_results_["start"] == -1).sum(axis=0), [1, 1])
+    cold = found.path_results_["start"] == -1
+    np.testing.assert_array_equal((cold & (found.path_results_["collapsed"] == 0)).sum(axis=0), [1, 1])
     assert found.predict(X).shape == (150,)
     assert pickle.loads(pickle.dumps(found)).best_estimator_.p_values(X).shape == (150,)
 
@@ -687,15 +394,3 @@ def test_a_warning_if_the_reconstruction_error_chooses_the_smallest_beta(digits)
 def test_beta_of_zero_is_a_step_like_any_other(digits):
     found = search(code(), {"beta": [0, 0.3, 3.0]}, scoring=population_sparsity_scorer).fit(digits[0])
     np.testing.assert_array_equal(found.path_results_["start"][:, 0], [1, -1, 1])
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::skl_sae.DataRangeWarning")
-@parametrize_with_checks(
-    [
-        search(code(n_components=2, max_iter=5), {"rho": [0.1, 0.2]}, scoring=population_sparsity_scorer),
-        search(grid={"code__beta": [1.0, 2.0]}),
-    ]
-)
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)

@@ -132,7 +132,7 @@ class SearchDisplay:
                 axis.set_xticks(range(n_across), levels[across], fontsize="x-small")
                 axis.set_yticks(range(n_down), levels[down], fontsize="x-small")
                 axis.set_xlabel(_short(across), fontsize="small")
-                if column == 0 and down:
+                if column == 0:
                     axis.set_ylabel(_short(down), fontsize="small")
         if self.best_index is not None:
             row, y, x = positions[self.best_index]
@@ -151,10 +151,9 @@ def _levels(params: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
         texts = dict.fromkeys(_text(value) for value in sorted(values[name], key=_sort_key))
         if len(texts) > 1:
             levels[name] = list(texts)
-    if not levels:
-        levels[names[0] if names else ""] = [_text(values[names[0]][0]) if names else ""]
-    if len(levels) == 1:
-        levels[""] = [""]  # a single row
+    for name in [*names, "", " "]:  # there are two at least, if only to show a single row or cell
+        if len(levels) < 2 and name not in levels:
+            levels[name] = [_text(values[name][0]) if name in values else ""]
     return levels
 
 
