@@ -1,6 +1,8 @@
 """A search as a walk: every autoencoder starts from the weights of the nearest one that is finished."""
 
+import contextlib
 import functools
+import os
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._validation import _fit_and_score
 from sklearn.pipeline import FeatureUnion, Pipeline
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ._base import BaseSparseAutoencoder
 from ._callbacks import DURING_FIT
@@ -203,8 +206,9 @@ class Fit(NamedTuple):
 class Walk:
     """A path on one set of training rows: the finished autoencoders, and the fitted steps before them."""
 
-    def __init__(self, path):
+    def __init__(self, path, n_processors=1):
         self.path, self.fits, self.records, self._before = path, {}, {}, {}
+        self._n_processors = n_processors
         self._last_use = {}
         for i in range(len(path.stops)):
             j = i
@@ -275,7 +279,9 @@ class Walk:
         vars(model).pop("__sklearn_clone__", None)
         if self.fits.get(i) is None:
             self.fits[i] = None  # if this raises, others must not try to start from here
-            self.fits[i] = self._learn(model, self._start(model, i, data, params), data, params)
+            start = self._start(model, i, data, params)
+            with threads_on(self._n_processors):
+                self.fits[i] = self._learn(model, start, data, params)
             self.records[i] = self.fits[i].record
         vars(model).update(self.fits[i].attributes)
         if not model.warm_start:
@@ -381,13 +387,30 @@ class Before:
         return fit_step
 
 
-def walk_fold(path, estimator, X, y, candidates, tasks, **options):
+@contextlib.contextmanager
+def threads_on(n_processors):
+    """Let autoencoders, whose bits do not depend on it, use the threads that other processes leave idle."""
+    if n_processors == 1:
+        yield
+        return
+    granted = max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
+    with threadpool_limits(granted * n_processors, user_api="blas"):
+        yield
+
+
+def share_processors(n_tasks, n_processes):
+    """Return how many processors each task can have: the last ones share those for which there is no task."""
+    n_last = n_tasks % n_processes
+    return [1] * (n_tasks - n_last) + [n_processes // n_last for _ in range(n_last)]
+
+
+def walk_fold(path, estimator, X, y, candidates, tasks, *, n_processors, process, **options):
     """Fit and score the candidates of a path on one fold.
 
     Return the results of scikit-learn's `_fit_and_score` and records of the autoencoders, both by candidate.
-    ``tasks`` has the arguments that differ between candidates.
+    ``tasks`` has the arguments that differ between candidates; ``process`` is the one that runs the search.
     """
-    walk, results = Walk(path), {}
+    walk, results = Walk(path, n_processors if process != os.getpid() else 1), {}
     records: dict[int, dict[str, float]] = {}
     for i, stop in enumerate(path.stops):
         for index in stop.candidates:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import time
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.base import clone, is_classifier
 from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
@@ -16,7 +19,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, indexable
 
 from ._callbacks import NoTask
-from ._path import Path, Walk, plan, walk_fold
+from ._path import Path, Walk, plan, share_processors, walk_fold
 from ._types import _fit_context
 from .transformer import SparseAutoencoderTransformer
 
@@ -66,7 +69,8 @@ class PathSearchCV(GridSearchCV):
         reconstruction error, which is best for small ``beta``. If the search then chooses the smallest ``beta``, it
         warns.
     n_jobs : int, default=None
-        Number of processes. A process takes one path on one fold at a time.
+        Number of processes. Each takes one path on one fold at a time; where fewer are left than there are processes,
+        autoencoders are trained on several threads.
     refit : bool, str or callable, default=True
         Whether to fit the best candidate on all rows, by which scorer to choose it, or a function that does, such as
         `skl_sae.metrics.SparsestWithin`. The refit follows the path from its beginning to the best candidate, so that
@@ -253,7 +257,10 @@ feature_names_in_
             "return_times": True,
             "error_score": self.error_score,
             "verbose": self.verbose,
+            "process": os.getpid(),
         }
+        tasks = list(itertools.product(paths, enumerate(splits)))
+        shares = share_processors(len(tasks), effective_n_jobs(self.n_jobs))
         walks = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)(
             delayed(walk_fold)(
                 path,
@@ -265,10 +272,10 @@ feature_names_in_
                 train=train,
                 test=test,
                 split_progress=(split, len(splits)),
+                n_processors=n_processors,
                 **options,
             )
-            for path in paths
-            for split, (train, test) in enumerate(splits)
+            for (path, (split, (train, test))), n_processors in zip(tasks, shares, strict=True)
         )
         outcomes: list[Any] = [None] * n_fits
         self.path_results_ = {name: np.full((len(candidates), len(splits)), np.nan) for name in RECORDS}

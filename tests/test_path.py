@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
-from skl_sae._path import USELESS, arrange, find_autoencoder, plan
+from skl_sae._path import USELESS, arrange, find_autoencoder, plan, share_processors, threads_on
 from skl_sae.metrics import population_sparsity_scorer
 from skl_sae.model_selection import PathSearchCV
 
@@ -130,9 +130,19 @@ def test_results_do_not_depend_on_the_order_of_values_nor_on_other_paths(digits)
     assert by_values(more, code__n_components=6, classify__C=1.0) == reference
 
 
+def test_the_last_tasks_share_the_processors():
+    assert share_processors(5, 2) == [1, 1, 1, 1, 2]
+    assert share_processors(6, 4) == [1, 1, 1, 1, 2, 2]
+    assert share_processors(3, 8) == [2, 2, 2]
+    assert share_processors(4, 2) == [1, 1, 1, 1]
+    assert share_processors(2, 1) == [1, 1]
+    with threads_on(2):
+        pass
+
+
 @pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_processes(digits):
-    one, two = (search(n_jobs=n_jobs).fit(*digits) for n_jobs in (1, 2))
+    one, two = (search(n_jobs=n_jobs, cv=3).fit(*digits) for n_jobs in (1, 2))
     assert_same_results(one.cv_results_, two.cv_results_)
     for name, values in one.path_results_.items():
         np.testing.assert_array_equal(values, two.path_results_[name])
