@@ -28,8 +28,8 @@ RECORDS = {"mean_activation": "mean activation", "dead_fraction": "dead units"}
 class SearchDisplay:
     """Heat maps of the results of a search over one, two or three parameters, with the chosen candidate framed.
 
-    Each column shows a figure: the score, and with `PathSearchCV` the mean activation and the share of dead units that
-    the fits reached, and the time of a fit. Values of a third parameter make rows, with the same colours.
+    A heat map shows the score, and with `PathSearchCV` two more show the mean activation and the share of dead units that
+    the fits reached; the last one shows the time of a fit. Values of a third parameter make rows, with the same colours.
 
     Parameters
     ----------
@@ -108,8 +108,10 @@ class SearchDisplay:
         across, down, *others = levels
         facets = list(itertools.product(*(levels[name] for name in others)))
         n_across, n_down, n_figures = len(levels[across]), len(levels[down]), len(self.figures)
-        size = n_figures * max(2.6, 0.55 * n_across + 0.8), len(facets) * max(1.6, 0.38 * n_down + 1.0)
-        self.figure_, axes = make_axes(ax, len(facets), n_figures, size)
+        # Four heat maps side by side would be too wide for a page.
+        n_rows, n_columns = (2, 2) if (len(facets), n_figures) == (1, 4) else (len(facets), n_figures)
+        size = n_columns * max(2.6, 0.55 * n_across + 0.8), n_rows * max(1.6, 0.38 * n_down + 1.0)
+        self.figure_, axes = make_axes(ax, n_rows, n_columns, size)
         self.ax_ = axes.reshape(len(facets), n_figures)
         positions = [
             (
@@ -132,7 +134,7 @@ class SearchDisplay:
                 axis.set_xticks(range(n_across), levels[across], fontsize="x-small")
                 axis.set_yticks(range(n_down), levels[down], fontsize="x-small")
                 axis.set_xlabel(_short(across), fontsize="small")
-                if column == 0:
+                if column % n_columns == 0:
                     axis.set_ylabel(_short(down), fontsize="small")
         if self.best_index is not None:
             row, y, x = positions[self.best_index]
