@@ -28,8 +28,9 @@ RECORDS = {"mean_activation": "mean activation", "dead_fraction": "dead units"}
 class SearchDisplay:
     """Heat maps of the results of a search over one, two or three parameters, with the chosen candidate framed.
 
-    A heat map shows the score, and with `PathSearchCV` two more show the mean activation and the share of dead units that
-    the fits reached; the last one shows the time of a fit. Values of a third parameter make rows, with the same colours.
+    One heat map shows the score, and with `PathSearchCV` two more show the mean activation and the share of dead units
+    that the fits reached; the last one shows the time of a fit. Values of a third parameter make rows, with the same
+    colours.
 
     Parameters
     ----------
