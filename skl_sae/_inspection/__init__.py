@@ -1,0 +1,1 @@
+"""What `skl_sae.inspection` and the displays of units are made of."""

@@ -1,0 +1,127 @@
+"""Fitted autoencoders as inspection sees them: atoms, codes, the names of features."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_array, issparse
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import check_is_fitted
+
+from .._base import BaseAutoencoder
+from .._kernels.activations import ACTIVATIONS
+from .._types import Float64Array, MatrixLike
+
+IntArray: TypeAlias = NDArray[np.intp]
+
+
+class Inspected:
+    """A fitted autoencoder, and the steps before it if it ends a Pipeline.
+
+    Parameters
+    ----------
+    estimator : TopKAutoencoderTransformer, SparseAutoencoderTransformer or Pipeline
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+        in_pipeline = isinstance(estimator, Pipeline)
+        self.model = estimator.steps[-1][1] if in_pipeline else estimator
+        if not isinstance(self.model, BaseAutoencoder) or not hasattr(self.model, "transform"):
+            raise TypeError(
+                "Inspection needs a TopKAutoencoderTransformer, a SparseAutoencoderTransformer, or a Pipeline that ends "
+                f"in one; got {type(estimator).__name__}{f' that ends in {self.model!r}' if in_pipeline else ''}."
+            )
+        check_is_fitted(self.model)
+        self._before = estimator[:-1] if in_pipeline and len(estimator.steps) > 1 else None
+
+    @property
+    def atoms(self) -> Float64Array:
+        """What a unit adds to the reconstruction (n_components, n_features), in the space that the autoencoder sees."""
+        return np.asarray(self.model.decoder_coef_.T, dtype=np.float64)
+
+    def inputs(self, X: MatrixLike) -> Any:
+        """Return the rows as the autoencoder sees them."""
+        return X if self._before is None else self._before.transform(X)
+
+    def codes(self, inputs: Any) -> csc_array:
+        """Return the activations of the units, without those at which a unit counts as silent."""
+        return as_codes(self.model.transform(inputs), self.silent)
+
+    @property
+    def silent(self) -> float:
+        """At or below this activation a unit counts as inactive, as in ``dead_fraction_``."""
+        return ACTIVATIONS[self.model.activation].silent if hasattr(self.model, "activation") else 0.0
+
+    def feature_names(self, names: Sequence[str] | None) -> list[str]:
+        """Return ``names`` if given, else the names that the autoencoder saw or that the step before it gives."""
+        n_features = self.model.n_features_in_
+        if names is None:
+            names = getattr(self.model, "feature_names_in_", None)
+        if names is None and self._before is not None and all(_names_features(step) for _, step in self._before.steps):
+            names = self._before.get_feature_names_out()
+        if names is None:
+            names = [f"x{i}" for i in range(n_features)]
+        if len(names) != n_features:
+            raise ValueError(
+                f"There are {len(names)} feature names, but the autoencoder has {n_features} input features."
+            )
+        return [str(name) for name in names]
+
+    def replaced(self, model: Any) -> Any:
+        """Return the estimator with another autoencoder at its end."""
+        if self.model is self.estimator:
+            return model
+        estimator = copy.copy(self.estimator)
+        estimator.steps = [*self.estimator.steps[:-1], (self.estimator.steps[-1][0], model)]
+        return estimator
+
+
+def _names_features(step: Any) -> bool:
+    return step is None or step == "passthrough" or hasattr(step, "get_feature_names_out")
+
+
+def as_codes(codes: Any, silent: float = 0.0) -> csc_array:
+    """Return validated codes by columns, without entries from 0 to ``silent``."""
+    codes = check_array(codes, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), input_name="codes")
+    if not issparse(codes) and silent > 0:
+        codes = np.where((codes > 0) & (codes <= silent), codes.dtype.type(0), codes)
+    codes = csc_array(codes)
+    codes.sum_duplicates()
+    codes.eliminate_zeros()
+    codes.sort_indices()
+    return codes
+
+
+def check_names(names: Any, n: int) -> list[str] | None:
+    """Return the names of ``n`` rows as a list of str."""
+    if names is None:
+        return None
+    names = [str(name) for name in names]
+    if len(names) != n:
+        raise ValueError(f"There are {len(names)} names for {n} rows.")
+    return names
+
+
+def check_rows(codes: csc_array, y: Any) -> None:
+    """Check that codes and y have as many rows."""
+    check_consistent_length(codes, y)
+
+
+def unit_length(atoms: Any) -> Float64Array:
+    """Return atoms of length 1; those that are 0 stay 0."""
+    atoms = np.asarray(atoms, dtype=np.float64)
+    lengths = np.linalg.norm(atoms, axis=1, keepdims=True)
+    return np.divide(atoms, lengths, out=np.zeros_like(atoms), where=lengths > 0)
+
+
+def random_atoms(atoms: Float64Array, n: int, rng: np.random.Generator) -> Float64Array:
+    """Return n random directions (n, n_features) that have the mean and the covariance of atoms of length 1."""
+    atoms = unit_length(atoms)
+    mean = atoms.mean(axis=0)
+    return unit_length(mean + rng.standard_normal((n, len(atoms))) @ (atoms - mean) / np.sqrt(len(atoms)))

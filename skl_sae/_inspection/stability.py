@@ -1,0 +1,349 @@
+"""In how far other fits find the same units again."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import csc_array, csr_array, issparse
+from scipy.stats import false_discovery_control
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.parallel import Parallel, delayed
+
+from .._types import Float64Array, FloatArray, MatrixLike
+from ..exceptions import HiddenUnitWarning
+from .matching import correlations, cosines, matched
+from .models import Inspected, IntArray, random_atoms
+from .tables import as_html, as_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+N_RANDOM = 5  # random dictionaries for the chance level
+FALSE_RATE = 0.05
+UNITS_OF_TEXT, UNITS_OF_HTML = 10, 50
+
+
+class FeatureStability:
+    """In how far refits find the units of an autoencoder again. `feature_stability` makes it.
+
+    Attributes
+    ----------
+    cosine_ : ndarray of shape (n_components,)
+        Mean over the refits of the cosine between the unit's atom and the atom that is matched with it.
+    correlation_ : ndarray of shape (n_components,)
+        Mean over the refits of the correlation between the unit's activations and those of the unit that is matched
+        with it by them.
+    cosines_, correlations_ : ndarrays of shape (n_refits, n_components)
+        The same for each refit.
+    matches_ : ndarray of shape (n_refits, n_components)
+        Units of the refits that are matched by cosine.
+    frequency_ : ndarray of shape (n_components,)
+        Share of the rows on which the unit is active.
+    p_value_ : ndarray of shape (n_components,)
+        How likely so high cosines are by chance, in the majority of the refits.
+    stable_ : ndarray of shape (n_components,), of booleans
+        Units that come back, at a false discovery rate of 5 %.
+    chance_cosines_, chance_correlations_ : dict of ndarrays
+        What matching finds by chance: "random" for the units and random atoms (correlations: the units of a frozen
+        random autoencoder), "shuffled" for the units and those of a fit to column-shuffled X, "shuffled pair" for two
+        fits to the same column-shuffled X.
+    chance_ : dict of floats
+        Means of ``chance_cosines_``.
+    estimators_ : list of n_refits estimators
+        The refits.
+    """
+
+    frequency_: Float64Array
+    cosines_: Float64Array
+    correlations_: Float64Array
+    matches_: IntArray
+    chance_cosines_: dict[str, Float64Array]
+    chance_correlations_: dict[str, Float64Array]
+    p_value_: Float64Array
+    estimators_: list[Any]
+
+    @property
+    def cosine_(self) -> Float64Array:
+        return self.cosines_.mean(axis=0)
+
+    @property
+    def correlation_(self) -> Float64Array:
+        return self.correlations_.mean(axis=0)
+
+    @property
+    def stable_(self) -> Any:
+        return false_discovery_control(self.p_value_) <= FALSE_RATE
+
+    @property
+    def chance_(self) -> dict[str, float]:
+        return {name: float(values.mean()) for name, values in self.chance_cosines_.items()}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a data frame of pandas with a row for each unit, the most stable first."""
+        import pandas as pd
+
+        return pd.DataFrame(self._table(self._order())).set_index("unit")
+
+    def _order(self) -> IntArray:
+        return np.argsort(-self.cosine_, kind="stable")
+
+    def _table(self, units: IntArray) -> dict[str, list[Any]]:
+        return {
+            "unit": units.tolist(),
+            "frequency": self.frequency_[units].tolist(),
+            "cosine": self.cosine_[units].tolist(),
+            "correlation": self.correlation_[units].tolist(),
+            "p": self.p_value_[units].tolist(),
+            "stable": self.stable_[units].tolist(),
+        }
+
+    def _title(self) -> str:
+        chance = ", ".join(f"{name} {value:.2f}" for name, value in self.chance_.items())
+        return (
+            f"{type(self).__name__}: {np.count_nonzero(self.stable_)} of {len(self.p_value_)} units come back in "
+            f"{len(self.cosines_)} refits; mean cosine {self.cosine_.mean():.2f}, by chance: {chance}"
+        )
+
+    def __repr__(self) -> str:
+        return as_text(self._title(), self._table(self._order()[:UNITS_OF_TEXT]), len(self.p_value_) - UNITS_OF_TEXT)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self._table(self._order()[:UNITS_OF_HTML]), len(self.p_value_) - UNITS_OF_HTML)
+
+
+def feature_stability(
+    estimator: Any,
+    X: MatrixLike,
+    *,
+    n_refits: int = 5,
+    subsample: float | int | None = None,
+    n_jobs: int | None = None,
+    callback: Callable[[int, int], object] | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> FeatureStability:
+    r"""Refit an autoencoder with other seeds, and say for every unit in how far it comes back.
+
+    Many units of a sparse autoencoder do not return with another seed [1]_ [2]_ [3]_. A unit that does not is an
+    arbitrary choice among several that serve as well, and no conclusion should rest on it. Units are matched one to one
+    so that the sum of the cosines between atoms is largest, and once more by the correlations of their activations.
+
+    Parameters
+    ----------
+    estimator : TopKAutoencoderTransformer, SparseAutoencoderTransformer or Pipeline
+        Fitted; its units are those that are judged, its parameters those of the refits. Of a Pipeline only the
+        autoencoder is fitted anew, so that atoms stay comparable.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        The rows to refit to, as a rule those of the fit.
+    n_refits : int, default=5
+        Number of refits.
+    subsample : float or int, default=None
+        Share or number of the rows for each refit, drawn anew without replacement. None takes all: then only the seed
+        differs, and a unit may come back because it follows single rows that all fits have seen.
+    n_jobs : int, default=None
+        Number of fits at the same time, in threads; None means 1, -1 as many as there are processors. A fit alone
+        already uses several threads.
+    callback : callable, default=None
+        Called as ``callback(done, total)`` after each of the n_refits + 2 fits.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the refits, the subsamples and the chance levels.
+
+    Returns
+    -------
+    stability : FeatureStability
+
+    Raises
+    ------
+    ValueError
+        If X has other features than the fit, if a refit would have fewer rows than there are units, if there are fewer
+        than two units, or if no unit is ever active.
+
+    See Also
+    --------
+    dictionary_similarity : Compare two dictionaries, also of different sizes.
+    skl_sae.plotting.StabilityDisplay : A picture of the result.
+
+    Notes
+    -----
+    Cosines that matching finds by chance depend on the number of units and features, and on how the data are spread. So
+    there are three chance levels: random atoms with the mean and covariance of those of the estimator; a fit to
+    column-shuffled X, in which every feature keeps its distribution but has nothing to do with the others; and the
+    cosines between two such fits, which also share their rows as refits do. Those two fits take half of the rows, and
+    at most as many iterations as the estimator.
+
+    A matched cosine is nearly the highest among many. Its p-value therefore comes from an extreme value distribution
+    (Gumbel's), fitted by its moments to the inverse hyperbolic tangent of each chance level; the largest of the three
+    counts. Of the p-values of a unit in R refits the r-th smallest counts, for the smallest majority r, times R / r,
+    which is valid however they depend on one another [4]_. Then Benjamini and Hochberg's procedure is applied.
+
+    A unit that comes back is one that the data and this kind of autoencoder determine. That makes it neither true nor
+    meaningful; a common direction such as the mean of X comes back as well.
+
+    References
+    ----------
+    .. [1] P. Leask et al., "Sparse autoencoders do not find canonical units of analysis", ICLR 2025.
+    .. [2] T. Fel et al., "Archetypal SAE: adaptive and stable dictionary learning for concept extraction in large
+       vision models", ICML 2025.
+    .. [3] G. Paulo and N. Belrose, "Sparse autoencoders trained on the same data learn different features", 2025.
+    .. [4] B. Rüger, "Das maximale Signifikanzniveau des Tests: Lehne H0 ab, wenn k unter n gegebenen Tests zur Ablehnung
+       führen", Metrika 25, 1978.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skl_sae import TopKAutoencoderTransformer
+    >>> from skl_sae.inspection import feature_stability
+    >>> X = load_digits().data
+    >>> sae = TopKAutoencoderTransformer(32, k=4, max_iter=50, random_state=0).fit(X)
+    >>> stability = feature_stability(sae, X, n_refits=3, random_state=1)
+    >>> stability.cosine_.shape
+    (32,)
+    >>> bool(stability.cosine_.mean() > stability.chance_["shuffled"])
+    True
+    """
+    inspected = Inspected(estimator)
+    inputs = inspected.inputs(X)
+    codes = inspected.codes(inputs)
+    rows = check_array(inputs, accept_sparse="csr", dtype=(np.float64, np.float32))
+    n_rows = _check(inspected, codes, n_refits, subsample)
+    random_state = check_random_state(random_state)
+    fits = _Refits(inspected.model, rows, n_rows, n_refits, random_state)
+    models = fits.run(n_jobs, callback)
+    return _judge(inspected, codes, rows, models, fits.shuffled, np.random.default_rng(random_state.randint(2**31)))
+
+
+def _check(inspected: Inspected, codes: csc_array, n_refits: int, subsample: float | int | None) -> int:
+    """Check the arguments and return the number of rows of a refit."""
+    n, m = codes.shape
+    if n_refits < 1:
+        raise ValueError(f"n_refits must be at least 1, got {n_refits}.")
+    if subsample is None:
+        n_rows = n
+    elif isinstance(subsample, Integral) and 1 <= subsample <= n:
+        n_rows = int(subsample)
+    elif not isinstance(subsample, Integral) and 0 < subsample <= 1:
+        n_rows = round(subsample * n)
+    else:
+        raise ValueError(f"subsample must be a share of the rows in (0, 1] or a number from 1 to {n}, got {subsample}.")
+    if m < 2:
+        raise ValueError("Stability is judged beside other units; the autoencoder has only one.")
+    if n_rows < m:
+        raise ValueError(
+            f"A refit to {n_rows} rows cannot determine {m} units: pass at least as many rows as units, a larger "
+            "subsample, or an autoencoder with fewer units."
+        )
+    if codes.nnz == 0:
+        raise ValueError("The code is constant: no unit is active on any row of X. Are these the rows of the fit?")
+    return n_rows
+
+
+class _Refits:
+    """The fits that stability needs, with all that is random decided beforehand: any n_jobs gives the same."""
+
+    def __init__(self, model: Any, rows: Any, n_rows: int, n_refits: int, random_state: np.random.RandomState) -> None:
+        self._rows, self._n_rows, self._n_refits = rows, n_rows, n_refits
+        n_shuffled = max(n_rows // 2, len(model.encoder_coef_))
+        self.shuffled = shuffle_columns(
+            rows[np.sort(random_state.choice(rows.shape[0], n_shuffled, replace=False))], random_state
+        )
+        quick = {"max_iter": max(1, min(model.max_iter, model.n_iter_))}
+        self._models = [clone(model) for _ in range(n_refits)] + [clone(model).set_params(**quick) for _ in range(2)]
+        for one in self._models:
+            one.set_params(random_state=random_state.randint(2**31), verbose=0)
+        self._seeds = random_state.randint(2**31, size=n_refits)
+        self._lock, self._done = threading.Lock(), 0
+
+    def run(self, n_jobs: int | None, callback: Callable[[int, int], object] | None) -> list[Any]:
+        with warnings.catch_warnings():  # the fit itself has warned of what refits would warn of again
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.simplefilter("ignore", HiddenUnitWarning)
+            return list(
+                Parallel(n_jobs=n_jobs, require="sharedmem")(
+                    delayed(self._fit)(i, callback) for i in range(len(self._models))
+                )
+            )
+
+    def _fit(self, i: int, callback: Callable[[int, int], object] | None) -> Any:
+        rows = self.shuffled if i >= self._n_refits else self._rows
+        if i < self._n_refits and self._n_rows < rows.shape[0]:
+            picked = np.random.RandomState(self._seeds[i]).choice(rows.shape[0], self._n_rows, replace=False)
+            rows = rows[np.sort(picked)]
+        model = self._models[i].fit(rows)
+        with self._lock:
+            self._done += 1
+            if callback is not None:
+                callback(self._done, len(self._models))
+        return model
+
+
+def shuffle_columns(rows: Any, random_state: np.random.RandomState) -> Any:
+    """Return a copy in which the values of every feature are dealt out anew among the rows."""
+    rng = np.random.default_rng(random_state.randint(2**31))
+    if not issparse(rows):
+        return rng.permuted(rows, axis=0)
+    by_column = csc_array(rows)
+    counts = np.diff(by_column.indptr)
+    indices = [rng.choice(rows.shape[0], count, replace=False) for count in counts]
+    shuffled = csc_array((by_column.data, np.concatenate(indices), by_column.indptr), shape=rows.shape)
+    return csr_array(shuffled)
+
+
+def _judge(
+    inspected: Inspected,
+    codes: csc_array,
+    rows: Any,
+    models: list[Any],
+    shuffled: FloatArray,
+    rng: np.random.Generator,
+) -> FeatureStability:
+    atoms, others = inspected.atoms, [Inspected(model) for model in models]
+    refits, (first, second) = others[:-2], others[-2:]
+    result = FeatureStability()
+    result.estimators_ = models[:-2]
+    result.frequency_ = np.diff(codes.indptr) / codes.shape[0]
+    pairs = [_pair(cosines(atoms, refit.atoms)) for refit in refits]
+    result.cosines_ = np.array([values for values, _ in pairs])
+    result.matches_ = np.array([units for _, units in pairs])
+    result.correlations_ = np.array([_pair(correlations(codes, refit.codes(rows)))[0] for refit in refits])
+    by_chance = [random_atoms(atoms, len(atoms), rng) for _ in range(N_RANDOM)]
+    result.chance_cosines_ = {
+        "random": np.concatenate([_pair(cosines(atoms, found))[0] for found in by_chance]),
+        "shuffled": _pair(cosines(atoms, first.atoms))[0],
+        "shuffled pair": _pair(cosines(first.atoms, second.atoms))[0],
+    }
+    result.chance_correlations_ = {
+        "shuffled": _pair(correlations(codes, first.codes(rows)))[0],
+        "shuffled pair": _pair(correlations(first.codes(shuffled), second.codes(shuffled)))[0],
+    }
+    result.p_value_ = _majority(_p_values(result.cosines_, list(result.chance_cosines_.values())))
+    return result
+
+
+def _pair(similarities: Float64Array) -> tuple[Float64Array, IntArray]:
+    """Return the similarity of each row's unit to the one that is matched with it, and the index of that."""
+    rows, columns = matched(similarities)
+    return similarities[rows, columns], columns
+
+
+def _p_values(values: Float64Array, by_chance: list[Float64Array]) -> Float64Array:
+    """Return the largest of the p-values of cosines under several chance levels."""
+    bounded = [np.arctanh(np.clip(one, -1 + 1e-7, 1 - 1e-7)) for one in [values, *by_chance]]
+    p_values = np.zeros_like(values)
+    for chance in bounded[1:]:
+        scale = np.sqrt(6) / np.pi * max(float(chance.std(ddof=1)), 1e-3)
+        place = chance.mean() - np.euler_gamma * scale
+        p_values = np.maximum(p_values, -np.expm1(-np.exp(-(bounded[0] - place) / scale)))
+    return p_values
+
+
+def _majority(p_values: Float64Array) -> Float64Array:
+    """Return one p-value for each column: it is low where those of most rows are."""
+    n = len(p_values)
+    least = n // 2 + 1
+    return np.minimum(np.sort(p_values, axis=0)[least - 1] * n / least, 1)
