@@ -5,6 +5,7 @@ one; those that take ``codes`` also work for codes from elsewhere.
 """
 
 from ._inspection.matching import DictionarySimilarity, dictionary_similarity
+from ._inspection.probing import SparseProbe, frozen_random, sparse_probe
 from ._inspection.report import FeatureReport, UnitSummary, feature_report
 from ._inspection.selection import SelectedFeatures, select_features
 from ._inspection.stability import FeatureStability, feature_stability
@@ -14,9 +15,12 @@ __all__ = [
     "FeatureReport",
     "FeatureStability",
     "SelectedFeatures",
+    "SparseProbe",
     "UnitSummary",
     "dictionary_similarity",
     "feature_report",
     "feature_stability",
+    "frozen_random",
     "select_features",
+    "sparse_probe",
 ]

@@ -297,6 +297,13 @@ def feature_report(
     return report
 
 
+def top_and_middle(values: NDArray[Any], n_top: int, n_middle: int) -> tuple[IntArray, IntArray]:
+    """Return where the highest values are, highest first, and where others around the median are."""
+    order = np.argsort(-values, kind="stable")
+    start = max(n_top, (len(order) - n_middle) // 2)
+    return order[:n_top], order[start : start + n_middle]
+
+
 def _describe_activity(report: FeatureReport, codes: csc_array, n_top: int, n_middle: int) -> None:
     n, m = codes.shape
     counts = np.diff(codes.indptr)
@@ -307,10 +314,7 @@ def _describe_activity(report: FeatureReport, codes: csc_array, n_top: int, n_mi
     for j in range(m):
         part = slice(codes.indptr[j], codes.indptr[j + 1])
         values, rows = codes.data[part], codes.indices[part]
-        order = np.argsort(-values, kind="stable")
-        top = order[:n_top]
-        start = max(n_top, (len(order) - n_middle) // 2)
-        middle = order[start : start + n_middle]
+        top, middle = top_and_middle(values, n_top, n_middle)
         report.top_rows_[j, : len(top)], report.top_activations_[j, : len(top)] = rows[top], values[top]
         report.middle_rows_[j, : len(middle)] = rows[middle]
         report.middle_activations_[j, : len(middle)] = values[middle]

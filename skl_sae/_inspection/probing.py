@@ -1,0 +1,358 @@
+"""What a few units tell about classes, and a frozen random autoencoder to compare with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import check_scoring
+from sklearn.utils import check_array, check_consistent_length, check_random_state
+
+from .._types import Float64Array, MatrixLike
+from .association import as_target, halves, problem_classes
+from .models import Inspected, IntArray, unit_length
+from .tables import as_html, as_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROWS_FOR_BIASES = 10_000  # of a frozen random autoencoder
+LEAST_VARIANCE = 1e-6  # share of its variance that a feature must have left beside those chosen before
+
+
+class SparseProbe:
+    """Classifiers on a few features each. `sparse_probe` makes it.
+
+    There is one problem for each class against the rest or, with two classes, one for the second.
+
+    Attributes
+    ----------
+    score_ : float
+        Mean of ``scores_``.
+    scores_ : ndarray of shape (n_problems,)
+        Scores on the held-out rows.
+    classes_ : ndarray of shape (n_problems,)
+        The class of each problem.
+    features_ : list of n_problems ndarrays of ints
+        The features chosen, in the order in which they were; fewer than asked for if the others add nothing.
+    classifiers_ : list of n_problems LogisticRegression
+        Fitted to the standardised features.
+    baselines_ : dict of SparseProbe
+        The same for the baselines.
+    test_rows_ : ndarray of ints
+        The held-out rows.
+    """
+
+    score_: float
+    scores_: Float64Array
+    classes_: NDArray[Any]
+    features_: list[IntArray]
+    classifiers_: list[LogisticRegression]
+    baselines_: dict[str, SparseProbe]
+    test_rows_: IntArray
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the scores as a data frame of pandas: a row for each class, a column for codes and each baseline."""
+        import pandas as pd
+
+        table = self._table()
+        return pd.DataFrame(table).set_index("class")
+
+    def _table(self) -> dict[str, list[Any]]:
+        scores = {"codes": self.scores_} | {name: probe.scores_ for name, probe in self.baselines_.items()}
+        return {"class": self.classes_.tolist(), **{name: values.tolist() for name, values in scores.items()}}
+
+    def _shown(self) -> tuple[str, dict[str, list[Any]]]:
+        table = self._table()
+        if len(self.classes_) > 1:
+            means = {name: float(np.mean(values)) for name, values in table.items() if name != "class"}
+            table = {name: [*values, ({"class": "mean"} | means)[name]] for name, values in table.items()}
+        return f"{type(self).__name__}: scores on {len(self.test_rows_)} held-out rows", table
+
+    def __repr__(self) -> str:
+        return as_text(*self._shown())
+
+    def _repr_html_(self) -> str:
+        return as_html(*self._shown())
+
+
+def sparse_probe(
+    codes: MatrixLike,
+    y: ArrayLike,
+    n_features: int = 16,
+    *,
+    baselines: Mapping[str, MatrixLike] | None = None,
+    scoring: str | Callable[..., float] = "roc_auc",
+    test_size: float = 0.25,
+    random_state: int | np.random.RandomState | None = None,
+) -> SparseProbe:
+    """Classify by a few units only, beside as many features of other kinds.
+
+    If units stand for something, few of them should tell a class [1]_. How many is a matter of the data as well: so
+    compare with raw features, principal components, and the units of an autoencoder with random weights
+    (`frozen_random`), which do astonishingly well in many measures [2]_.
+
+    Parameters
+    ----------
+    codes : {array-like, sparse matrix} of shape (n_samples, n_components)
+        Activations, as returned by ``transform``.
+    y : array-like of shape (n_samples,)
+        Two or more classes.
+    n_features : int, default=16
+        Number of features for each class.
+    baselines : dict of {array-like, sparse matrix} of shape (n_samples, n_any), default=None
+        Other features of the same rows, by name; they are chosen from, and tested, in the same way on the same rows.
+    scoring : str or callable, default="roc_auc"
+        Score of a binary classifier: a name of scikit-learn's, or a scorer.
+    test_size : float, default=0.25
+        Share of the rows that are held out, with the same shares of the classes. The others choose the features and
+        train the classifiers.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the split.
+
+    Returns
+    -------
+    probe : SparseProbe
+
+    Raises
+    ------
+    ValueError
+        If codes, baselines and y do not fit together, there are fewer features than asked for, all features are
+        constant, y has only one class, or a class a single row.
+
+    See Also
+    --------
+    select_features : Single units that have to do with y, with p-values.
+
+    Notes
+    -----
+    Features are chosen one at a time, each so that the squared error of a linear fit to the class becomes smallest
+    (forward selection); a logistic regression on the chosen ones, standardised, follows. Finding the best set is
+    intractable, and the same search serves all contenders.
+
+    References
+    ----------
+    .. [1] W. Gurnee et al., "Finding neurons in a haystack: case studies with sparse probing", TMLR 2023.
+    .. [2] A. Korznikov et al., "Sanity checks for sparse autoencoders: do SAEs beat random baselines?", 2026.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skl_sae import TopKAutoencoderTransformer
+    >>> from skl_sae.inspection import frozen_random, sparse_probe
+    >>> X, y = load_digits(return_X_y=True)
+    >>> sae = TopKAutoencoderTransformer(128, k=8, random_state=0).fit(X)
+    >>> random = frozen_random(sae, X, random_state=1)
+    >>> baselines = {"pixels": X, "random": random.transform(X)}
+    >>> probe = sparse_probe(sae.transform(X), y, 4, baselines=baselines, random_state=0)
+    >>> probe.score_ > probe.baselines_["random"].score_
+    True
+    """
+    target = as_target(y, "classes")
+    contenders = {"codes": codes, **(baselines or {})}
+    if "codes" in (baselines or {}):
+        raise ValueError("A baseline cannot be called 'codes'.")
+    if not 0 < test_size < 1:
+        raise ValueError(f"test_size must lie between 0 and 1, got {test_size}.")
+    matrices = {name: _check_matrix(matrix, name, n_features, y) for name, matrix in contenders.items()}
+    train, test = halves(target, test_size, check_random_state(random_state))
+    scorer = check_scoring(LogisticRegression(), scoring)
+    probes = {name: _probe(matrix, target, n_features, scorer, train, test) for name, matrix in matrices.items()}
+    result = probes.pop("codes")
+    result.baselines_ = probes
+    return result
+
+
+def _check_matrix(matrix: Any, name: str, n_features: int, y: Any) -> Any:
+    matrix = check_array(matrix, accept_sparse="csr", dtype=(np.float64, np.float32), input_name=name)
+    check_consistent_length(matrix, y)
+    if not 1 <= n_features <= matrix.shape[1]:
+        raise ValueError(
+            f"n_features must lie between 1 and {matrix.shape[1]}, the number of columns of {name}; got {n_features}."
+        )
+    return matrix
+
+
+def _probe(matrix: Any, target: Any, n_features: int, scorer: Any, train: IntArray, test: IntArray) -> SparseProbe:
+    trained, tested = matrix[train], matrix[test]
+    mean, covariance = _moments(trained)
+    scale = np.sqrt(np.diag(covariance))
+    if not scale.any():
+        raise ValueError("The code is constant on the training rows: no feature varies.")
+    probe = SparseProbe()
+    probe.test_rows_, probe.classes_ = test, problem_classes(target)
+    probe.features_, probe.classifiers_, scores = [], [], []
+    for column in target.columns.T:
+        t = column[train] - column[train].mean()
+        with_target = np.asarray(trained.T @ t, dtype=np.float64).ravel() / len(train) - mean * t.mean()
+        chosen = choose_forward(covariance, with_target, n_features)
+        parts = [(_dense(rows[:, chosen]) - mean[chosen]) / scale[chosen] for rows in (trained, tested)]
+        classifier = LogisticRegression(max_iter=1000).fit(parts[0], column[train])
+        probe.features_.append(chosen)
+        probe.classifiers_.append(classifier)
+        scores.append(scorer(classifier, parts[1], column[test]))
+    probe.scores_ = np.array(scores)
+    probe.score_ = float(probe.scores_.mean())
+    return probe
+
+
+def _dense(rows: Any) -> Float64Array:
+    return np.asarray(rows.toarray() if issparse(rows) else rows, dtype=np.float64)
+
+
+def _moments(rows: Any) -> tuple[Float64Array, Float64Array]:
+    """Return mean and covariance of the columns; constant ones have variance 0."""
+    n = rows.shape[0]
+    mean = np.asarray(rows.mean(axis=0), dtype=np.float64).ravel()
+    if issparse(rows):
+        rows = rows.astype(np.float64)
+        covariance = (rows.T @ rows).toarray() / n - np.outer(mean, mean)
+    else:
+        centred = rows - mean
+        covariance = centred.T @ centred / n
+    diagonal = np.diag(covariance)
+    constant = diagonal <= 1e-12 * (diagonal + mean**2)
+    covariance[constant], covariance[:, constant] = 0, 0
+    return mean, covariance
+
+
+def choose_forward(covariance: Float64Array, with_target: Float64Array, n_features: int) -> IntArray:
+    """Return the features by forward selection: each time the one that lowers the squared error of a linear fit most.
+
+    A pivoted Cholesky decomposition keeps, of the covariance that the chosen features leave, only the diagonal.
+    """
+    variance, left, with_target = np.diag(covariance).copy(), np.diag(covariance).copy(), with_target.copy()
+    factors = np.empty((n_features, len(left)))
+    chosen: list[int] = []
+    while len(chosen) < n_features:
+        free = left > LEAST_VARIANCE * variance
+        free[chosen] = False
+        if not free.any():
+            break
+        gain = np.divide(with_target**2, left, out=np.full_like(left, -1.0), where=free)
+        j = int(gain.argmax())
+        done = factors[: len(chosen)]
+        factor = (covariance[j] - done.T @ done[:, j]) / np.sqrt(left[j])
+        with_target = with_target - factor * (with_target[j] / np.sqrt(left[j]))
+        left = left - factor**2
+        factors[len(chosen)] = factor
+        chosen.append(j)
+    return np.array(chosen, dtype=np.intp)
+
+
+def frozen_random(estimator: Any, X: MatrixLike, *, random_state: int | np.random.RandomState | None = None) -> Any:
+    r"""Return a copy of a fitted autoencoder whose weights are random and only its biases fit the data.
+
+    Whatever such an autoencoder does as well as the trained one, training has not achieved.
+
+    Parameters
+    ----------
+    estimator : TopKAutoencoderTransformer, SparseAutoencoderTransformer or Pipeline
+        Fitted; it is not changed. Of a Pipeline the steps before the autoencoder are kept.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows to set the biases by, as a rule those of the fit. Of more than 10000 a random sample is taken.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the weights.
+
+    Returns
+    -------
+    random : estimator of the same kind
+        With as many units, and as active ones on X: with ``k`` active units for each row, on average with
+        ``selection="batchtopk"``; with a penalty, each unit has its mean activation on X from before.
+
+    Raises
+    ------
+    ValueError
+        If X has other features than the fit.
+
+    Notes
+    -----
+    Every row of the encoder is replaced by a random direction, uniform on the sphere, of the same length; every atom is
+    that direction, with the length of the old one. Codes of the top-k autoencoder are then the largest products with
+    the centred row, and its weights have one common length, with which its reconstructions are best.
+
+    References
+    ----------
+    .. [1] A. Korznikov et al., "Sanity checks for sparse autoencoders: do SAEs beat random baselines?", 2026.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skl_sae import TopKAutoencoderTransformer
+    >>> from skl_sae.inspection import frozen_random
+    >>> X = load_digits().data
+    >>> sae = TopKAutoencoderTransformer(64, k=8, random_state=0).fit(X)
+    >>> bool(frozen_random(sae, X, random_state=1).score(X) < sae.score(X))
+    True
+    """
+    inspected = Inspected(estimator)
+    inputs = inspected.inputs(X)
+    inspected.model.transform(inputs[:1])  # checks its width
+    rows = check_array(inputs, accept_sparse="csr", dtype=(np.float64, np.float32))
+    random_state = check_random_state(random_state)
+    if rows.shape[0] > ROWS_FOR_BIASES:
+        rows = rows[np.sort(random_state.choice(rows.shape[0], ROWS_FOR_BIASES, replace=False))]
+    model = copy.deepcopy(inspected.model)
+    directions = unit_length(random_state.standard_normal(model.encoder_coef_.shape))
+    mean = np.asarray(rows.mean(axis=0), dtype=np.float64).ravel()
+    if hasattr(model, "mean_activation_"):
+        _freeze_penalised(model, rows, mean, directions)
+    else:
+        _freeze_topk(model, rows, mean, directions)
+    vars(model).pop("_training", None)  # what a warm start would continue with
+    return inspected.replaced(model)
+
+
+def _freeze_topk(model: Any, rows: Any, mean: Float64Array, directions: Float64Array) -> None:
+    """Give a top-k autoencoder random weights."""
+    Z = np.maximum(np.asarray(rows @ directions.T, dtype=np.float64) - directions @ mean, 0)
+    k, by_batch = model._code
+    if by_batch:
+        positive = np.count_nonzero(Z)
+        wanted = max(1, min(k * len(Z), positive))
+        model.threshold_ = float(np.partition(Z, Z.size - wanted, axis=None)[Z.size - wanted])
+        Z[Z < model.threshold_] = 0
+    else:
+        Z[Z < np.partition(Z, Z.shape[1] - k, axis=1)[:, [Z.shape[1] - k]]] = 0
+    centred = Z - Z.mean(axis=0)
+    Y = centred @ directions
+    square = float(np.einsum("ij,ij->", Y, Y))
+    with_rows = float(np.einsum("ij,ij->", Y, _dense(rows) - mean))
+    length = with_rows / square if square > 0 and with_rows > 0 else 1.0
+    dtype = model.encoder_coef_.dtype
+    model.encoder_coef_ = (length * directions).astype(dtype)
+    model.encoder_intercept_ = (-length * (directions @ mean)).astype(dtype)
+    model.decoder_coef_ = np.asfortranarray(directions.T.astype(dtype))
+    model.decoder_intercept_ = (mean - length * (Z.mean(axis=0) @ directions)).astype(dtype)
+    if by_batch:
+        model.threshold_ *= length
+    model.activation_frequency_ = np.count_nonzero(Z, axis=0) / len(Z)
+    model.dead_fraction_ = float(np.mean(model.activation_frequency_ == 0))
+
+
+def _freeze_penalised(model: Any, rows: Any, mean: Float64Array, directions: Float64Array) -> None:
+    """Give an autoencoder with a penalty random weights, and biases that keep the mean activation of each unit."""
+    dtype = model.encoder_coef_.dtype
+    wanted = np.asarray(model.mean_activation_, dtype=np.float64)
+    encoder = directions * np.linalg.norm(model.encoder_coef_, axis=1, keepdims=True)
+    atoms = directions * np.linalg.norm(model.decoder_coef_, axis=0)[:, None]
+    Z = np.asarray(rows @ encoder.T, dtype=np.float64)
+    f = expit if model.activation == "sigmoid" else lambda z: np.maximum(z, 0)
+    spread = 40 + np.abs(Z).max(axis=0) + wanted
+    low, high = -spread, spread.copy()
+    for _ in range(50):
+        middle = (low + high) / 2
+        above = f(Z + middle).mean(axis=0) > wanted
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    H = f(Z + high)
+    model.encoder_coef_, model.encoder_intercept_ = encoder.astype(dtype), high.astype(dtype)
+    model.decoder_coef_ = encoder.T.astype(dtype) if model.tied_weights else atoms.T.astype(dtype)
+    if model.output_activation == "identity":
+        model.decoder_intercept_ = (mean - H.mean(axis=0) @ model.decoder_coef_.T).astype(dtype)
+    model.mean_activation_ = H.mean(axis=0)
