@@ -22,6 +22,7 @@ RUNS = {
     "explain_anomalies": ["explain_anomalies.png"],
     "gallery_images": ["."],
     "gallery_tabular": ["."],
+    "inspect_units": ["."],
     "search_rho_beta": ["search_rho_beta.png"],
     "topics_of_docstrings": [],
 }

@@ -57,7 +57,7 @@ def as_target(y: Any, task: Task = "auto") -> Target:
         task = "numbers" if kind == "continuous" else "classes"
     values, codes = np.unique(y, return_inverse=True)
     if len(values) < 2:
-        raise ValueError(f"y has only one value, {values[0]!r}: nothing can have to do with it.")
+        raise ValueError(f"y has only one value, {values.tolist()[0]!r}: nothing can have to do with it.")
     if task == "numbers":
         if y.dtype.kind not in "biuf":
             raise ValueError(f"task='numbers' needs a y of numbers, got dtype {y.dtype}.")
@@ -65,8 +65,8 @@ def as_target(y: Any, task: Task = "auto") -> Target:
     counts = np.bincount(codes)
     if counts.min() < 2:
         raise ValueError(
-            f"The class {values[counts.argmin()]!r} of y has a single row; every class needs at least two, one to "
-            "choose by and one to measure on. If y holds numbers, pass task='numbers'."
+            f"Class {values.tolist()[counts.argmin()]!r} of y has a single row; every class needs at least two, one "
+            "to choose by and one to measure on. If y holds numbers, pass task='numbers'."
         )
     columns = (codes[:, None] == np.arange(len(values))).astype(np.int64)
     return Target(columns[:, 1:] if len(values) == 2 else columns, values)
@@ -84,9 +84,11 @@ def halves(target: Target, test_size: float, rng: np.random.RandomState) -> tupl
     n = len(target.columns)
     if n < 4:
         raise ValueError(f"y has {n} rows; at least 4 are needed, to choose by some and measure on the others.")
-    strata = None if target.classes is None else target.columns @ np.arange(1, target.columns.shape[1] + 1)
-    if strata is not None and round(test_size * n) < len(target.classes or ()):
-        raise ValueError(f"test_size={test_size} leaves fewer rows to measure on than y has classes.")
+    strata = None
+    if target.classes is not None:
+        strata = target.columns @ np.arange(1, target.columns.shape[1] + 1)
+        if min(round(test_size * n), n - round(test_size * n)) < len(target.classes):
+            raise ValueError(f"test_size={test_size} leaves fewer rows than y has classes, {len(target.classes)}.")
     chosen, held_out = train_test_split(np.arange(n), test_size=test_size, random_state=rng, stratify=strata)
     return np.sort(chosen), np.sort(held_out)
 

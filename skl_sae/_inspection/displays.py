@@ -200,7 +200,9 @@ class UnitDisplay:
         tiles = [mosaic(group, shape, n_columns) for group in groups if len(group)]
         gap = np.full((max(2, shape[0] // 3), tiles[0].shape[1]), np.nan)
         show_image(axis, np.concatenate([tiles[0], *(part for tile in tiles[1:] for part in (gap, tile))]), cmap=cmap)
-        axis.set_title("top rows" + (", and rows from the middle" if len(tiles) > 1 else ""), fontsize="small", loc="left")
+        axis.set_title(
+            "top rows" + (", and rows from the middle" if len(tiles) > 1 else ""), fontsize="small", loc="left"
+        )
 
     def _plot_names(self, axis: Axes) -> None:
         shown = np.concatenate([self.top, self.middle])
@@ -210,7 +212,9 @@ class UnitDisplay:
         axis.set_yticks(places, _shortened(self.names), fontsize="x-small", parse_math=False)
         axis.invert_yaxis()
         axis.set_xlabel("activation")
-        axis.set_title("top rows, and rows from the middle" if len(self.middle) else "top rows", fontsize="small", loc="left")
+        axis.set_title(
+            "top rows, and rows from the middle" if len(self.middle) else "top rows", fontsize="small", loc="left"
+        )
 
     def _plot_histogram(self, axis: Axes, bins: int) -> None:
         active = self.activations[self.activations > 0]

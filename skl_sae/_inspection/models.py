@@ -34,8 +34,8 @@ class Inspected:
         self.model = estimator.steps[-1][1] if in_pipeline else estimator
         if not isinstance(self.model, BaseAutoencoder) or not hasattr(self.model, "transform"):
             raise TypeError(
-                "Inspection needs a TopKAutoencoderTransformer, a SparseAutoencoderTransformer, or a Pipeline that ends "
-                f"in one; got {type(estimator).__name__}{f' that ends in {self.model!r}' if in_pipeline else ''}."
+                "Inspection needs a TopKAutoencoderTransformer, a SparseAutoencoderTransformer, or a Pipeline that "
+                f"ends in one; got {type(estimator).__name__}{f' that ends in {self.model!r}' if in_pipeline else ''}."
             )
         check_is_fitted(self.model)
         self._before = estimator[:-1] if in_pipeline and len(estimator.steps) > 1 else None

@@ -317,9 +317,9 @@ def _freeze_topk(model: Any, rows: Any, mean: Float64Array, directions: Float64A
         positive = np.count_nonzero(Z)
         wanted = max(1, min(k * len(Z), positive))
         model.threshold_ = float(np.partition(Z, Z.size - wanted, axis=None)[Z.size - wanted])
-        Z[Z < model.threshold_] = 0
+        Z[model.threshold_ > Z] = 0
     else:
-        Z[Z < np.partition(Z, Z.shape[1] - k, axis=1)[:, [Z.shape[1] - k]]] = 0
+        Z[np.partition(Z, Z.shape[1] - k, axis=1)[:, [Z.shape[1] - k]] > Z] = 0
     centred = Z - Z.mean(axis=0)
     Y = centred @ directions
     square = float(np.einsum("ij,ij->", Y, Y))

@@ -183,7 +183,9 @@ class FeatureReport:
 
     def __repr__(self) -> str:
         table = self._table(self._largest(UNITS_OF_TEXT), 5)
-        kept = [name for name in ("unit", "label", "frequency", "share", "effect", "class", "top rows") if name in table]
+        kept = [
+            name for name in ("unit", "label", "frequency", "share", "effect", "class", "top rows") if name in table
+        ]
         return as_text(self._title(), {name: table[name] for name in kept}, len(self) - UNITS_OF_TEXT)
 
     def _repr_html_(self) -> str:
@@ -256,8 +258,8 @@ def feature_report(
     References
     ----------
     .. [1] T. Bolukbasi et al., "An interpretability illusion for BERT", 2021.
-    .. [2] J. W. Pratt, "Dividing the indivisible: using simple symmetry to partition variance explained", Proceedings of
-       the Second International Conference in Statistics, Tampere, 1987.
+    .. [2] J. W. Pratt, "Dividing the indivisible: using simple symmetry to partition variance explained", Second
+       International Conference in Statistics, Tampere, 1987.
 
     Examples
     --------

@@ -174,8 +174,8 @@ def feature_stability(
     Cosines that matching finds by chance depend on the number of units and features, and on how the data are spread. So
     there are three chance levels: random atoms with the mean and covariance of those of the estimator; a fit to
     column-shuffled X, in which every feature keeps its distribution but has nothing to do with the others; and the
-    cosines between two such fits, which also share their rows as refits do. Those two fits take half of the rows, and
-    at most as many iterations as the estimator.
+    cosines between two such fits, which also share their rows as refits do. Those two fits take at most as many
+    iterations as the estimator.
 
     A matched cosine is nearly the highest among many. Its p-value therefore comes from an extreme value distribution
     (Gumbel's), fitted by its moments to the inverse hyperbolic tangent of each chance level; the largest of the three
@@ -191,8 +191,8 @@ def feature_stability(
     .. [2] T. Fel et al., "Archetypal SAE: adaptive and stable dictionary learning for concept extraction in large
        vision models", ICML 2025.
     .. [3] G. Paulo and N. Belrose, "Sparse autoencoders trained on the same data learn different features", 2025.
-    .. [4] B. Rüger, "Das maximale Signifikanzniveau des Tests: Lehne H0 ab, wenn k unter n gegebenen Tests zur Ablehnung
-       führen", Metrika 25, 1978.
+    .. [4] B. Rüger, "Das maximale Signifikanzniveau des Tests: Lehne H0 ab, wenn k unter n gegebenen Tests zur
+       Ablehnung führen", Metrika 25, 1978.
 
     Examples
     --------
@@ -248,10 +248,8 @@ class _Refits:
 
     def __init__(self, model: Any, rows: Any, n_rows: int, n_refits: int, random_state: np.random.RandomState) -> None:
         self._rows, self._n_rows, self._n_refits = rows, n_rows, n_refits
-        n_shuffled = max(n_rows // 2, len(model.encoder_coef_))
-        self.shuffled = shuffle_columns(
-            rows[np.sort(random_state.choice(rows.shape[0], n_shuffled, replace=False))], random_state
-        )
+        picked = np.sort(random_state.choice(rows.shape[0], n_rows, replace=False))
+        self.shuffled = shuffle_columns(rows[picked], random_state)
         quick = {"max_iter": max(1, min(model.max_iter, model.n_iter_))}
         self._models = [clone(model) for _ in range(n_refits)] + [clone(model).set_params(**quick) for _ in range(2)]
         for one in self._models:
