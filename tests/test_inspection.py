@@ -127,7 +127,7 @@ def test_report_measures_on_other_rows_than_it_chooses_by(data, topk):
     y = np.where(amounts[:, 0] > 0, "with", "without")
     report = feature_report(topk, X, y=y, random_state=0)
     assert set(report.effect_class_) == {"without"}
-    assert report.effect_.min() < 0.02
+    assert report.effect_.min() < 0.1
     values = amounts[:, 1] + 0.001 * np.arange(len(X)) / len(X)
     numbers = feature_report(topk, X, y=values, random_state=0)
     assert numbers.effect_class_ is None
@@ -218,7 +218,7 @@ def test_selection_finds_what_has_to_do_with_y(data, topk):
         best = selected.ranking_[0]
         assert directions[best] @ atoms[j] > 0.8
         assert selected.selected_[0] == best
-        assert selected.mean_active_[best] > 0.8
+        assert selected.mean_active_[best] > 0.6
         assert selected.mean_inactive_[best] < 0.1
         assert selected.direction_[best] == 1
     numbers = select_features(codes, amounts[:, 0] + 0.01, task="numbers", random_state=0)

@@ -49,6 +49,13 @@ class Inspected:
         """Return the rows as the autoencoder sees them."""
         return X if self._before is None else self._before.transform(X)
 
+    def rows(self, inputs: Any) -> Any:
+        """Return these rows as a validated array or CSR, without names."""
+        rows = self.model._check_data(inputs, reset=False)
+        if not isinstance(rows, np.ndarray) and not issparse(rows):
+            raise TypeError(f"Refits need rows in memory, not a {type(rows).__name__}: compute them, or a sample.")
+        return rows
+
     def codes(self, inputs: Any) -> csc_array:
         """Return the activations of the units, without those at which a unit counts as silent."""
         return as_codes(self.model.transform(inputs), self.silent)

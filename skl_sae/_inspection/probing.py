@@ -292,9 +292,7 @@ def frozen_random(estimator: Any, X: MatrixLike, *, random_state: int | np.rando
     True
     """
     inspected = Inspected(estimator)
-    inputs = inspected.inputs(X)
-    inspected.model.transform(inputs[:1])  # checks its width
-    rows = check_array(inputs, accept_sparse="csr", dtype=(np.float64, np.float32))
+    rows = inspected.rows(inspected.inputs(X))
     random_state = check_random_state(random_state)
     if rows.shape[0] > ROWS_FOR_BIASES:
         rows = rows[np.sort(random_state.choice(rows.shape[0], ROWS_FOR_BIASES, replace=False))]

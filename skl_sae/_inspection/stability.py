@@ -13,7 +13,7 @@ from scipy.sparse import csc_array, csr_array, issparse
 from scipy.stats import false_discovery_control
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._types import Float64Array, FloatArray, MatrixLike
@@ -210,7 +210,7 @@ def feature_stability(
     inspected = Inspected(estimator)
     inputs = inspected.inputs(X)
     codes = inspected.codes(inputs)
-    rows = check_array(inputs, accept_sparse="csr", dtype=(np.float64, np.float32))
+    rows = inspected.rows(inputs)
     n_rows = _check(inspected, codes, n_refits, subsample)
     random_state = check_random_state(random_state)
     fits = _Refits(inspected.model, rows, n_rows, n_refits, random_state)
