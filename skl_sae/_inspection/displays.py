@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from .._drawing import AxesLike
     from .._types import Float64Array, FloatArray, MatrixLike
 
-LONGEST_NAME = 30  # characters; the rest of a longer name is left out
+LONGEST_NAME = 30  # characters; the middle of a longer name is left out
 MOST_SIDE_BY_SIDE = 10  # images
 
 
 def _shortened(names: Sequence[str]) -> list[str]:
-    return [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in names]
+    """Leave out the middle of long names: beginnings are often the same."""
+    half = LONGEST_NAME // 2
+    return [name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[1 - half :]}" for name in names]
 
 
 class UnitDisplay:
@@ -287,7 +289,7 @@ class StabilityDisplay:
         self.ax_.axhspan(min(lowest), max(highest), color=GREY, alpha=0.3, linewidth=0, label="by chance (5 to 95 %)")
         groups = [
             ("comes back", stable, BLUE, "o"),
-            ("does not", ~stable & (frequency > 0), ORANGE, "o"),
+            ("does not come back", ~stable & (frequency > 0), ORANGE, "o"),
             ("never active", ~stable & (frequency == 0), "black", "x"),
         ]
         for label, members, color, marker in groups:
@@ -304,6 +306,6 @@ class StabilityDisplay:
             ylabel=f"mean cosine over {len(self.stability.cosines_)} refits",
         )
         self.figure_.legend(
-            *self.ax_.get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False, fontsize="small"
+            *self.ax_.get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False, fontsize="small"
         ) if ax is None else self.ax_.legend(frameon=False, fontsize="small")
         return self

@@ -19,13 +19,14 @@ from sklearn.utils.parallel import Parallel, delayed
 from .._types import Float64Array, FloatArray, MatrixLike
 from ..exceptions import HiddenUnitWarning
 from .matching import correlations, cosines, matched
-from .models import Inspected, IntArray, random_atoms
+from .models import Inspected, IntArray
 from .tables import as_html, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 N_RANDOM = 5  # random dictionaries for the chance level
+ROWS_TO_MIX = 2000  # rows of which random atoms are mixtures
 FALSE_RATE = 0.05
 UNITS_OF_TEXT, UNITS_OF_HTML = 10, 50
 
@@ -51,9 +52,9 @@ class FeatureStability:
     stable_ : ndarray of shape (n_components,), of booleans
         Units that come back, at a false discovery rate of 5 %.
     chance_cosines_, chance_correlations_ : dict of ndarrays
-        What matching finds by chance: "random" for the units and random atoms (correlations: the units of a frozen
-        random autoencoder), "shuffled" for the units and those of a fit to column-shuffled X, "shuffled pair" for two
-        fits to the same column-shuffled X.
+        What matching finds by chance: "random" for the units and random atoms with the covariance of X (cosines
+        alone), "shuffled" for the units and those of a fit to column-shuffled X, "shuffled pair" for two fits to the
+        same column-shuffled X.
     chance_ : dict of floats
         Means of ``chance_cosines_``.
     estimators_ : list of n_refits estimators
@@ -172,10 +173,9 @@ def feature_stability(
     Notes
     -----
     Cosines that matching finds by chance depend on the number of units and features, and on how the data are spread. So
-    there are three chance levels: random atoms with the mean and covariance of those of the estimator; a fit to
-    column-shuffled X, in which every feature keeps its distribution but has nothing to do with the others; and the
-    cosines between two such fits, which also share their rows as refits do. Those two fits take at most as many
-    iterations as the estimator.
+    there are three chance levels: random atoms with the covariance of X; a fit to column-shuffled X, in which every
+    feature keeps its distribution but has nothing to do with the others; and the cosines between two such fits, which
+    also share their rows as refits do. Those two fits take at most as many iterations as the estimator.
 
     A matched cosine is nearly the highest among many. Its p-value therefore comes from an extreme value distribution
     (Gumbel's), fitted by its moments to the inverse hyperbolic tangent of each chance level; the largest of the three
@@ -292,6 +292,13 @@ def shuffle_columns(rows: Any, random_state: np.random.RandomState) -> Any:
     return csr_array(shuffled)
 
 
+def random_mixtures(rows: Any, n: int, rng: np.random.Generator) -> Float64Array:
+    """Return n random directions (n, n_features) with the covariance of some rows."""
+    some = rows[rng.choice(rows.shape[0], min(rows.shape[0], ROWS_TO_MIX), replace=False)]
+    weights = rng.standard_normal((n, some.shape[0]))
+    return np.asarray(some.T @ (weights - weights.mean(axis=1, keepdims=True)).T, dtype=np.float64).T
+
+
 def _judge(
     inspected: Inspected,
     codes: csc_array,
@@ -309,7 +316,7 @@ def _judge(
     result.cosines_ = np.array([values for values, _ in pairs])
     result.matches_ = np.array([units for _, units in pairs])
     result.correlations_ = np.array([_pair(correlations(codes, refit.codes(rows)))[0] for refit in refits])
-    by_chance = [random_atoms(atoms, len(atoms), rng) for _ in range(N_RANDOM)]
+    by_chance = [random_mixtures(rows, len(atoms), rng) for _ in range(N_RANDOM)]
     result.chance_cosines_ = {
         "random": np.concatenate([_pair(cosines(atoms, found))[0] for found in by_chance]),
         "shuffled": _pair(cosines(atoms, first.atoms))[0],
