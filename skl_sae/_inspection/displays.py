@@ -305,7 +305,18 @@ class StabilityDisplay:
             xlabel="share of the rows on which the unit is active",
             ylabel=f"mean cosine over {len(self.stability.cosines_)} refits",
         )
-        self.figure_.legend(
-            *self.ax_.get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False, fontsize="small"
-        ) if ax is None else self.ax_.legend(frameon=False, fontsize="small")
+        _label_shares(self.ax_)
+        if ax is None:
+            self.figure_.legend(loc="outside upper left", ncols=2, frameon=False, fontsize="small")
+        else:
+            self.ax_.legend(frameon=False, fontsize="small")
         return self
+
+
+def _label_shares(axis: Axes) -> None:
+    """Label a logarithmic axis of shares at 1, 2 and 5 times powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.3g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
