@@ -112,6 +112,33 @@ def ask_words(report, options):
     pca, seconds = timed(lambda: PCA(random_state=0).fit(X))
     rows.append({"name": "PCA, 100 components, both ends", "fit seconds": seconds,
                  "cosine": np.nanmean(mean_cosine(unit, top_of_components(pca.transform(X), N_TOP)))})  # fmt: skip
+    frozen = frozen_random(sae, X, random_state=1)
+    random = feature_report(frozen, X)
+    random_top = random.top_rows_[:, :N_TOP]
+    rows.append({"name": "frozen random autoencoder", "cosine": np.nanmean(mean_cosine(unit, random_top)),
+                 "middle": np.nanmean(mean_cosine(unit, random.middle_rows_))})  # fmt: skip
+    rows.append({"name": "random words", "cosine": np.nanmean(mean_cosine(unit, chance))})
+    report.add("words: mean cosine within the top 8 words of a unit", rows)
+    report.add("words: middle rows whose mean cosine with the top rows is above that of 99 % of random words", [
+        {"name": "skl_sae", "share": fits.mean(), "cosine": both.mean()},
+        {"name": "frozen random", "share": fitting(unit, random_top, random.middle_rows_)[0].mean()},
+    ])  # fmt: skip
+    stable = feature_stability(sae, X, random_state=options.seed)
+    report.add("words: stability with 5 refits", [
+        {"name": "1000 units", "stable": stable.stable_.sum(), "cosine": stable.cosine_.mean(), **stable.chance_,
+         "report seconds": report_seconds},
+    ])  # fmt: skip
+    if options.markdown:
+        write_units(options, described, stable)
+    return None
+
+
+def ask_dictionary(report, options):
+    file = load(options.data, "embeddings/words.npz")
+    if file is None:
+        return print("dictionary: embeddings/words.npz is not there")
+    X, rows = file["X"].astype(np.float32), []
+    unit = directions(X)
     learner = MiniBatchDictionaryLearning(
         1000,
         alpha=1.0,
@@ -131,24 +158,7 @@ def ask_words(report, options):
     active = np.concatenate([(Z > 0).sum(axis=0), (Z < 0).sum(axis=0)]) >= N_TOP
     rows.append({"name": "MiniBatchDictionaryLearning, 1000 atoms, OMP, both signs", "fit seconds": seconds,
                  "cosine": np.nanmean(mean_cosine(unit, groups[active]))})  # fmt: skip
-    frozen = frozen_random(sae, X, random_state=1)
-    random = feature_report(frozen, X)
-    random_top = random.top_rows_[:, :N_TOP]
-    rows.append({"name": "frozen random autoencoder", "cosine": np.nanmean(mean_cosine(unit, random_top)),
-                 "middle": np.nanmean(mean_cosine(unit, random.middle_rows_))})  # fmt: skip
-    rows.append({"name": "random words", "cosine": np.nanmean(mean_cosine(unit, chance))})
-    report.add("words: mean cosine within the top 8 words of a unit", rows)
-    report.add("words: middle rows whose mean cosine with the top rows is above that of 99 % of random words", [
-        {"name": "skl_sae", "share": fits.mean(), "cosine": both.mean()},
-        {"name": "frozen random", "share": fitting(unit, random_top, random.middle_rows_)[0].mean()},
-    ])  # fmt: skip
-    stable = feature_stability(sae, X, random_state=options.seed)
-    report.add("words: stability with 5 refits", [
-        {"name": "1000 units", "stable": stable.stable_.sum(), "cosine": stable.cosine_.mean(), **stable.chance_,
-         "report seconds": report_seconds},
-    ])  # fmt: skip
-    if options.markdown:
-        write_units(options, described, stable)
+    report.add("words: mean cosine within the top 8 words of an atom", rows)
     return None
 
 
@@ -212,6 +222,7 @@ QUESTIONS = {
     "select": ask_select,
     "chance": ask_chance,
     "words": ask_words,
+    "dictionary": ask_dictionary,
     "mnist": ask_mnist,
     "time": ask_time,
 }
