@@ -1,1 +1,1 @@
-"""What `skl_sae.inspection` and the displays of units are made of."""
+"""What `skl_sae.inspection` is made of."""

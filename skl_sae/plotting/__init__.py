@@ -6,6 +6,7 @@ from ._filters import FilterDisplay
 from ._reconstructions import ReconstructionDisplay
 from ._searches import SearchDisplay
 from ._training import TrainingDisplay
+from ._units import StabilityDisplay, UnitDisplay
 
 __all__ = [
     "ActivationDisplay",
@@ -13,5 +14,7 @@ __all__ = [
     "FilterDisplay",
     "ReconstructionDisplay",
     "SearchDisplay",
+    "StabilityDisplay",
     "TrainingDisplay",
+    "UnitDisplay",
 ]

@@ -10,25 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
-from .._drawing import BLUE, GREY, ORANGE, mosaic, new_axes, shape_of_images, show_image
-from .models import Inspected, check_names
-from .report import top_and_middle
-from .stability import FeatureStability, feature_stability
+from .._inspection.models import Inspected, check_names
+from .._inspection.report import top_and_middle
+from .._inspection.stability import FeatureStability, feature_stability
+from ._common import BLUE, GREY, ORANGE, find_image_shape, make_axes, mosaic, shorten, show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .._drawing import AxesLike
     from .._types import Float64Array, FloatArray, MatrixLike
+    from ._common import AxesLike
 
-LONGEST_NAME = 30  # characters; the middle of a longer name is left out
 MOST_SIDE_BY_SIDE = 10  # images
-
-
-def _shortened(names: Sequence[str]) -> list[str]:
-    """Leave out the middle of long names: beginnings are often the same."""
-    half = LONGEST_NAME // 2
-    return [name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[1 - half :]}" for name in names]
 
 
 class UnitDisplay:
@@ -155,7 +148,7 @@ class UnitDisplay:
             names=[f"row {i}" if row_names is None else row_names[i] for i in shown],
             feature_names=inspected.feature_names(feature_names),
             images=_as_array(_safe_indexing(X, shown)) if images else None,
-            image_shape=shape_of_images(pixels, image_shape) if images else None,
+            image_shape=find_image_shape(pixels, image_shape) if images else None,
             label=label,
         ).plot(**plot)
 
@@ -180,7 +173,7 @@ class UnitDisplay:
         n_rows = len(self.top) + len(self.middle)
         height = 3.6 if self.images is not None else max(3.6, 0.19 * n_rows + 0.9)
         options = {} if ax is not None else {"width_ratios": [1.5, 1, 1]}
-        self.figure_, self.ax_ = new_axes(ax, 1, 3, (11, height), **options)
+        self.figure_, self.ax_ = make_axes(ax, 1, 3, (11, height), **options)
         rows, histogram, weights = self.ax_
         if self.images is not None and self.image_shape is not None:
             self._plot_images(rows, self.images, self.image_shape, cmap)
@@ -189,7 +182,7 @@ class UnitDisplay:
         self._plot_histogram(histogram, bins)
         if self.image_shape is not None and len(self.weights) == np.prod(self.image_shape):
             largest = float(np.abs(self.weights).max()) or 1.0
-            show_image(weights, self.weights.reshape(self.image_shape), cmap="PuOr_r", vmin=-largest, vmax=largest)
+            show(weights, self.weights.reshape(self.image_shape), cmap="PuOr_r", vmin=-largest, vmax=largest)
             weights.set_title(f"weights (±{largest:.2g})", fontsize="small", loc="left")
         else:
             self._plot_weights(weights, n_features)
@@ -201,7 +194,7 @@ class UnitDisplay:
         n_columns = -(-n_columns // 2) if n_columns > 5 and len(images) > 2 else n_columns
         tiles = [mosaic(group, shape, n_columns) for group in groups if len(group)]
         gap = np.full((max(2, shape[0] // 3), tiles[0].shape[1]), np.nan)
-        show_image(axis, np.concatenate([tiles[0], *(part for tile in tiles[1:] for part in (gap, tile))]), cmap=cmap)
+        show(axis, np.concatenate([tiles[0], *(part for tile in tiles[1:] for part in (gap, tile))]), cmap=cmap)
         axis.set_title(
             "top rows" + (", and rows from the middle" if len(tiles) > 1 else ""), fontsize="small", loc="left"
         )
@@ -211,7 +204,7 @@ class UnitDisplay:
         places = np.arange(len(shown)) + (np.arange(len(shown)) >= len(self.top))  # a gap between the two
         colors = [BLUE] * len(self.top) + [GREY] * len(self.middle)
         axis.barh(places, self.activations[shown], color=colors)
-        axis.set_yticks(places, _shortened(self.names), fontsize="x-small", parse_math=False)
+        axis.set_yticks(places, shorten(self.names, len(self.names)), fontsize="x-small", parse_math=False)
         axis.invert_yaxis()
         axis.set_xlabel("activation")
         axis.set_title(
@@ -222,7 +215,7 @@ class UnitDisplay:
         active = self.activations[self.activations > 0]
         axis.hist(active, bins=bins, color=BLUE, log=True)
         axis.set(xlabel="activation", ylabel="number of rows")
-        title = f"unit {self.unit}" if self.label is None else f"unit {self.unit}: {_shortened([self.label])[0]}"
+        title = f"unit {self.unit}" if self.label is None else f"unit {self.unit}: {shorten([self.label], 1)[0]}"
         share = f"active on {len(active) / len(self.activations):.2%} of the rows"
         axis.set_title(f"{title}\n{share}", fontsize="small", loc="left", parse_math=False)
 
@@ -230,7 +223,7 @@ class UnitDisplay:
         order = np.argsort(-np.abs(self.weights), kind="stable")[:n_features]
         values = self.weights[order]
         axis.barh(range(len(order)), values, color=np.where(values < 0, ORANGE, BLUE))
-        names = _shortened([self.feature_names[k] for k in order])
+        names = shorten([self.feature_names[k] for k in order], len(order))
         axis.set_yticks(range(len(order)), names, fontsize="x-small", parse_math=False)
         axis.axvline(0, color="black", linewidth=0.8)
         axis.invert_yaxis()
@@ -279,7 +272,7 @@ class StabilityDisplay:
 
     def plot(self, ax: AxesLike | None = None) -> Self:
         """Draw a point for each unit; None creates a figure."""
-        self.figure_, (self.ax_,) = new_axes(ax)
+        self.figure_, (self.ax_,) = make_axes(ax)
         frequency, cosine, stable = self.stability.frequency_, self.stability.cosine_, self.stability.stable_
         positive = frequency[frequency > 0]
         place = np.where(frequency > 0, frequency, positive.min() / 2)
