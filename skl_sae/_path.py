@@ -14,7 +14,7 @@ from sklearn.model_selection._validation import _fit_and_score
 from sklearn.pipeline import FeatureUnion, Pipeline
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from ._base import BaseSparseAutoencoder
+from ._base import BaseAutoencoder
 from ._callbacks import DURING_FIT
 from .exceptions import DivergenceError
 
@@ -88,7 +88,7 @@ def find_autoencoder(estimator):
     found = [
         name
         for name, value in named.items()
-        if isinstance(value, BaseSparseAutoencoder)
+        if isinstance(value, BaseAutoencoder)
         and not any(isinstance(named[outer], FrozenEstimator) for outer in _ancestors(name))
     ]
     if not found:

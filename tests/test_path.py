@@ -21,7 +21,12 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import (
+    DivergenceError,
+    SparseAutoencoderOutlierDetector,
+    SparseAutoencoderTransformer,
+    TopKAutoencoderTransformer,
+)
 from skl_sae._path import USELESS, arrange, find_autoencoder, plan, share_processors, threads_on
 from skl_sae.metrics import population_sparsity_scorer
 from skl_sae.model_selection import PathSearchCV
@@ -147,6 +152,16 @@ def test_results_do_not_depend_on_the_number_of_processes(digits):
     for name, values in one.path_results_.items():
         np.testing.assert_array_equal(values, two.path_results_[name])
     assert_same_fit(one.best_estimator_["code"], two.best_estimator_["code"])
+
+
+def test_top_k_autoencoders_follow_tol_and_start_anew_for_every_k(digits):
+    X, _ = digits
+    grid = {"k": [2, 4], "tol": [1e-3, 3e-2]}
+    model = TopKAutoencoderTransformer(16, max_iter=60, random_state=0)
+    found = PathSearchCV(model, grid, cv=2, error_score="raise").fit(X)
+    assert found.cv_results_["params"] == list(ParameterGrid(grid))
+    np.testing.assert_array_equal(found.path_results_["start"][:, 0], [1, -1, 3, -1])
+    assert found.best_params_["k"] == 4
 
 
 def test_values_that_are_no_numbers_start_new_paths(rng):
