@@ -186,7 +186,7 @@ def _probe(matrix: Any, target: Any, n_features: int, scorer: Any, train: IntArr
     if not scale.any():
         raise ValueError("The code is constant on the training rows: no feature varies.")
     probe = SparseProbe()
-    probe.test_rows_, probe.classes_ = test, problem_classes(target)
+    probe.test_rows_, probe.classes_ = test, np.asarray(problem_classes(target))
     probe.features_, probe.classifiers_, scores = [], [], []
     for column in target.columns.T:
         t = column[train] - column[train].mean()
@@ -293,11 +293,11 @@ def frozen_random(estimator: Any, X: MatrixLike, *, random_state: int | np.rando
     """
     inspected = Inspected(estimator)
     rows = inspected.rows(inspected.inputs(X))
-    random_state = check_random_state(random_state)
+    rng = check_random_state(random_state)
     if rows.shape[0] > ROWS_FOR_BIASES:
-        rows = rows[np.sort(random_state.choice(rows.shape[0], ROWS_FOR_BIASES, replace=False))]
+        rows = rows[np.sort(rng.choice(rows.shape[0], ROWS_FOR_BIASES, replace=False))]
     model = copy.deepcopy(inspected.model)
-    directions = unit_length(random_state.standard_normal(model.encoder_coef_.shape))
+    directions = unit_length(rng.standard_normal(model.encoder_coef_.shape))
     mean = np.asarray(rows.mean(axis=0), dtype=np.float64).ravel()
     if hasattr(model, "mean_activation_"):
         _freeze_penalised(model, rows, mean, directions)

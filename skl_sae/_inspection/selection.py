@@ -179,15 +179,15 @@ def select_features(
         raise ValueError(f"fdr and test_size must lie between 0 and 1, got {fdr} and {test_size}.")
     if n_permutations is not None and n_permutations < 1:
         raise ValueError(f"n_permutations must be at least 1, got {n_permutations}.")
-    random_state = check_random_state(random_state)
+    seeds = check_random_state(random_state)
     target = as_target(y, task)
-    found = associate(H, target, test_size, random_state)
+    found = associate(H, target, test_size, seeds)
     if not found.ranks.spread.any():
         raise ValueError(
             f"The code is constant on the {found.ranks.n} held-out rows: no unit varies, so none can have to do with y."
         )
     n_permutations = int(np.ceil(H.shape[1] / fdr)) if n_permutations is None else n_permutations
-    rng = np.random.default_rng(random_state.randint(2**31))
+    rng = np.random.default_rng(seeds.randint(2**31))
     p_values = permutation_p_values(found, n_permutations, rng)
     values = found.target.columns if target.classes is not None else np.asarray(y, dtype=np.float64)[found.rows, None]
     active = H.tocsr()[found.rows] != 0

@@ -212,10 +212,10 @@ def feature_stability(
     codes = inspected.codes(inputs)
     rows = inspected.rows(inputs)
     n_rows = _check(inspected, codes, n_refits, subsample)
-    random_state = check_random_state(random_state)
-    fits = _Refits(inspected.model, rows, n_rows, n_refits, random_state)
+    seeds = check_random_state(random_state)
+    fits = _Refits(inspected.model, rows, n_rows, n_refits, seeds)
     models = fits.run(n_jobs, callback)
-    return _judge(inspected, codes, rows, models, fits.shuffled, np.random.default_rng(random_state.randint(2**31)))
+    return _judge(inspected, codes, rows, models, fits.shuffled, np.random.default_rng(seeds.randint(2**31)))
 
 
 def _check(inspected: Inspected, codes: csc_array, n_refits: int, subsample: float | int | None) -> int:
