@@ -209,7 +209,8 @@ def _directions(X, weights, m, init, rng):
     """Return m directions (m, d) for units to begin with."""
     d, atoms = X.shape[1], np.empty((0, X.shape[1]), X.dtype)
     if init == "whitened":
-        whiten, order = _whitener(X, weights), np.argsort(rng.exponential(size=len(X)) / weights)  # drawn by weights
+        whiten = _whitener(X, weights)
+        order = np.argsort(np.log(rng.exponential(size=len(X))) - np.log(weights))  # rows drawn by their weights
         found = _distinct(whiten(order[:m]))
         if len(found) < m < len(X):
             found = _distinct(whiten(order))

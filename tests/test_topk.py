@@ -316,6 +316,12 @@ def test_weights_count_rows(digits, early_stopping, rng):
 
 
 @pytest.mark.plain
+def test_only_ratios_of_weights_matter(digits):
+    one, other = (short(max_iter=2).fit(digits, sample_weight=np.full(len(digits), w)) for w in (1, 5e-324))
+    assert_allclose(one.encoder_coef_, other.encoder_coef_, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.plain
 @pytest.mark.parametrize("n", [40, 8])
 def test_the_start_is_that_of_rows_that_count(n, rng):
     """Rows in two subspaces, with fewer and with more rows than features: units start from those that have a weight."""
