@@ -21,11 +21,12 @@ from .exceptions import DivergenceError
 # What fits each of its estimators once, so that "the autoencoder" of a fit has a meaning.
 CONTAINERS = Pipeline, ColumnTransformer, FeatureUnion, TransformedTargetRegressor
 
-# Attributes of an autoencoder that say which share of its units tells nothing about a row.
-USELESS = "dead_fraction_", "saturated_fraction_", "constant_fraction_"
+# Attributes of an autoencoder that say which share of its units tells nothing about a row. Large penalties make units
+# constant, from random weights as well; dead and saturated ones are rare there.
+BROKEN, CONSTANT = ("dead_fraction_", "saturated_fraction_"), ("constant_fraction_",)
 
-# A walk starts over where so much more of the units is useless than at its start, or more than half of them.
-NEWLY_USELESS, MOSTLY_USELESS = 0.1, 0.5
+# A walk starts over where so many more units are broken than at its start, or more than half of them tell nothing.
+NEWLY_BROKEN, MOSTLY_USELESS = 0.1, 0.5
 
 
 class Stop(NamedTuple):
@@ -199,7 +200,7 @@ class Fit(NamedTuple):
     """A finished autoencoder."""
 
     attributes: dict[str, Any]
-    useless_at_start: float  # share of useless units where the walk last started from random weights
+    broken_at_start: float  # share of broken units where the walk last started from random weights
     record: dict[str, float]
 
 
@@ -326,7 +327,7 @@ class Walk:
         unfitted = before | set(DURING_FIT) | set(model.get_params(deep=False))
         attributes = {name: value for name, value in vars(fitted).items() if name not in unfitted}
         cold = j is None or collapsed
-        useless = _useless(fitted) if cold else self.fits[j].useless_at_start
+        broken = _share(fitted, BROKEN) if cold else self.fits[j].broken_at_start
         record = {
             "start": -1 if cold else self.path.stops[j].candidates[0],
             "collapsed": collapsed,
@@ -335,7 +336,7 @@ class Walk:
             "mean_activation": float(np.mean(getattr(fitted, "mean_activation_", np.nan))),
             "dead_fraction": fitted.dead_fraction_,
         }
-        return Fit(attributes, useless, record)
+        return Fit(attributes, broken, record)
 
     def _continue(self, model, start, data, params):
         """Fit a model from the weights of a finished one; return whether it is as sound as that."""
@@ -345,9 +346,12 @@ class Walk:
             type(model).fit(model, *data, **params)
         except DivergenceError:
             return False
-        limit = min(start.useless_at_start + NEWLY_USELESS, MOSTLY_USELESS)
         judged = model.history_.get("validation_loss", model.history_["loss"])  # by which the weights were kept
-        return _useless(model) <= limit and judged[-1] <= judged[0]
+        return (
+            _share(model, BROKEN) <= start.broken_at_start + NEWLY_BROKEN
+            and _share(model, BROKEN + CONSTANT) <= MOSTLY_USELESS
+            and judged[-1] <= judged[0]
+        )
 
 
 def _twin(model, **values):
@@ -355,9 +359,9 @@ def _twin(model, **values):
     return type(model)(**model.get_params(deep=False) | values)
 
 
-def _useless(model):
-    """Return the share of units that say nothing about a row."""
-    return max(getattr(model, name, 0.0) for name in USELESS)
+def _share(model, names):
+    """Return the largest of some shares of units; an autoencoder need not know all of them."""
+    return max(getattr(model, name, 0.0) for name in names)
 
 
 class Before:

@@ -120,9 +120,9 @@ feature_names_in_
     ``rho``, and from there along ``beta``, whose changes take fewer iterations. ``tol`` is followed from loose to
     tight.
 
-    A fit collapses if more units are dead, saturated or constant than where its path last started from random weights
-    (by more than a tenth of all units), or more than half of them; if its loss rises above that of its start; or if it
-    diverges. It is then replaced by a fit from random weights.
+    A fit has collapsed if it has more dead or saturated units than where its path last started from random weights (by
+    more than a tenth of all units); if more than half of its units are dead, saturated or constant; if its loss has
+    risen; or if it diverges. It is then replaced by a fit from random weights.
 
     The result of a candidate does not depend on ``n_jobs``, on the order of values and of parameters, or on other
     values of parameters that start a new path. It does depend on the values between the middle of the grid and its

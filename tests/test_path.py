@@ -27,7 +27,7 @@ from skl_sae import (
     SparseAutoencoderTransformer,
     TopKAutoencoderTransformer,
 )
-from skl_sae._path import USELESS, arrange, find_autoencoder, plan, share_processors, threads_on
+from skl_sae._path import BROKEN, CONSTANT, arrange, find_autoencoder, plan, share_processors, threads_on
 from skl_sae.metrics import population_sparsity_scorer
 from skl_sae.model_selection import PathSearchCV
 
@@ -232,7 +232,7 @@ def test_a_collapsed_fit_is_replaced_by_one_from_random_weights(digits, monkeypa
 
 def test_shares_that_are_compared_are_attributes(digits):
     sae = code(max_iter=2).fit(digits[0])
-    assert all(hasattr(sae, name) for name in USELESS)
+    assert all(hasattr(sae, name) for name in BROKEN + CONSTANT)
 
 
 # -- what contains the autoencoder ------------------------------------------------------------------
