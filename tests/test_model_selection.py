@@ -30,7 +30,7 @@ from skl_sae import SparseAutoencoderOutlierDetector
 from skl_sae.metrics import SparsestWithin, explained_variance_scorer, population_sparsity_scorer
 from skl_sae.model_selection import PathSearchCV
 
-pytestmark = [pytest.mark.plain, quiet]
+pytestmark = quiet
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,7 @@ def test_scores_are_those_of_a_search_up_to_noise(digits):
     assert (ours.path_results_["n_iter"] > 0).all()
 
 
+@pytest.mark.plain
 def test_methods_of_the_best_estimator(digits):
     X, y = digits
     with pytest.raises(NotFittedError):
@@ -173,6 +174,7 @@ def test_several_scorers_need_to_be_told_which_to_refit_by(digits):
     assert not hasattr(found, "best_index_")
 
 
+@pytest.mark.plain
 def test_a_callable_that_returns_several_scores(digits):
     def scores(estimator, X, y):
         return {"mean": float(estimator.predict_proba(X).mean()), "right": float(estimator.score(X, y))}
@@ -183,6 +185,7 @@ def test_a_callable_that_returns_several_scores(digits):
         search(scoring=scores).fit(*digits)
 
 
+@pytest.mark.plain
 def test_refit_by_a_callable(digits):
     scoring = {"score": explained_variance_scorer, "sparsity": population_sparsity_scorer}
     found = search(code(), GRID, scoring=scoring, refit=SparsestWithin(10.0)).fit(digits[0])
@@ -193,6 +196,7 @@ def test_refit_by_a_callable(digits):
             search(refit=wrong).fit(*digits)
 
 
+@pytest.mark.plain
 def test_splits(digits):
     X, y = digits
     groups = np.arange(len(y)) % 4
@@ -228,6 +232,7 @@ def test_kinds_of_data(digits):
     assert narrow.best_estimator_.encoder_coef_.dtype == np.float32
 
 
+@pytest.mark.plain
 def test_messages(digits, capsys):
     search(verbose=3, grid={"code__rho": [0.1, 0.2]}).fit(*digits)
     text = capsys.readouterr().out
@@ -270,6 +275,7 @@ def test_failures_behind_the_autoencoder(digits, fails):
     assert np.isfinite(found.path_results_["loss"]).all()
 
 
+@pytest.mark.plain
 def test_failures_of_the_autoencoder(digits):
     grid = {"rho": [0.1, 0.2, 1.5], "beta": [0.3, 3.0]}  # 1.5 is no mean activation of a sigmoid unit
     with pytest.warns(FitFailedWarning, match="rho"), pytest.warns(UserWarning, match="non-finite"):
@@ -281,6 +287,7 @@ def test_failures_of_the_autoencoder(digits):
         search(code(), grid).fit(digits[0])
 
 
+@pytest.mark.plain
 def test_others_start_elsewhere_if_a_start_failed(digits):
     grid = {"rho": [0.1, 1.5, 2.0], "beta": [0.3]}  # the middle, with which a path begins, fails
     with pytest.warns(FitFailedWarning), pytest.warns(UserWarning, match="non-finite"):
@@ -379,6 +386,7 @@ def test_the_detector_by_a_criterion_without_labels(rng):
     assert np.isfinite(found.fit(rng.normal(size=(200, 3))).best_score_)
 
 
+@pytest.mark.plain
 def test_a_warning_if_the_reconstruction_error_chooses_the_smallest_beta(digits):
     X, y = digits
     grid = {"beta": [0, 3.0], "rho": [0.05]}

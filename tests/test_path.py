@@ -31,7 +31,7 @@ from skl_sae._path import BROKEN, CONSTANT, arrange, find_autoencoder, plan, sha
 from skl_sae.metrics import population_sparsity_scorer
 from skl_sae.model_selection import PathSearchCV
 
-pytestmark = [pytest.mark.plain, quiet]
+pytestmark = quiet
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,7 @@ def starts(names, nodes):
     return {stop.values: None if stop.start is None else stops[stop.start].values for stop in stops}
 
 
+@pytest.mark.plain
 def test_a_path_leads_from_the_middle_along_rho_and_from_there_along_beta():
     found = starts(("beta", "rho"), [(beta, rho) for beta in (1, 2, 3) for rho in (10, 20, 30)])
     assert found == {
@@ -60,6 +61,7 @@ def test_a_path_leads_from_the_middle_along_rho_and_from_there_along_beta():
     }
 
 
+@pytest.mark.plain
 def test_a_path_follows_tol_from_loose_to_tight():
     found = starts(("tol", "beta"), [(tol, beta) for tol in (1e-4, 1e-3, 1e-2) for beta in (1, 2)])
     assert found[1e-2, 1] is None
@@ -67,6 +69,7 @@ def test_a_path_follows_tol_from_loose_to_tight():
     assert all(found[tol, beta] == (10 * tol, beta) for tol in (1e-3,) for beta in (1, 2))
 
 
+@pytest.mark.plain
 def test_every_start_is_a_nearest_finished_one(rng):
     for _ in range(20):
         nodes = sorted({tuple(one) for one in rng.integers(5, size=(rng.integers(1, 30), 3)).tolist()})
@@ -77,6 +80,7 @@ def test_every_start_is_a_nearest_finished_one(rng):
             assert lengths[stop.start] == lengths.min()
 
 
+@pytest.mark.plain
 def test_candidates_that_differ_behind_the_autoencoder_share_it(digits):
     calls = defaultdict(int)
 
@@ -98,6 +102,7 @@ def test_candidates_that_differ_behind_the_autoencoder_share_it(digits):
     assert len(found.cv_results_["params"]) == 12
 
 
+@pytest.mark.plain
 def test_the_parts_of_a_grid(digits):
     estimator = classifier()
     other = LogisticRegression()
@@ -135,6 +140,7 @@ def test_results_do_not_depend_on_the_order_of_values_nor_on_other_paths(digits)
     assert by_values(more, code__n_components=6, classify__C=1.0) == reference
 
 
+@pytest.mark.plain
 def test_the_last_tasks_share_the_processors():
     assert share_processors(5, 2) == [1, 1, 1, 1, 2]
     assert share_processors(6, 4) == [1, 1, 1, 1, 2, 2]
@@ -171,6 +177,7 @@ def test_values_that_are_no_numbers_start_new_paths(rng):
     np.testing.assert_array_equal(found.path_results_["start"][:, 0], [-1, -1, 1])
 
 
+@pytest.mark.plain
 def test_the_refit_follows_the_path(digits):
     X = digits[0]
     found = search(code(), GRID, refit=lambda results: 5, cv=[(np.arange(len(X)), np.arange(20))]).fit(X)
@@ -193,6 +200,7 @@ def test_a_warm_start_is_one_of_the_neighbour(digits):
     assert found.best_estimator_.n_iter_ == by_hand.n_iter_ - n_iter == len(found.best_estimator_.history_["loss"])
 
 
+@pytest.mark.plain
 def test_the_parameter_warm_start_stays_what_it_was(digits):
     found = search(code(warm_start=True), {"beta": [0.3, 3.0]}, scoring=population_sparsity_scorer).fit(digits[0])
     assert found.best_estimator_.warm_start
@@ -206,6 +214,7 @@ def test_other_solvers(digits, options):
     assert (found.path_results_["start"][:, 0] == [1, -1, 1]).all()
 
 
+@pytest.mark.plain
 def test_a_collapsed_fit_is_replaced_by_one_from_random_weights(digits, monkeypatch):
     X = digits[0]
     fit = SparseAutoencoderTransformer.fit
@@ -261,6 +270,7 @@ CONTAINERS = {
 }
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_containers(digits, name, tmp_path):
     X, y = digits
@@ -295,6 +305,7 @@ def test_no_traces_are_left_in_fitted_copies(digits):
     assert not {"fit", "__sklearn_clone__"} & vars(inner[-1]).keys()
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -309,12 +320,14 @@ def test_where_there_is_no_single_autoencoder(digits, make, message):
         search(make(), {}).fit(*digits)
 
 
+@pytest.mark.plain
 def test_an_autoencoder_that_is_frozen_does_not_count(digits):
     first = FrozenEstimator(code().fit(digits[0]))
     found = search(make_pipeline(first, code(), LogisticRegression()), {"sparseautoencodertransformer__beta": [1, 2]})
     np.testing.assert_array_equal(found.fit(*digits).path_results_["start"][:, 0], [-1, 0])
 
 
+@pytest.mark.plain
 def test_candidates_without_an_autoencoder(digits):
     grid = [{"code": [code(), code(n_components=5)], "code__beta": [1.0, 2.0]}, {"code": [PCA(5), "passthrough"]}]
     found = search(grid=grid).fit(*digits)
