@@ -70,7 +70,7 @@ class Scale(NamedTuple):
 
     @property
     def step(self) -> float:
-        return float((self.high / self.low) ** (1 / self.bins))
+        return float(np.exp((np.log(self.high) - np.log(self.low)) / self.bins))
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -97,7 +97,7 @@ class Scale(NamedTuple):
             beyond[below] = f"< {_rounded(self.low):g}"
         if scores.max() > self.high:
             beyond[above] = f"> {_rounded(self.high):g}"
-        width = np.log(self.high / self.low)
+        width = np.log(self.high) - np.log(self.low)
         for end in beyond:
             ticks = {tick: label for tick, label in ticks.items() if abs(np.log(tick / end)) > 0.12 * width}
         ticks |= beyond
