@@ -200,7 +200,7 @@ def feature_stability(
     >>> from skl_sae import TopKAutoencoderTransformer
     >>> from skl_sae.inspection import feature_stability
     >>> X = load_digits().data
-    >>> sae = TopKAutoencoderTransformer(32, k=4, max_iter=50, random_state=0).fit(X)
+    >>> sae = TopKAutoencoderTransformer(32, k=4, tol=0.05, random_state=0).fit(X)
     >>> stability = feature_stability(sae, X, n_refits=3, random_state=1)
     >>> stability.cosine_.shape
     (32,)
