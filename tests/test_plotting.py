@@ -7,14 +7,15 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, TopKAutoencoderTransformer
 from skl_sae.metrics import explained_variance_scorer, population_sparsity_scorer
 from skl_sae.model_selection import PathSearchCV
 from skl_sae.plotting import (
@@ -271,3 +272,18 @@ def test_a_search_of_one_candidate_and_one_too_large_for_numbers():
     display = draws(SearchDisplay({"score": np.arange(90.0)}, params).plot())
     assert not display.ax_[0, 0].texts
     assert len(display.figure_.axes) == 2  # with a scale
+
+
+def test_top_k_autoencoders():
+    X = StandardScaler().fit_transform(load_wine().data)
+    sae = TopKAutoencoderTransformer(24, k=3, tol=0.1, max_iter=50, random_state=0).fit(X)
+    losses, shares = TrainingDisplay.from_estimator(sae).ax_
+    assert [line.get_label() for line in losses.lines] == ["loss"]
+    assert [line.get_label() for line in shares.lines] == ["unexplained variance", "dead units"]
+    activations, _ = ActivationDisplay.from_estimator(sae, X).ax_
+    assert sum(bar.get_height() for bar in activations.patches) == sae.transform(X).nnz
+    dense = ActivationDisplay.from_estimator(clone(sae).set_params(sparse_output=False).fit(X), X).ax_[0]
+    assert sum(bar.get_height() for bar in dense.patches) == len(X) * 24
+    shown = FilterDisplay.from_estimator(sae).components
+    assert sorted(shown) == sorted(np.argsort(-sae.activation_frequency_, kind="stable")[:16])
+    assert ReconstructionDisplay.from_estimator(sae, X).figure_ is not None

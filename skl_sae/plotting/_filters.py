@@ -102,7 +102,7 @@ class FilterDisplay:
 
         Parameters
         ----------
-        estimator : SparseAutoencoderTransformer, SparseAutoencoderOutlierDetector, or Pipeline with one of them
+        estimator : autoencoder of this package, or Pipeline with one
         images : bool, default=None
             Whether features are pixels. None means that they are if ``image_shape`` is given, or if they have no names
             and their number is a square of at least 16.
@@ -113,7 +113,8 @@ class FilterDisplay:
             first step's input, passed through ``get_feature_names_out`` of the steps before the autoencoder.
         components : array-like of ints or "all", default=None
             Units to show. None means all of them as images and, for other features, the 16 with the highest mean
-            activation. More than 16 units are shown as a heat map.
+            activation (of a top-k autoencoder, those that are active most often). More than 16 units are shown as a
+            heat map.
         **plot
             Arguments passed to `plot`.
 
@@ -243,10 +244,10 @@ def _round_steps() -> Iterator[int]:
 
 
 def _most_active(autoencoder: Any) -> NDArray[np.integer[Any]]:
-    """Return the units with the highest mean activation, in its order."""
-    if not hasattr(autoencoder, "mean_activation_"):
+    """Return the units with the highest mean activation, or those that are active most often, in that order."""
+    activity = getattr(autoencoder, "mean_activation_", getattr(autoencoder, "activation_frequency_", None))
+    if activity is None:
         raise ValueError(
             "The mean activations are unknown after a fit that was interrupted: say which units to show in components."
         )
-    order = np.argsort(-np.asarray(autoencoder.mean_activation_), kind="stable")
-    return order[:MOST_BAR_CHARTS]
+    return np.argsort(-np.asarray(activity), kind="stable")[:MOST_BAR_CHARTS]

@@ -25,15 +25,22 @@ LINES: dict[str, tuple[str, str | None, str]] = {
 }
 
 
+# What the second axes show of a top-k autoencoder.
+SHARES = {"fvu": ("unexplained variance", BLUE, "-"), "dead_fraction": ("dead units", ORANGE, "--")}
+
+
 class TrainingDisplay:
     """Loss, its terms and the mean activation over the iterations.
+
+    Of a top-k autoencoder it shows the share of the variance that is not explained, and that of dead units, in place of
+    the mean activation.
 
     Parameters
     ----------
     history : dict of ndarrays of shape (n_iter,)
         ``history_`` of an estimator.
-    rho : float
-        Target mean activation.
+    rho : float or None
+        Target mean activation, if there is one.
     first_history : dict of ndarrays or None
         History of a training before, which is drawn to the left of a line.
 
@@ -46,7 +53,7 @@ class TrainingDisplay:
     def __init__(
         self,
         history: Mapping[str, Float64Array],
-        rho: float,
+        rho: float | None,
         first_history: Mapping[str, Float64Array] | None = None,
     ) -> None:
         self.history, self.rho, self.first_history = history, rho, first_history
@@ -59,7 +66,8 @@ class TrainingDisplay:
         the two trainings.
         """
         autoencoder = Parts.of(estimator).autoencoder
-        return cls(autoencoder.history_, autoencoder.rho, getattr(autoencoder, "_first_history", None)).plot(ax)
+        rho, first_history = getattr(autoencoder, "rho", None), getattr(autoencoder, "_first_history", None)
+        return cls(autoencoder.history_, rho, first_history).plot(ax)
 
     def plot(self, ax: AxesLike | None = None) -> Self:
         """Draw the curves; ``ax``, if given, holds two axes, for the losses and the mean activation."""
@@ -70,8 +78,9 @@ class TrainingDisplay:
             self._draw(self.first_history, 0, labelled=False)
         self._draw(self.history, earlier, labelled=True)
         losses.set(ylabel="per row", yscale="log")
-        activation.axhline(self.rho, color=ink(activation), linewidth=0.8, linestyle="--", label="rho")
-        activation.set(ylabel="averaged over the units")
+        if self.rho is not None:
+            activation.axhline(self.rho, color=ink(activation), linewidth=0.8, linestyle="--", label="rho")
+        activation.set(ylabel="share" if self.rho is None else "averaged over the units")
         activation.set_ylim(bottom=0)
         for axis in self.ax_:
             if earlier:
@@ -88,7 +97,9 @@ class TrainingDisplay:
             values = history.get(key)
             if values is not None and np.any(np.asarray(values) > 0):
                 _draw_line(losses, start, values, style, color or ink(losses), label if labelled else None)
-        _draw_line(activation, start, history["mean_activation"], "-", BLUE, "mean activation" if labelled else None)
+        averages = SHARES if self.rho is None else {"mean_activation": ("mean activation", BLUE, "-")}
+        for key, (label, color, style) in averages.items():
+            _draw_line(activation, start, history[key], style, color, label if labelled else None)
 
 
 def _draw_line(axis: Axes, start: int, values: Float64Array, style: str, color: Any, label: str | None) -> None:
