@@ -173,20 +173,19 @@ class Crew:
         while self._depth:  # an interrupt may come between the end of a block and the call of __exit__
             self.__exit__()
 
-    def run(self, kernel, costs, start, stop, pace, goes_on=None, apart=False):
+    def run(self, kernel, costs, start, stop, pace, goes_on=None, apart=False, cycle=1):
         """Run the phases ``start`` to ``stop`` of ``kernel(phases, team)``.
 
         ``costs`` (phases + 1,) is the work before each phase, in any unit; ``pace`` is the `Pace` of this work. After
         every call ``goes_on()`` tells whether to continue. Threads share out each phase, or the phases if these are
-        ``apart``: then all threads have the same number of them, as far as possible.
+        ``apart``: then all threads have the same number of them, as far as possible. Calls are whole cycles of phases:
+        times of single ones tell less, because costs are estimates.
         """
         while start < stop:
             most = min(self._most, stop - start) if apart else self._most
             number, cost = pace.choose(most, costs[stop] - costs[start], stop - start)
             end = max(start + 1, bisect_right(costs, costs[start] + cost) - 1)
-            if apart:
-                end += (start - end) % number
-            end = min(stop, end)
+            end = min(stop, end + (start - end) % (number if apart else cycle))
             if number > 1:
                 self._start_pool()
             begun = time.perf_counter()

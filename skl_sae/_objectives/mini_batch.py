@@ -48,7 +48,8 @@ class MiniBatchObjective(Objective):
             scale_weights(self.weights, np.arange(n), self.n_batches, self._w, self._shares)
         costs = [0, 2, 0, 3] if by_units else [1, 4, 0]  # products in each phase
         costs = [0, *costs] if noise else costs
-        self._costs, self._pace = list(accumulate(costs * self.n_batches, initial=0)), Pace()
+        self._costs, self._cycle = list(accumulate(costs * self.n_batches, initial=0)), len(costs)
+        self._pace = Pace()
         logger.debug(
             "mini-batches: %d of at most %d rows, by %s", self.n_batches, largest, "units" if by_units else "rows"
         )
@@ -72,7 +73,7 @@ class MiniBatchObjective(Objective):
             return math.isfinite(work.totals[0] + work.epoch_mean.sum())
 
         with self.crew:
-            self.crew.run(kernel, self._costs, 0, len(self._costs) - 1, self._pace, goes_on)
+            self.crew.run(kernel, self._costs, 0, len(self._costs) - 1, self._pace, goes_on, cycle=self._cycle)
         sparsity = sparsity_term(self.reg, work.epoch_mean, np.empty_like(parameters.b))
         terms = float(work.totals[0]), sparsity, weight_decay(parameters, self.arch, self.reg.alpha)
         return Evaluation.of(terms, work.epoch_mean, state.exp_avg_sq)

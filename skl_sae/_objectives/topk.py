@@ -145,7 +145,8 @@ class TopKObjective(TopKLoss):
         self._picked, self._w, self._shares = self.rows.picked(), np.empty(n, dtype), np.empty(self.n_batches)
         costs = [3, 0, 0, 1, 2] if self.code.by_batch else [3, 2]  # of which the encoder's product takes two
         self._kernel = batch_topk_steps if self.code.by_batch else topk_steps
-        self._costs, self._pace = list(accumulate(costs * self.n_batches, initial=0)), Pace()
+        self._costs, self._cycle = list(accumulate(costs * self.n_batches, initial=0)), len(costs)
+        self._pace = Pace()
         logger.debug("top-k: %d batches of at most %d rows, %d blocks", self.n_batches, largest, self._work.errors.size)
 
     def adam_epoch(self, theta, state, order):
@@ -165,7 +166,7 @@ class TopKObjective(TopKLoss):
 
         with self.crew:
             steps, go_on = len(self._costs) - 1, lambda: math.isfinite(work.totals[0])
-            self.crew.run(kernel, self._costs, 0, steps, self._pace, go_on)
+            self.crew.run(kernel, self._costs, 0, steps, self._pace, go_on, cycle=self._cycle)
         terms = work.totals[0] * self.frame.scale**2, work.totals[1], np.mean(work.fired == 0)
         return TopKEvaluation.of(terms, self.variance, theta, state.exp_avg_sq)
 
