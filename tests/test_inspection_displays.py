@@ -13,6 +13,7 @@ from skl_sae.inspection import feature_report, feature_stability
 from skl_sae.plotting import StabilityDisplay, UnitDisplay
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
 ]

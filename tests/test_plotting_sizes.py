@@ -21,6 +21,7 @@ from skl_sae.plotting import (
 from skl_sae.plotting._common import log_ticks, shorten
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.plain,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
