@@ -83,7 +83,7 @@ def warm_up(function):
 def per_iteration(fit):
     """Return seconds of an iteration, without what every fit costs."""
     warm_up(lambda: fit(SHORT))
-    short, long = (seconds(lambda: fit(iterations)) for iterations in (SHORT, LONG))  # noqa: B023
+    short, long = seconds(lambda: fit(SHORT)), seconds(lambda: fit(LONG))
     return (long - short) / (LONG - SHORT)
 
 

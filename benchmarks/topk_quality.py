@@ -7,9 +7,9 @@ FOLDER holds mnist.npz (see CONTRIBUTING.md); without it the rows on MNIST are l
 embeddings (NAME.npz with an array X) those on embeddings. Float32; FVU is the share of the variance of the training
 rows that is not explained. Images of MNIST and planted rows had no part in the choice of the defaults.
 
-- same start: ten epochs of ours and of PyTorch's dense autoencoder (the loss, fused Adam, atoms of norm 1), from the
-  same start and over the same batches. Ours leaves units that are not active as they are, PyTorch's Adam moves them on.
-- defaults: ten epochs of our fit with its defaults beside PyTorch's from random atoms, with two step sizes.
+- same start: ten epochs of skl_sae and of PyTorch's dense autoencoder (the loss, fused Adam, atoms of norm 1), from the
+  same start and over the same batches. skl_sae leaves inactive units as they are, PyTorch's Adam moves them on.
+- defaults: ten epochs of skl_sae with its defaults beside PyTorch's from random atoms, with two step sizes.
 - dead: units that are never active on the training rows, after a fit with the defaults.
 - planted: how well the atoms of a dictionary are found: the mean over the true atoms of the best absolute cosine.
 - dictionary: MiniBatchDictionaryLearning with as many atoms, and codes of as many non-zeros (OMP), on 5000 images.

@@ -294,8 +294,8 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
     def _method(self, name):
         """Return a method as it is now, for other processes."""
         left_out = {"_training", "_skl_callbacks", "_sklearn_output_config", "feature_names_in_"}
-        left_out.update(("history_", "_first_history"))
-        left_out.update(DURING_FIT, (key for key, method in self._only_for.items() if method != name))
+        left_out |= {"history_", "_first_history", *DURING_FIT}
+        left_out.update((key for key, method in self._only_for.items() if method != name))
         attributes = {key: value for key, value in vars(self).items() if key not in left_out}
         return functools.partial(_call_method, type(self), attributes, name)
 
@@ -322,7 +322,6 @@ class BaseSparseAutoencoder(BaseAutoencoder):
     """An autoencoder with a penalty on mean activations: its parameters; subclasses say what the result is used for."""
 
     _from_all_rows = "mean_activation_", "dead_fraction_", "saturated_fraction_", "constant_fraction_"
-
     _followed: ClassVar[tuple[str, ...]] = ("tol", "beta", "alpha", "rho")
 
     # Set by a fit.
@@ -330,7 +329,7 @@ class BaseSparseAutoencoder(BaseAutoencoder):
     saturated_fraction_: float
     constant_fraction_: float
 
-    alpha: float | Literal["auto"]  # the same
+    alpha: float | Literal["auto"]  # "auto" is for the detector
 
     _parameter_constraints: dict[str, list[Any]] = BaseAutoencoder._parameter_constraints | {
         "rho": [Interval(Real, None, None, closed="neither")],  # its range depends on the activation

@@ -47,8 +47,7 @@ class TopKRun(Run):
         theta = self.earlier.theta
         if kept is None:
             self.frame = Frame.of(mean, variance)
-            _, *parts = unpack(theta, self.arch)
-            W, V, b, c = parts
+            _, W, V, b, c = unpack(theta, self.arch)
             return self.frame.inside(W, b, V, c)
         self.frame = Frame(kept["centre"], kept["scale"])
         theta = theta.copy()

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
     from .._types import FloatArray
-    from ..outlier import SparseAutoencoderOutlierDetector
-    from ..transformer import SparseAutoencoderTransformer
 
-    Autoencoder: TypeAlias = SparseAutoencoderTransformer | SparseAutoencoderOutlierDetector
     AxesLike: TypeAlias = Axes | Sequence[Axes] | NDArray[Any]
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart (https://jfly.uni-koeln.de/color).

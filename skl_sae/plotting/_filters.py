@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._inspection.models import unit_length
 from ._common import (
     BLUE,
     LARGEST,
@@ -134,8 +135,7 @@ class FilterDisplay:
         elif components is None and not images and n_units > MOST_BAR_CHARTS:
             units = _most_active(parts.autoencoder)
             title = f"the {len(units)} most active of {n_units} units"
-        norms = np.linalg.norm(weights[units], axis=1, keepdims=True)
-        filters = np.divide(weights[units], norms, out=np.zeros((len(units), n_features)), where=norms > 0)
+        filters = unit_length(weights[units])
         shape = find_image_shape(n_features, image_shape) if images else None
         names = None if images else check_names(names, n_features)
         return cls(filters, image_shape=shape, feature_names=names, components=units, title=title).plot(**plot)
