@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -21,7 +22,7 @@ from ._diagnostics import INTERRUPTED, diagnose_range
 from ._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from ._kernels.jit import as_readonly
 from ._kernels.penalties import PENALTIES
-from ._model import Network
+from ._model import Network, NotFiniteError
 from ._rows import as_rows, is_dask
 from ._solvers import SOLVERS
 from ._state import SavedStateMixin
@@ -251,6 +252,20 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
     def _check_rows(self, X):
         check_is_fitted(self)
         return as_rows(self._check_data(X, reset=False))
+
+    def _apply(self, compute, X):
+        """Return ``compute(network, rows)``, which raises `NotFiniteError` if X is not finite.
+
+        So X need not be looked through before. Only if the results are not finite, X itself may be the reason.
+        """
+        check_is_fitted(self)
+        rows = as_rows(self._check_data(X, reset=False, ensure_all_finite=issparse(X)))
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return compute(self._network(rows.dtype), rows)
+        except NotFiniteError:
+            self._check_data(X, reset=False)
+            raise
 
     def _check_codes(self, H):
         check_is_fitted(self)

@@ -236,12 +236,17 @@ def _pace_of(function, d, m):
     return Pace()
 
 
+def count_blocks(n, d, m):
+    """Return how many blocks `over_blocks` makes."""
+    return count_batches(n, inference_rows(d, m))
+
+
 def over_blocks(kernel, n, d, m):
     """Run ``kernel(blocks, team)`` over the blocks of n rows, for products with matrices of d x m.
 
     ``kernel`` is a `functools.partial`.
     """
-    n_blocks = count_batches(n, inference_rows(d, m))
+    n_blocks = count_blocks(n, d, m)
     if n * d * m <= SERIAL_PRODUCT:
         kernel(Span(0, n_blocks), ALONE)
     else:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._crew import over_blocks
+from ._crew import count_blocks, over_blocks
 from ._kernels import inference
 from ._kernels.activations import ACTIVATIONS
 from ._kernels.jit import as_readonly
@@ -95,13 +95,20 @@ def span_basis(rows):
 # -- fitted parameters ---------------------------------------------------------------------------------
 
 
+class NotFiniteError(ValueError):
+    """Infinity or NaN, which would pass unnoticed, among results; of finite rows, they overflow."""
+
+    def __init__(self, what, dtype):
+        super().__init__(
+            f"X is so large that {what} overflow {dtype}. Scale it as the rows were that trained the model."
+        )
+
+
 def check_overflow(values, what):
-    """Return ``values``; refuse them if they overflow, since infinity or NaN would pass unnoticed."""
+    """Return ``values`` if they are finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         if not np.isfinite(values.sum()) and not np.isfinite(values).all():
-            raise ValueError(
-                f"X is so large that {what} overflow {values.dtype}. Scale it as the rows were that trained the model."
-            )
+            raise NotFiniteError(what, values.dtype)
     return values
 
 
@@ -122,15 +129,19 @@ class Network(NamedTuple):
     def encode(self, rows):
         """Return the codes (n, m) of rows."""
         H = np.empty((len(rows), len(self.W)), rows.dtype)
-        rows.encode(self.W, self.b, self.activation, H)
-        return check_overflow(H, "the codes")
+        if not rows.encode(self.W, self.b, self.activation, H):
+            raise NotFiniteError("the codes", H.dtype)
+        return H
 
     def decode(self, H):
         """Return the reconstructions (n, d) of an array of codes."""
         X = np.empty((len(H), len(self.c)), H.dtype)
-        kernel = functools.partial(inference.decode, as_readonly(H), self.V, self.c, self.output, X)
+        finite = np.ones(count_blocks(len(H), *self.V.shape), bool)
+        kernel = functools.partial(inference.decode, as_readonly(H), self.V, self.c, self.output, X, finite)
         over_blocks(kernel, len(H), *self.V.shape)
-        return check_overflow(X, "the reconstructions")
+        if not finite.all():
+            raise NotFiniteError("the reconstructions", X.dtype)
+        return X
 
     def squared_errors(self, rows, per_feature=False):
         """Return the squared errors of rows, (n,) or ``per_feature`` (n, d), in the dtype of the rows."""

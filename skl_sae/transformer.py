@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike
@@ -10,6 +11,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseSparseAutoencoder, ReconstructionScoresMixin, lazy_on_dask
+from ._model import Network
 from ._types import FloatArray, MatrixLike, _fit_context
 
 if TYPE_CHECKING:
@@ -310,8 +312,7 @@ class SparseAutoencoderTransformer(
         H : ndarray of shape (n_samples, n_components)
             Activations of the hidden units, in the dtype of X.
         """
-        rows = self._check_rows(X)
-        return self._network(rows.dtype).encode(rows)
+        return self._apply(Network.encode, X)
 
     @lazy_on_dask("features")
     def inverse_transform(self, X: ArrayLike) -> FloatArray:
@@ -347,8 +348,7 @@ class SparseAutoencoderTransformer(
         error : ndarray of shape (n_samples,), or (n_samples, n_features) if ``per_feature``
             In squared units of X, in the dtype of X.
         """
-        rows = self._check_rows(X)
-        return self._network(rows.dtype).squared_errors(rows, per_feature)
+        return self._apply(functools.partial(Network.squared_errors, per_feature=per_feature), X)
 
     def _apply_lazily(
         self, method: str, X: MatrixLike, columns: str | None, dtype: Any, settings: dict[str, Any]

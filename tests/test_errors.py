@@ -6,10 +6,12 @@ import warnings
 import numpy as np
 import pytest
 from fits import SOLVERS, quiet, short
+from scipy.sparse import csr_array
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skl_sae import DivergenceError, SparseAutoencoderTransformer
+from skl_sae._kernels.activations import HIDDEN_ACTIVATIONS
 from skl_sae._solvers import LBFGS
 
 
@@ -72,6 +74,33 @@ def test_results_that_overflow_are_refused(digits, dtype):
     sae.decoder_coef_ = np.full_like(sae.decoder_coef_, 2)
     with pytest.raises(ValueError, match="reconstructions overflow"):
         sae.inverse_transform(np.full((1, 8), highest, dtype))
+
+
+@pytest.mark.plain
+@quiet
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("layout", [np.asarray, np.asfortranarray, csr_array], ids=["C", "F", "csr"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_number_that_is_not_finite_is_found(value, layout, activation, digits):
+    """Wherever it is, with any activation, which may hide an infinite input, and any sign of the weights."""
+    sae = short(activation=activation).fit(digits)
+    sae.encoder_coef_ = -np.abs(sae.encoder_coef_)
+    for row, feature in [(0, 0), (len(digits) // 2, 63), (len(digits) - 1, 5)]:
+        X = digits.copy()
+        X[row, feature] = value
+        for method in [sae.transform, sae.score_samples, sae.score]:
+            with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
+                method(layout(X))
+
+
+@quiet
+def test_a_unit_that_overflows_unseen_is_refused(digits):
+    """The activation of such a unit is 0 or 1: the code looks as if nothing had happened."""
+    X = digits.astype(np.float32)
+    sae = short().fit(X)
+    row = np.where(sae.encoder_coef_[:1] > 0, np.finfo(X.dtype).max, 0).astype(X.dtype)
+    with pytest.raises(ValueError, match="codes overflow"):
+        sae.transform(row)
 
 
 @pytest.mark.plain

@@ -9,7 +9,7 @@ import reference
 from models import MODELS, adam_state, objective_of, penalty_kind
 
 from skl_sae._cache import KernelCache
-from skl_sae._crew import over_blocks
+from skl_sae._crew import count_blocks, over_blocks
 from skl_sae._kernels import activations, adam, evaluate, inference, penalties, sizes
 from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from skl_sae._kernels.gemm import gemm
@@ -344,8 +344,10 @@ def test_encode_and_decode_agree_with_the_reference(activation, output, dtype, r
     H, Y = np.empty((len(X), 5), dtype), np.empty_like(X)
     W, b, V, c = (part.astype(dtype) for part in (model.W, model.b, np.ascontiguousarray(model.Wd.T), model.c))
     kinds = ACTIVATIONS[activation].kind, ACTIVATIONS[output].kind
-    over_blocks(functools.partial(inference.encode, X, W, b, kinds[0], H), len(X), 7, 5)
-    over_blocks(functools.partial(inference.decode, H, V, c, kinds[1], Y), len(X), 7, 5)
+    finite = np.zeros((2, count_blocks(len(X), 7, 5)), bool)
+    over_blocks(functools.partial(inference.encode, X, W, b, kinds[0], H, finite[0]), len(X), 7, 5)
+    over_blocks(functools.partial(inference.decode, H, V, c, kinds[1], Y, finite[1]), len(X), 7, 5)
+    assert finite.all()
     expected = model.encode(X.astype(np.float64))
     np.testing.assert_allclose(H, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
     np.testing.assert_allclose(Y, model.decode(expected), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])

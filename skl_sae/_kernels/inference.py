@@ -12,24 +12,30 @@ from .team import share
 
 
 @jit
-def encode(X, W, b, kind, out, blocks, team):
-    """Compute the codes of the rows of X into ``out`` (n, m); return the next block."""
+def encode(X, W, b, kind, out, finite, blocks, team):
+    """Compute the codes of the rows of X into ``out`` (n, m); return the next block.
+
+    ``finite`` (blocks,) tells of each block whether everything is finite: X and W x + b.
+    """
     size = inference_rows(W.shape[1], W.shape[0])
     first, last = share(team, blocks.stop - blocks.start)
     for block in range(blocks.start + first, blocks.start + last):
         rows = slice(block * size, min((block + 1) * size, X.shape[0]))
-        affine(X[rows], W.T, b, kind, out[rows])
+        finite[block] = affine(X[rows], W.T, b, kind, out[rows])
     return blocks.stop
 
 
 @jit
-def decode(H, V, c, kind, out, blocks, team):
-    """Compute the reconstructions of the rows of H into ``out`` (n, d); return the next block."""
+def decode(H, V, c, kind, out, finite, blocks, team):
+    """Compute the reconstructions of the rows of H into ``out`` (n, d); return the next block.
+
+    ``finite`` (blocks,) tells of each block whether everything is finite: H and V' h + c.
+    """
     size = inference_rows(V.shape[1], V.shape[0])
     first, last = share(team, blocks.stop - blocks.start)
     for block in range(blocks.start + first, blocks.start + last):
         rows = slice(block * size, min((block + 1) * size, H.shape[0]))
-        affine(H[rows], V, c, kind, out[rows])
+        finite[block] = affine(H[rows], V, c, kind, out[rows])
     return blocks.stop
 
 

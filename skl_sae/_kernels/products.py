@@ -65,18 +65,31 @@ def _add_bias(z, bias):
             z[i, j] += bias[j]
 
 
+@jit_sum
+def _all_finite(z):
+    flat, zero = z.reshape(-1), z.dtype.type(0)
+    total = zero
+    for i in range(flat.size):
+        total += zero * flat[i]
+    return total == zero
+
+
 @jit_inline
 def affine(inputs, weights, bias, kind, out):
-    """out = f(inputs · weights + bias)."""
+    """out = f(inputs · weights + bias); return whether all inputs of f are finite."""
     np.dot(inputs, weights, out)
     _add_bias(out, bias)
+    finite = _all_finite(out)  # here, where they are in the cache; f may hide it
     activate(kind, out)
+    return finite
 
 
 @jit
 def add_bias_activate(Z, b, kind, H):
-    """H = f(Z + b)."""
+    """H = f(Z + b); return whether Z + b is finite."""
     for i in range(Z.shape[0]):
         for j in range(Z.shape[1]):
             H[i, j] = Z[i, j] + b[j]
+    finite = _all_finite(H)
     activate(kind, H)
+    return finite

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import _check_sample_weight
 
-from .._crew import over_blocks
+from .._crew import count_blocks, over_blocks
 from .._kernels.inference import decode
 from .._kernels.jit import as_readonly
 from .._kernels.sizes import block_rows
@@ -113,7 +113,8 @@ class SquaredErrors:
     def differences(self, rows, H):
         """Return x̂ - x (n, d), in the dtype of X."""
         difference = np.empty(rows.shape, rows.dtype)
-        kernel = functools.partial(decode, as_readonly(H), self._V, self._c, self._kind, difference)
+        finite = np.ones(count_blocks(len(H), *self._V.shape), bool)
+        kernel = functools.partial(decode, as_readonly(H), self._V, self._c, self._kind, difference, finite)
         over_blocks(kernel, len(H), *self._V.shape)
         difference -= rows.toarray()
         return difference

@@ -87,8 +87,8 @@ class SparseRows(LocalRows):
         return S.power(2).sum(axis=1) - 2 * (S @ centre) + centre @ centre
 
     def encode(self, W, b, kind, out):
-        """Compute codes into ``out`` (n, m)."""
-        add_bias_activate(self.dot(W.T.copy()), b, kind, out)
+        """Compute codes into ``out`` (n, m); return whether X and W x + b are finite."""
+        return add_bias_activate(self.dot(W.T.copy()), b, kind, out)
 
     def standardized(self, mean, scale, limit):
         """Return the rows (x - mean) / scale, clipped to ±limit."""
