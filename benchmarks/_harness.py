@@ -5,15 +5,21 @@ import contextlib
 import ctypes
 import gc
 import json
+import multiprocessing
 import os
 import platform
+import signal
 import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
+
+# Seconds until the threads of a library, which wait for work in a loop at first, sleep.
+REST = 0.3
 
 PACKAGES = ["skl-sae", "numpy", "scipy", "scikit-learn", "numba", "torch", "pyod", "isotree"]
 
@@ -202,3 +208,27 @@ def _width(key):
 
 def _cell(number):
     return "" if number is None else f"{number:.4g}"
+
+
+class Elsewhere:
+    """Calls a function in another process, which is stopped (SIGSTOP) while it has nothing to do.
+
+    PyTorch's threads wait for work in a loop for a while, and would slow down whatever is measured next.
+    """
+
+    def __init__(self, function):
+        self._function = function
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        self._pid = self._pool.submit(os.getpid).result()
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def __call__(self, *arguments):
+        os.kill(self._pid, signal.SIGCONT)
+        try:
+            return self._pool.submit(self._function, *arguments).result()
+        finally:
+            os.kill(self._pid, signal.SIGSTOP)
+
+    def close(self):
+        os.kill(self._pid, signal.SIGCONT)
+        self._pool.shutdown()

@@ -22,14 +22,12 @@ import contextlib
 import functools
 import multiprocessing
 import os
-import signal
 import statistics
 import time
 import warnings
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
-from _harness import Report, parser
+from _harness import REST, Elsewhere, Report, parser
 from threadpoolctl import threadpool_limits
 
 SIZES = [(10, 5), (30, 15), (64, 50), (100, 50), (128, 128), (256, 128), (784, 256)]
@@ -37,7 +35,6 @@ WORK = ["Adam, batches of 100", "Adam, batches of 1000", "L-BFGS", "transform", 
 TRAINED = WORK[:3]
 SHORT, LONG = 2, 12  # iterations of the two fits
 WARM, LEAST = 0.1, 0.1  # seconds of work before a measurement, and of the shortest one
-REST = 0.3  # seconds until the threads of a library sleep
 PENALTIES = dict(rho=0.1, beta=3.0, alpha=1e-4)
 
 
@@ -160,26 +157,6 @@ def measure(name, work, d, m, threads):
         return CONTENDERS[name](work, d, m)
 
 
-class Elsewhere:
-    """A process for measurements that is stopped while it has nothing to measure."""
-
-    def __init__(self):
-        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-        self._pid = self._pool.submit(os.getpid).result()
-        os.kill(self._pid, signal.SIGSTOP)
-
-    def __call__(self, *arguments):
-        os.kill(self._pid, signal.SIGCONT)
-        try:
-            return self._pool.submit(measure, *arguments).result()
-        finally:
-            os.kill(self._pid, signal.SIGSTOP)
-
-    def close(self):
-        os.kill(self._pid, signal.SIGCONT)
-        self._pool.shutdown()
-
-
 # -- rounds ------------------------------------------------------------------------------------------
 
 
@@ -273,7 +250,7 @@ def main():
     options.threads = None
     report = Report(options)
     with contextlib.ExitStack() as stack:
-        elsewhere = Elsewhere()
+        elsewhere = Elsewhere(measure)
         stack.callback(elsewhere.close)
         stack.enter_context(busy(options.busy))
         runners = {"skl_sae": measure, "PyTorch": elsewhere, "products": measure}

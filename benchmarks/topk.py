@@ -10,19 +10,22 @@ Epochs of 20000 rows, float32, for six shapes. PyTorch trains the same model wit
 Adam and atoms of norm 1, from the same start, in two ways: "dense" multiplies the dense code with the decoder, "bag"
 reads the active atoms only (embedding_bag); each with its best number of threads, at most ``--threads``. The floor is
 the product X W' by itself, in batches, written to memory that is already allocated. "transform" gives CSR codes of all
-rows. In a round the contenders take turns; figures are medians over the rounds, and ratios are taken within a round.
+rows. In a round the contenders take turns, each after a run to warm up, PyTorch in a process of its own, which is
+stopped otherwise; figures are medians over the rounds, and ratios are taken within a round.
 
 Then whole fits, with everything included, in the setting of HypotheSAEs' authors (20000 texts, 1536 features, 256
 units, k = 8): its `fit` beside ours for ``--epochs`` epochs, and ours for 60.
 """
 
+import contextlib
+import functools
 import statistics
 import time
 import warnings
 
 import numpy as np
 import torch
-from _harness import Report, parser
+from _harness import REST, Elsewhere, Report, parser
 from _topk import PyTorch, batches_of, hypothesaes, planted, use_best_threads
 from threadpoolctl import threadpool_limits
 
@@ -71,44 +74,62 @@ def seconds(function):
     return time.perf_counter() - start
 
 
-def epochs(options, d, m, k, batch_size):
-    """Time epochs of all contenders for one shape."""
-    X, _ = planted(options.rows, d, 2 * d, k, 0.1, seed=0)
-    ours, rng = Ours(X, m, k, batch_size), np.random.RandomState(1)
+@functools.cache
+def peer(shape, n, bag, threads):
+    """Return the model of PyTorch with its best number of threads, and the rows as it sees them."""
+    (d, m, k, batch_size), n_some = shape, 4
+    X, _ = planted(n, d, 2 * d, k, 0.1, seed=0)
+    ours = Ours(X, m, k, batch_size)
     W, V, b, c = ours.start
-    normalized, n_batches = torch.from_numpy(ours.frame.normalized(X)), ours.objective.n_batches
-    peers, threads = {}, {}
-    for name, bag in {"dense": False, "bag": True}.items():
-        peer = peers[name] = PyTorch((W, b, V, c), k, 2e-3, bag)
-        some = batches_of(np.arange(len(X)), n_batches)[:4]
-        threads[name] = use_best_threads(options.threads, lambda peer=peer, some=some: peer.epoch(normalized, some))
-    Z = np.empty((-(-len(X) // n_batches), m), np.float32)
+    rows, model = torch.from_numpy(ours.frame.normalized(X)), PyTorch((W, b, V, c), k, 2e-3, bag)
+    some = batches_of(np.arange(n), ours.objective.n_batches)[:n_some]
+    return model, rows, use_best_threads(threads, lambda: model.epoch(rows, some)), some
 
-    def floor(batches):
-        for batch in batches:
+
+def pytorch_epoch(shape, n, bag, threads, seed):
+    """Return seconds of an epoch, and the number of threads."""
+    model, rows, best, some = peer(shape, n, bag, threads)
+    torch.set_num_threads(best)
+    batches = batches_of(np.random.RandomState(seed).permutation(n), -(-n // shape[3]))
+    model.epoch(rows, some)
+    return seconds(lambda: model.epoch(rows, batches)), best
+
+
+def epochs(options, elsewhere, shape):
+    """Time epochs of all contenders for one shape."""
+    (d, m, k, batch_size), n = shape, options.rows
+    X, _ = planted(n, d, 2 * d, k, 0.1, seed=0)
+    ours = Ours(X, m, k, batch_size)
+    W, n_batches = ours.start[0], ours.objective.n_batches
+    Z = np.empty((-(-n // n_batches), m), np.float32)
+
+    def floor():
+        for batch in batches_of(np.arange(n), n_batches):
             np.matmul(X[batch[0] : batch[-1] + 1], W.T, out=Z[: len(batch)])
 
-    def one_round():
-        order = rng.permutation(len(X))
-        batches = batches_of(order, n_batches)
-        found = {"ours": seconds(lambda: ours.epoch(order)), "transform": seconds(ours.transform)}
-        found["floor"] = seconds(lambda: floor(batches_of(np.arange(len(X)), n_batches)))
-        for name, peer in peers.items():
-            torch.set_num_threads(threads[name])
-            found[name] = seconds(lambda peer=peer: peer.epoch(normalized, batches))
+    contenders = {
+        "ours": lambda seed: ours.epoch(np.random.RandomState(seed).permutation(n)),
+        "transform": lambda seed: ours.transform(),
+        "floor": lambda seed: floor(),
+    }
+
+    def one_round(seed):
+        found = {}
+        for name, work in contenders.items():
+            work(seed)
+            found[name] = seconds(lambda work=work: work(seed))
+            time.sleep(REST if options.threads > 1 else 0)
+        for name in ("dense", "bag"):
+            found[name], threads[name] = elsewhere(shape, n, name == "bag", options.threads, seed)
         return found
 
-    one_round()
-    rounds = [one_round() for _ in range(options.rounds)]
+    threads = {}
+    one_round(0)
+    rounds = [one_round(seed) for seed in range(1, options.rounds + 1)]
     row = {"name": f"{d} -> {m}, k={k}, batches of {batch_size}"}
     row |= {f"{name} s": statistics.median(found[name] for found in rounds) for name in ("floor", "ours")}
-    for name, (one, other) in {
-        "dense/ours": ("dense", "ours"),
-        "bag/ours": ("bag", "ours"),
-        "ours/floor": ("ours", "floor"),
-        "transform/floor": ("transform", "floor"),
-    }.items():
-        row[name] = statistics.median(found[one] / found[other] for found in rounds)
+    for one, other in ("dense", "ours"), ("bag", "ours"), ("ours", "floor"), ("transform", "floor"):
+        row[f"{one}/{other}"] = statistics.median(found[one] / found[other] for found in rounds)
     return row | {f"{name} threads": number for name, number in threads.items()}
 
 
@@ -146,8 +167,9 @@ def main():
     options.threads = options.threads or torch.get_num_threads()
     report = Report(options)
     if options.only != "fits":
-        with threadpool_limits(options.threads):
-            rows = [epochs(options, *SHAPES[i]) for i in options.shapes]
+        elsewhere = Elsewhere(pytorch_epoch)
+        with contextlib.closing(elsewhere), threadpool_limits(options.threads):
+            rows = [epochs(options, elsewhere, SHAPES[i]) for i in options.shapes]
         report.add(f"epochs of {options.rows} rows, at most {options.threads} threads", rows)
     if options.only != "epochs":
         fits(report, options)
