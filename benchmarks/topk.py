@@ -58,6 +58,7 @@ class Ours:
         self.theta, (first, second) = aligned_copy(theta), (aligned_copy(np.zeros_like(theta)) for _ in range(2))
         self.state = AdamState(first, second, 0, learning_rate, 0.9, 0.999, 1e-8)
         problem = self.rows, weights, arch, code, self.frame, variance.sum()
+        self.network = None
         self.objective = TopKObjective(*problem, batch_size=batch_size, revives=False, rng=rng, crew=Crew())
 
     def epoch(self, order):
@@ -65,7 +66,9 @@ class Ours:
         self.state = self.state._replace(n_steps=self.state.n_steps + self.objective.n_batches)
 
     def transform(self):
-        return encode(self.objective.network(self.theta), self.rows)
+        if self.network is None:
+            self.network = self.objective.network(self.theta)
+        return encode(self.network, self.rows)
 
 
 def seconds(function):

@@ -77,6 +77,12 @@ class Run:
 
     def train(self):
         """Train; return an `Outcome`."""
+        # All of it holds BLAS: its threads wait for more in a loop, for a tenth of a second, on a processor that
+        # training needs.
+        with Crew() as self.crew:
+            return self._train()
+
+    def _train(self):
         held_out = self._hold_out() if self.settings.early_stopping else None
         self._merge_duplicates()
         mean, variance = self.rows.moments(self.weights)
@@ -86,8 +92,7 @@ class Run:
         if self.training.tasks is not None:
             self.training.tasks.begin_iteration()
         try:
-            with Crew() as self.crew:
-                objective, result = self._solve(theta, monitor)
+            objective, result = self._solve(theta, monitor)
             theta = result.theta if monitor.best_theta is None else monitor.best_theta
             monitor.finish(theta, objective.evaluate(theta))
         except KeyboardInterrupt:
