@@ -101,7 +101,7 @@ class Pace:
     def choose(self, most, cost, n_phases):
         """Return how many threads, at most ``most``, take the next call, and how much of the ``cost`` that is left.
 
-        ``n_phases`` are left, too.
+        ``n_phases``, between which threads meet, are left, too.
         """
         seconds = self._seconds
         if 1 not in seconds:
@@ -183,7 +183,7 @@ class Crew:
         """
         while start < stop:
             most = min(self._most, stop - start) if apart else self._most
-            number, cost = pace.choose(most, costs[stop] - costs[start], stop - start)
+            number, cost = pace.choose(most, costs[stop] - costs[start], 0 if apart else stop - start)
             end = max(start + 1, bisect_right(costs, costs[start] + cost) - 1)
             end = min(stop, end + (start - end) % (number if apart else cycle))
             if number > 1:

@@ -147,7 +147,7 @@ class Network(NamedTuple):
         """Return the squared errors of rows, (n,) or ``per_feature`` (n, d), in the dtype of the rows."""
         if not per_feature:
             return check_overflow(rows.square_errors(self), "the squared errors")
-        errors_of = rows.squared_errors(self.V, self.c, self.output)
+        errors_of = rows.errors_of(self.V, self.c, self.output)
         errors = np.empty(rows.shape, rows.dtype)
         for block in rows.blocks():
             part = rows[block]

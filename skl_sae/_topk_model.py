@@ -140,7 +140,7 @@ def decode(net, codes):
     return check_overflow(out, "the reconstructions")
 
 
-def square_errors(net, rows, codes):
+def errors_of_codes(net, rows, codes):
     """Return ||x - x̂||² (n,) of rows with known codes."""
     out = np.empty(len(rows), rows.dtype)
     kernel = functools.partial(topk_inference.square_errors, rows.kernel_rows(), net, _block_of(codes), out)
@@ -152,7 +152,7 @@ def squared_errors(net, rows, per_feature=False):
     """Return the squared errors of rows, (n,) or ``per_feature`` (n, d), in the dtype of the rows."""
     codes = encode(net, rows)
     if not per_feature:
-        return check_overflow(square_errors(net, rows, codes), "the squared errors")
+        return check_overflow(errors_of_codes(net, rows, codes), "the squared errors")
     errors = decode(net, codes)
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, len(rows), block_rows(rows.shape[1])):

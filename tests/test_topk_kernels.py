@@ -10,7 +10,7 @@ from skl_sae._kernels import largest, picked, sizes
 from skl_sae._kernels.structs import AdamState
 from skl_sae._objectives import topk
 from skl_sae._rows import as_rows
-from skl_sae._topk_model import Code, Frame, architecture, decode, encode, network, square_errors
+from skl_sae._topk_model import Code, Frame, architecture, decode, encode, errors_of_codes, network
 
 DTYPES = [np.float32, np.float64]
 TOLERANCE = {np.float32: 3e-5, np.float64: 1e-11}
@@ -236,7 +236,7 @@ def test_codes_and_errors_are_those_of_the_reference(shape, form, dtype, rng):
     np.testing.assert_allclose(codes.toarray(), model.encode(X), **tolerance)
     np.testing.assert_allclose(decode(net, codes), model.decode(model.encode(X)), **tolerance)
     errors = ((model.decode(model.encode(X)) - X) ** 2).sum(axis=1)
-    np.testing.assert_allclose(square_errors(net, rows, codes), errors, **tolerance)
+    np.testing.assert_allclose(errors_of_codes(net, rows, codes), errors, **tolerance)
 
 
 def test_all_units_are_relu(rng):

@@ -100,7 +100,7 @@ class Objective:
         _, W, V, b, c = map(as_readonly, unpack(theta, self.arch))
         mean, square = np.zeros((2, len(b)))
         lowest, highest = np.full((2, len(b)), np.array([[np.inf], [-np.inf]]), theta.dtype)
-        reconstruction, errors_of = 0.0, self.rows.squared_errors(V, c, self.arch.output)
+        reconstruction, errors_of = 0.0, self.rows.errors_of(V, c, self.arch.output)
         for block in errors_of.blocks(self.rows):
             rows, weights = self.rows[block], self.weights[block]
             H = np.empty((len(rows), len(b)), theta.dtype)

@@ -21,7 +21,7 @@ from .._kernels.topk import topk_steps
 from .._kernels.topk_batch import batch_topk_steps
 from .._log import logger
 from .._model import unpack
-from .._topk_model import calibrate, decode, encode, network, square_errors
+from .._topk_model import calibrate, decode, encode, errors_of_codes, network
 from ..exceptions import DivergenceError
 from .base import APART
 
@@ -105,7 +105,7 @@ class TopKLoss:
             rows, weights = self.rows[start : start + ROWS_AT_A_TIME], self.weights[start : start + ROWS_AT_A_TIME]
             codes = encode(net, rows)
             counts = np.diff(codes.indptr)
-            loss += float(weights @ square_errors(net, rows, codes))
+            loss += float(weights @ errors_of_codes(net, rows, codes))
             active += float(weights @ counts)
             self.frequency += np.bincount(codes.indices, np.repeat(weights, counts), self.arch.n_components)
         return TopKEvaluation.of((loss, active, np.mean(self.frequency == 0)), self.variance, theta)

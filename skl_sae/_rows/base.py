@@ -80,7 +80,7 @@ class LocalRows(Rows):
 
     def square_errors(self, network):
         """Return ||x - x̂||² (n,) of the rows for a `Network`."""
-        errors_of = self.squared_errors(network.V, network.c, network.output)
+        errors_of = self.errors_of(network.V, network.c, network.output)
         errors = np.empty(len(self), self.dtype)
         for block in errors_of.blocks(self):
             part = self[block]
@@ -90,7 +90,7 @@ class LocalRows(Rows):
                 errors[block] = errors_of(part, H)
         return errors
 
-    def squared_errors(self, V, c, kind):
+    def errors_of(self, V, c, kind):
         """Return what computes the squared errors of rows whose codes are known."""
         return SquaredErrors(V, c, kind)
 

@@ -101,7 +101,7 @@ class SparseRows(LocalRows):
         S.data = np.clip(data, -limit, limit).astype(self.dtype)
         return SparseRows(S, offset.astype(self.dtype))
 
-    def squared_errors(self, V, c, kind):
+    def errors_of(self, V, c, kind):
         """Return what computes the squared errors of rows whose codes are known, the faster way for such rows."""
         gram = kind == IDENTITY and len(self) > len(V) and 4 * self.S.nnz < len(self) * len(c)
         return (GramErrors if gram else SquaredErrors)(V, c, kind)
