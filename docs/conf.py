@@ -41,5 +41,5 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "benchmarks": [], "changelog": []}
+html_sidebars = {"index": [], "changelog": []}
 html_show_sourcelink = False
