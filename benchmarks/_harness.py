@@ -10,6 +10,7 @@ import os
 import platform
 import signal
 import statistics
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from importlib import metadata
@@ -94,6 +95,17 @@ def _reset_peak():
         return None
 
 
+def _command(arguments):
+    """Return the command without the options that write files, and without the folders of this machine."""
+    words, rest = [Path(arguments[0]).name], iter(arguments[1:])
+    for word in rest:
+        if word in ("--json", "--plot"):
+            next(rest)
+        elif not word.startswith(("--json=", "--plot=")):
+            words.append("FOLDER" if Path(word).is_dir() else Path(word).name if os.sep in word else word)
+    return " ".join(words)
+
+
 def measured(function):
     """Call a function; return the seconds, the peak of the extra memory in MB (None: unknown), and the result."""
     resident = _reset_peak()
@@ -143,8 +155,8 @@ class Report:
     def close(self, draw=None):
         """Write the files that the options ask for; ``draw(path)`` replaces the bars."""
         if self._options.json:
-            with open(self._options.json, "w") as file:
-                json.dump({"environment": self.environment, "tables": self.tables}, file, indent=1)
+            content = {"command": _command(sys.argv), "environment": self.environment, "tables": self.tables}
+            Path(self._options.json).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
         if getattr(self._options, "plot", None):
             (draw or self._bars)(self._options.plot)
 

@@ -11,13 +11,15 @@ for all tasks; features are standardised for those that depend on their units.
 AUROC and average precision (AP) are on the test rows, in percent: means over the tasks of a data set, then over the
 data sets. Differences are paired; after ± stands their standard error over the data sets. Times are CPU seconds with
 one thread, the mean and the longest. A data set with a task on which a detector fails counts as failed and is left out
-of that detector's figures. ``--json`` also saves the figures of every task.
+of that detector's figures. ``--records`` saves the figures of every task.
 """
 
+import json
 import sys
 import time
 import warnings
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import numpy as np
 from _detector_peers import DETECTORS, FOREST, NEIGHBOURS, OURS, warm_up
@@ -209,6 +211,7 @@ def parse_options():
                          help=f"compare with these only, of {', '.join(DETECTORS)}")  # fmt: skip
     options.add_argument("--slow", action="store_true", help="also run peers that take very long")
     options.add_argument("--jobs", type=int, default=1, help="processes")
+    options.add_argument("--records", help="write the figures of every task to this file")
     return options.parse_args()
 
 
@@ -229,8 +232,9 @@ def main():
     if FOREST in detectors:
         add_worst(report, groups, records)
     add_failures(report, records)
-    report.tables.append({"title": "tasks", "rows": records})
     report.close()
+    if options.records:
+        Path(options.records).write_text(json.dumps(records))
 
 
 if __name__ == "__main__":

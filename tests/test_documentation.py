@@ -43,6 +43,14 @@ def blocks_of(text):
     return re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
+def test_pages_show_the_figures_of_the_benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    pages = importlib.import_module("pages")
+
+    differing = [path.name for path in pages.stale()]
+    assert not differing, "figures differ from benchmarks/results: run python benchmarks/pages.py"
+
+
 def test_readme():
     blocks = blocks_of((ROOT / "README.md").read_text())
     assert blocks
