@@ -163,7 +163,8 @@ def listing(match):
         result = load(path.stem)
         machine = result["environment"]
         packages = [f"{key} {machine[key]}" for key in ("python", *PACKAGES) if key in machine]
-        text += f"| {path.name} | `{result['command']}` | {', '.join(packages)}; {machine['instructions']} |\n"
+        note = f" ({result['note']})" if "note" in result else ""
+        text += f"| {path.name} | `{result['command']}`{note} | {', '.join(packages)}; {machine['instructions']} |\n"
     return text
 
 
@@ -184,7 +185,17 @@ def renewed(text):
 
 def stale():
     """Return the pages that differ from the files, with the text that they should have."""
-    return {path: new for path in pages() if (new := renewed(old := path.read_text("utf-8"))) != old}
+    found = {}
+    for path in pages():
+        old = path.read_text("utf-8")
+        try:
+            new = renewed(old)
+        except (LookupError, ValueError) as error:
+            error.add_note(f"on {path.relative_to(ROOT)}")
+            raise
+        if new != old:
+            found[path] = new
+    return found
 
 
 def main():

@@ -51,12 +51,52 @@ def test_pages_show_the_figures_of_the_benchmarks(monkeypatch):
     assert not differing, "figures differ from benchmarks/results: run python benchmarks/pages.py"
 
 
-def test_readme():
-    blocks = blocks_of((ROOT / "README.md").read_text())
-    assert blocks
-    namespace = {}
-    for block in blocks:
-        exec(block, namespace)
+NUMBER = r"-?\d+(?:\.\d+)?"
+
+
+def agree(printed, stated):
+    """Whether a line was printed as a comment states it, with decimals within one unit of the last stated digit."""
+    if re.split(NUMBER, printed) != re.split(NUMBER, stated):
+        return False
+    for found, number in zip(re.findall(NUMBER, printed), re.findall(NUMBER, stated), strict=True):
+        digits = len(number.partition(".")[2])
+        if abs(float(found) - float(number)) > (1.0001 * 10**-digits if digits else 0):
+            return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("printed", "stated", "expected"),
+    [
+        ("0.9447 with 8 units", "0.94 with 8 units", True),
+        ("0.9301 with 8 units", "0.94 with 8 units", True),
+        ("0.929 with 8 units", "0.94 with 8 units", False),
+        ("0.9447 with 7 units", "0.94 with 8 units", False),
+        ("0.9447 with 8 rows", "0.94 with 8 units", False),
+    ],
+)
+def test_agree(printed, stated, expected):
+    assert agree(printed, stated) == expected
+
+
+README = blocks_of((ROOT / "README.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("block", README, ids=range(len(README)))
+def test_readme_runs_and_prints_what_it_states(block, capsys):
+    exec(block, {})
+    printed = capsys.readouterr().out.splitlines()
+    stated = re.findall(r"^print\(.*?\)(?:  # (.*))?$", block, flags=re.MULTILINE)
+    assert len(printed) == len(stated)
+    for line, comment in zip(printed, stated, strict=True):
+        assert not comment or agree(line, comment), f"prints {line!r}, where it states {comment!r}"
+
+
+def test_readme_has_two_commands_and_the_version():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(re.findall(r"^pip install ", text, flags=re.MULTILINE)) == 2  # which .ci/run takes
+    assert f"Version {skl_sae.__version__} " in text
+    assert f'version: "{skl_sae.__version__}"' in (ROOT / "CITATION.cff").read_text("utf-8")
 
 
 @pytest.mark.parametrize("estimator", [*ESTIMATORS, skl_sae.TopKAutoencoderTransformer])
