@@ -40,7 +40,7 @@ from _harness import PACKAGES
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
-FIGURE = re.compile(r"<!-- (?P<file>[a-z_0-9]+): (?P<where>[^>]+?) -->(?P<old>.*?)<!-- / -->", re.DOTALL)
+FIGURE = re.compile(r"<!-- (?P<file>[a-z_0-9]+): (?P<where>[^\n]+?) -->(?P<old>.*?)<!-- / -->", re.DOTALL)
 TABLE = re.compile(
     r"^<!-- table (?P<file>[a-z_0-9]+): (?P<title>[^\n]+)\n(?P<options>(?:\w+: [^\n]*\n)*)-->\n(?P<old>.*?)^<!-- / -->",
     re.DOTALL | re.MULTILINE,
