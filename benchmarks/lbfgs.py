@@ -48,6 +48,13 @@ def ours(sae, X):
     return lambda: sae.fit(X).loss_
 
 
+def add_speeds(report, rows):
+    """Add how many times as fast as the listing, which comes last, the others are."""
+    listing = rows[-1]["seconds"]
+    speeds = [{"name": row["name"], "speed": listing / row["seconds"]} for row in rows[:-1]]
+    report.add("times as fast as NumPy and SciPy", speeds)
+
+
 def compare_iterations(report, X, options):
     contenders = {f"skl_sae, {data.dtype}": ours(estimator(options), data) for data in (X.astype(np.float32), X)}
     contenders["NumPy and SciPy"] = peer(X, options)
@@ -55,7 +62,7 @@ def compare_iterations(report, X, options):
         estimator(options, max_iter=1).fit(data)
     title = f"L-BFGS, {X.shape[0]} x {X.shape[1]} -> {options.units}, {options.iterations} iterations"
     flop = 5 * 2 * X.size * options.units * options.iterations
-    report.compare(title, contenders, flop=flop, value="objective", warm_up=False)
+    add_speeds(report, report.compare(title, contenders, flop=flop, value="objective", warm_up=False))
 
 
 def iterations_until(sae, X, value):
@@ -75,7 +82,8 @@ def compare_until(report, X, options):
         contenders[f"skl_sae{start}, {iterations} iterations"] = ours(sae, data)
     contenders["NumPy and SciPy"] = peer(X, options, options.until)
     title = f"L-BFGS until L <= {options.until}, {X.shape[0]} x {X.shape[1]} -> {options.units}"
-    report.compare(title, contenders, value="objective", warm_up=False)  # the fits above have warmed up
+    # The fits above have warmed up.
+    add_speeds(report, report.compare(title, contenders, value="objective", warm_up=False))
 
 
 def main():

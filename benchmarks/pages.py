@@ -13,7 +13,7 @@ Several rows, joined by " + ", or "*" for all, have a lowest and a highest value
 
     <!-- surface: L-BFGS; *; {lowest ours / products:.1f} to {highest ours / products:.1f} -->0.9 to 2.4<!-- / -->
 
-A table names the file and its table. All lines but the first are optional; columns may be templates with a heading:
+``{1/ratio:.2f}`` is the inverse of a number. A table names the file and its table. All lines but the first are optional; columns may be templates with a heading:
 
     <!-- table surface: Adam, batches of 100
     head: features–units
@@ -95,6 +95,8 @@ def filled(template, row, place):
         key, spec = match[1], ""
         if key not in row:
             key, _, spec = key.rpartition(":")
+        if key.startswith("1/") and key[2:] in row:
+            return f"{1 / row[key[2:]]:{spec or '.3g'}}"
         if key not in row:
             raise LookupError(f"{place}: no column {match[1]!r} among {', '.join(map(repr, row))}")
         number = row[key]
