@@ -13,7 +13,8 @@ Several rows, joined by " + ", or "*" for all, have a lowest and a highest value
 
     <!-- surface: L-BFGS; *; {lowest ours / products:.1f} to {highest ours / products:.1f} -->0.9 to 2.4<!-- / -->
 
-``{1/ratio:.2f}`` is the inverse of a number. A table names the file and its table. All lines but the first are optional; columns may be templates with a heading:
+``{1/ratio:.2f}`` is the inverse of a number. A table names the file and its table. All lines but the first are
+optional; columns may be templates with a heading:
 
     <!-- table surface: Adam, batches of 100
     head: features–units
