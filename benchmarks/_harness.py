@@ -156,7 +156,8 @@ class Report:
         """Write the files that the options ask for; ``draw(path)`` replaces the bars."""
         if self._options.json:
             content = {"command": _command(sys.argv), "environment": self.environment, "tables": self.tables}
-            Path(self._options.json).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            text = json.dumps(content, indent=1, ensure_ascii=False, default=lambda scalar: scalar.item())
+            Path(self._options.json).write_text(text + "\n", "utf-8")
         if getattr(self._options, "plot", None):
             (draw or self._bars)(self._options.plot)
 

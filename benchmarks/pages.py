@@ -20,13 +20,14 @@ optional; columns may be templates with a heading:
     head: features–units
     columns: rows | {ms:.1f} as ms | {ours / products:.2f} as time / that of the products
     rows: 10-5 as 10–5 | 784-256 as 784–256
+    format: .3g
     bold: highest
     -->
     ...
     <!-- / -->
 
-"bold: highest" (or lowest) marks the best number of each row. ``<!-- results -->`` lists the files, with the commands
-that write them and the versions of the packages.
+The format is for numbers without one of their own; "bold: highest" (or lowest) marks the best number of each row.
+``<!-- results -->`` lists the files, with the commands that write them and the versions of the packages.
 """
 
 import argparse
@@ -41,6 +42,7 @@ from _harness import PACKAGES
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
+OPENING, END = re.compile(r"<!-- (?:(?:table )?[a-z_0-9]+: |results -->)"), "<!-- / -->"
 FIGURE = re.compile(r"<!-- (?P<file>[a-z_0-9]+): (?P<where>[^\n]+?) -->(?P<old>.*?)<!-- / -->", re.DOTALL)
 TABLE = re.compile(
     r"^<!-- table (?P<file>[a-z_0-9]+): (?P<title>[^\n]+)\n(?P<options>(?:\w+: [^\n]*\n)*)-->\n(?P<old>.*?)^<!-- / -->",
@@ -89,28 +91,29 @@ def merged(rows):
     return columns
 
 
-def filled(template, row, place):
-    """Return the template with the values of the columns it names."""
+def filled(template, row, place, form=".3g"):
+    """Return the template with the values of the columns it names; ``form`` is for numbers without a format."""
 
     def value(match):
         key, spec = match[1], ""
         if key not in row:
             key, _, spec = key.rpartition(":")
-        if key.startswith("1/") and key[2:] in row:
-            return f"{1 / row[key[2:]]:{spec or '.3g'}}"
+        inverse = key not in row and key.startswith("1/")
+        key = key.removeprefix("1/") if inverse else key
         if key not in row:
             raise LookupError(f"{place}: no column {match[1]!r} among {', '.join(map(repr, row))}")
-        number = row[key]
-        if number is None:
-            return ""
-        return f"{number:{spec or '.3g'}}" if isinstance(number, float) else format(number, spec)
+        found = 1 / row[key] if inverse else row[key]
+        if found is None or isinstance(found, str):
+            return found or ""
+        spec = spec or (form if isinstance(found, float) else "")
+        return f"{found:{spec}}".replace("%", " %")
 
     return re.sub(r"\{([^{}]+)\}", value, template)
 
 
 def figure(match):
     """Return the text of a figure in a sentence."""
-    title, wanted, template = match["where"].split("; ")
+    title, wanted, template = match["where"].split("; ", 2)
     rows, place = table_of(match["file"], title), f"{match['file']}.json, {title}"
     if wanted == "*":
         row = merged(rows)
@@ -129,7 +132,7 @@ def names(text):
 def table(match):
     """Return a table in Markdown."""
     options = dict(line.split(": ", 1) for line in match["options"].splitlines())
-    unknown = options.keys() - {"head", "columns", "rows", "bold"}
+    unknown = options.keys() - {"head", "columns", "format", "rows", "bold"}
     if unknown:
         raise LookupError(f"{match['title']}: unknown options {unknown}")
     rows, place = table_of(match["file"], match["title"]), f"{match['file']}.json, {match['title']}"
@@ -142,7 +145,8 @@ def table(match):
         chosen = [(row, row["name"]) for row in rows]
     lines = [[options.get("head", "").strip(), *(shown for _, shown in columns)], ["---"] * (1 + len(columns))]
     for row, shown in chosen:
-        cells = [filled(template, dict.fromkeys(keys) | row, place) for template, _ in columns]
+        values, form = dict.fromkeys(keys) | row, options.get("format", ".3g")
+        cells = [filled(template, values, place, form) for template, _ in columns]
         lines.append([shown, *(best(cells, options["bold"]) if "bold" in options else cells)])
     return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |").replace(" --- ", "---") for line in lines)
 
@@ -181,6 +185,8 @@ def renewed(text):
     """Return the text of a page with the figures of the files."""
     if misplaced := MISPLACED.search(text):
         raise ValueError(f"a line begins with the comment of a figure: {text[misplaced.start() :][:80].strip()}")
+    if len(OPENING.findall(text)) != text.count(END):
+        raise ValueError(f"{len(OPENING.findall(text))} comments of figures, but {text.count(END)} times {END}")
     for pattern, write in ((FIGURE, figure), (TABLE, table), (LISTING, listing)):
         text = pattern.sub(lambda match, write=write: replaced(match, write(match)), text)
     return text
