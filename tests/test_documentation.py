@@ -49,6 +49,12 @@ def test_pages_show_the_figures_of_the_benchmarks(monkeypatch):
 
     differing = [path.name for path in pages.stale()]
     assert not differing, "figures differ from benchmarks/results: run python benchmarks/pages.py"
+    assert not pages.unsaid()
+
+
+def test_every_benchmark_is_listed():
+    text = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+    assert [path.name for path in (ROOT / "benchmarks").glob("[a-z]*.py") if f"`{path.name}`" not in text] == []
 
 
 NUMBER = r"-?\d+(?:\.\d+)?"
