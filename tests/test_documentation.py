@@ -52,6 +52,22 @@ def test_pages_show_the_figures_of_the_benchmarks(monkeypatch):
     assert not pages.unsaid()
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\n<!-- surface: L-BFGS; 10-5; {ms} -->2<!-- / -->", "begins with the comment"),
+        ("a <!-- surface: L-BFGS; 10-5; {ms} -->2", "1 comments of figures, but 0"),
+        ("a <!-- surface: L-BFGS; 10-5; {hours} -->2<!-- / -->", "no column 'hours'"),
+        ("a <!-- surface: L-BFGS; 9-5; {ms} -->2<!-- / -->", "0 of these are '9-5'"),
+    ],
+)
+def test_a_figure_without_its_place_is_an_error(text, message, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    pages = importlib.import_module("pages")
+    with pytest.raises((ValueError, LookupError), match=message):
+        pages.renewed(text)
+
+
 def test_every_benchmark_is_listed():
     text = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
     assert [path.name for path in (ROOT / "benchmarks").glob("[a-z]*.py") if f"`{path.name}`" not in text] == []
