@@ -71,7 +71,7 @@ def pages():
 @functools.cache
 def load(name):
     """Return the content of a file of results."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
+    return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
 
 
 def only(items, key, wanted, place):
@@ -93,7 +93,7 @@ def merged(rows):
     """Return a row with the lowest and the highest number of each column."""
     columns = {}
     for key in dict.fromkeys(key for row in rows for key in row):
-        numbers = [float(row[key]) for row in rows if key != "name" and row.get(key) is not None]
+        numbers = [row[key] for row in rows if isinstance(row.get(key), (int, float))]
         if numbers:
             columns |= {f"lowest {key}": min(numbers), f"highest {key}": max(numbers)}
     return columns
