@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import platform
+import shlex
 import signal
 import statistics
 import sys
@@ -103,7 +104,7 @@ def _command(arguments):
             next(rest)
         elif not word.startswith(("--json=", "--plot=")):
             words.append("FOLDER" if Path(word).is_dir() else Path(word).name if os.sep in word else word)
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def measured(function):

@@ -172,15 +172,16 @@ def best(cells, which):
 
 
 def listing(match):
-    """Return a table of all files with their commands and versions."""
-    text = "| file | command | versions |\n|---|---|---|\n"
+    """Return a table of all files with their commands, and the versions of their runs."""
+    text, versions = "| file | command |\n|---|---|\n", {}
     for path in sorted(RESULTS.glob("*.json")):
         result = load(path.stem)
+        note = f" ({result['note']})" if "note" in result else ""
+        text += f"| {path.name} | `{result['command']}`{note} |\n"
         machine = result["environment"]
         packages = [f"{key} {machine[key]}" for key in ("python", *PACKAGES) if key in machine]
-        note = f" ({result['note']})" if "note" in result else ""
-        text += f"| {path.name} | `{result['command']}`{note} | {', '.join(packages)}; {machine['instructions']} |\n"
-    return text
+        versions.setdefault(f"{', '.join(packages)}; {machine['instructions']}", []).append(path.stem)
+    return text + "\n" + "".join(f"- {found}: {', '.join(files)}\n" for found, files in versions.items())
 
 
 def replaced(match, new):
