@@ -103,7 +103,9 @@ def _command(arguments):
         if word in ("--json", "--plot"):
             next(rest)
         elif not word.startswith(("--json=", "--plot=")):
-            words.append("FOLDER" if Path(word).is_dir() else Path(word).name if os.sep in word else word)
+            option, equals, value = word.rpartition("=")
+            value = "FOLDER" if Path(value).is_dir() else Path(value).name if os.sep in value else value
+            words.append(option + equals + value)
     return shlex.join(words)
 
 
