@@ -8,6 +8,7 @@ os.environ["SCIPY_ARRAY_API"] = "1"
 import numba
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,27 @@ def load_data():
 def few():
     """Function that leaves a part of the rows where nothing is compiled: plain Python takes a hundred times as long."""
     return lambda rows: rows[::20] if numba.config.DISABLE_JIT else rows
+
+
+@pytest.fixture(scope="session")
+def digits(few):
+    """At most 240 rows of scikit-learn's digits 0 to 3, scaled to [0, 1], and their classes."""
+    X, y = load_digits(return_X_y=True)
+    keep = few(np.flatnonzero(y < 4))[:240]
+    return X[keep] / 16, y[keep]
+
+
+@pytest.fixture
+def without_a_screen():
+    """Draw into memory, and close all figures afterwards."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    backend = mpl.get_backend()
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+    plt.switch_backend(backend)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Displays of units and of their stability draw what they are given."""
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -16,16 +15,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
+    pytest.mark.usefixtures("without_a_screen"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def without_a_screen():
-    backend = mpl.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
 
 
 @pytest.fixture(scope="module")

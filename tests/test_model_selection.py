@@ -9,7 +9,6 @@ from fits import assert_same_fit, quiet
 from searches import GRID, assert_same_results, classifier, code, search, within
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone, is_classifier
-from sklearn.datasets import load_digits
 from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
@@ -31,13 +30,6 @@ from skl_sae.metrics import SparsestWithin, explained_variance_scorer, populatio
 from skl_sae.model_selection import PathSearchCV
 
 pytestmark = quiet
-
-
-@pytest.fixture(scope="module")
-def digits(few):
-    X, y = load_digits(return_X_y=True)
-    keep = few(np.flatnonzero(y < 4))[:240]
-    return X[keep] / 16, y[keep]
 
 
 # -- like GridSearchCV -----------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from fits import assert_same_fit, quiet, weights_of
 from searches import GRID, assert_same_results, classifier, code, search, within
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_transformer
-from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.ensemble import BaggingClassifier
 from sklearn.frozen import FrozenEstimator
@@ -32,13 +31,6 @@ from skl_sae.metrics import population_sparsity_scorer
 from skl_sae.model_selection import PathSearchCV
 
 pytestmark = quiet
-
-
-@pytest.fixture(scope="module")
-def digits(few):
-    X, y = load_digits(return_X_y=True)
-    keep = few(np.flatnonzero(y < 4))[:240]
-    return X[keep] / 16, y[keep]
 
 
 # -- the path --------------------------------------------------------------------------------------

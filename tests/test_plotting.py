@@ -1,6 +1,5 @@
 """Displays draw what they are given, refuse what they cannot draw, and follow scikit-learn's convention."""
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -31,16 +30,8 @@ pytestmark = [
     pytest.mark.plain,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
+    pytest.mark.usefixtures("without_a_screen"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def without_a_screen():
-    backend = mpl.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
 
 
 @pytest.fixture(scope="module")

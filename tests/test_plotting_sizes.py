@@ -25,18 +25,10 @@ pytestmark = [
     pytest.mark.plain,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
+    pytest.mark.usefixtures("without_a_screen"),
 ]
 
 LONG = [f"a rather long name of a measurement, taken at the left side no. {i} ($/l, $ and $)" for i in range(40)]
-
-
-@pytest.fixture(autouse=True)
-def without_a_screen():
-    backend = mpl.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
 
 
 @pytest.fixture(scope="module")
