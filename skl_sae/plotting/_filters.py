@@ -149,7 +149,8 @@ class FilterDisplay:
         Parameters
         ----------
         ax : Axes or array of Axes, default=None
-            One for images or a heat map, one per unit for bars; None creates a figure.
+            One for images or a heat map, one per unit for bars; None creates a figure. Names of features need room that
+            only a constrained layout makes: create your figure with ``layout="constrained"``.
         n_columns : int, default=None
             Number of filters side by side: images, or bars as far as they fit.
         cmap : str, default=None
