@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, TopKAutoencoderTransformer
 from skl_sae._inspection import association, matching, probing, stability
@@ -121,6 +121,10 @@ def test_report_of_a_pipeline_is_that_of_its_end(data, topk):
     assert alone.feature_names[:2] == ["x0", "x1"]
     reduced = make_pipeline(PCA(8), TopKAutoencoderTransformer(20, 3, max_iter=5, random_state=0)).fit(frame)
     assert feature_report(reduced, frame).feature_names[0] == "pca0"
+    nested = make_pipeline(make_pipeline(StandardScaler(), "passthrough"), clone(pipeline[-1])).fit(frame)
+    assert feature_report(nested, frame).feature_names == list(frame.columns)
+    nameless = make_pipeline(make_pipeline(StandardScaler(), FunctionTransformer()), clone(pipeline[-1])).fit(frame)
+    assert feature_report(nameless, frame).feature_names[:2] == ["x0", "x1"]
 
 
 def test_report_measures_on_other_rows_than_it_chooses_by(data, topk):

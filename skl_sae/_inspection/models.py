@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -66,14 +66,10 @@ class Inspected:
         return ACTIVATIONS[self.model.activation].silent if hasattr(self.model, "activation") else 0.0
 
     def feature_names(self, names: Sequence[str] | None) -> list[str]:
-        """Return ``names`` if given, else the names that the autoencoder saw or that the step before it gives."""
+        """Return ``names`` if given, else those that the autoencoder saw or that the steps before it give."""
         n_features = self.model.n_features_in_
         if names is None:
-            names = getattr(self.model, "feature_names_in_", None)
-        if names is None and self._before is not None and all(_names_features(step) for _, step in self._before.steps):
-            names = self._before.get_feature_names_out()
-        if names is None:
-            names = [f"x{i}" for i in range(n_features)]
+            names = names_seen(self.model, steps_of(self._before)) or default_names(n_features)
         if len(names) != n_features:
             raise ValueError(
                 f"There are {len(names)} feature names, but the autoencoder has {n_features} input features."
@@ -89,8 +85,33 @@ class Inspected:
         return estimator
 
 
-def _names_features(step: Any) -> bool:
-    return step is None or step == "passthrough" or hasattr(step, "get_feature_names_out")
+def steps_of(estimator: Any) -> list[Any]:
+    """Return the steps of a Pipeline that do something, also those of Pipelines within it; else the estimator alone."""
+    if estimator is None or isinstance(estimator, str):
+        return []
+    if not isinstance(estimator, Pipeline):
+        return [estimator]
+    return [inner for _, step in estimator.steps for inner in steps_of(step)]
+
+
+def default_names(n_features: int) -> list[str]:
+    """Return the names of features that have none."""
+    return [f"x{i}" for i in range(n_features)]
+
+
+def names_seen(autoencoder: Any, before: Iterable[Any]) -> list[str] | None:
+    """Return the names of what a fitted autoencoder sees, or None if these are only x0, x1, ...
+
+    They are those of its own fit, or what ``get_feature_names_out`` of the steps before it makes of the names of the
+    first one's input. After a step without that method names are unknown until another step gives new ones.
+    """
+    names = getattr(autoencoder, "feature_names_in_", None)
+    if names is None:
+        for step in before:
+            names = step.get_feature_names_out(names) if hasattr(step, "get_feature_names_out") else None
+    if names is None or list(names) == default_names(len(names)):
+        return None
+    return [str(name) for name in names]
 
 
 def as_codes(codes: Any, silent: float = 0.0) -> csc_array:

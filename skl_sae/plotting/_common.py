@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
+
+from .._inspection.models import default_names, names_seen, steps_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,14 +54,6 @@ def is_autoencoder(estimator: Any) -> bool:
     return hasattr(estimator, "reconstruction_error")
 
 
-def steps_of(estimator: Any) -> list[Any]:
-    """Steps of a Pipeline that do something, those of Pipelines within it included; one for any other estimator."""
-    if not isinstance(estimator, Pipeline):
-        return [estimator]
-    steps = (step for _, step in estimator.steps if step is not None and not isinstance(step, str))
-    return [inner for step in steps for inner in steps_of(step)]
-
-
 class Parts(NamedTuple):
     """A fitted autoencoder and the transformers that its input goes through."""
 
@@ -96,18 +89,8 @@ class Parts(NamedTuple):
         return X
 
     def feature_names(self) -> list[str] | None:
-        """Names of what the autoencoder sees, by way of the names of the first step's input; None if it has none."""
-        names = getattr(self.autoencoder, "feature_names_in_", None)
-        if names is None:
-            for step in self.before:
-                names = step.get_feature_names_out(names) if hasattr(step, "get_feature_names_out") else None
-        if names is None or list(names) == default_names(len(names)):
-            return None
-        return [str(name) for name in names]
-
-
-def default_names(n_features: int) -> list[str]:
-    return [f"x{i}" for i in range(n_features)]
+        """Return the names of what the autoencoder sees; None if it has none."""
+        return names_seen(self.autoencoder, self.before)
 
 
 def check_names(names: Iterable[str] | None, n_features: int) -> list[str]:

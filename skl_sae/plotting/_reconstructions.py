@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
+from .._inspection.models import steps_of
 from ._common import (
     BLUE,
     LARGEST,
@@ -22,7 +23,6 @@ from ._common import (
     mosaic,
     shorten,
     show,
-    steps_of,
 )
 
 if TYPE_CHECKING:
