@@ -1,15 +1,13 @@
-"""Pictures of the outlier detector on a table with named columns: scores, an explanation and the filters of the units.
+"""
+Anomalies in a table with named columns
+=======================================
 
-    pip install ".[plot]"
-    python examples/gallery_tabular.py FOLDER       # writes two PNG files
-
-The table is scikit-learn's wine data set. Ten wines of the third cultivar are the anomalies among all wines of the
-first two, of which the detector has seen half of the normal ones.
+The table is scikit-learn's wine data set: 13 measurements of wines of three cultivars. The
+detector learns from half of the wines of the first two cultivars. The other half and ten wines of
+the third, the anomalies, are new to it.
 """
 
-import sys
-from pathlib import Path
-
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_wine
 
@@ -17,20 +15,21 @@ from skl_sae import SparseAutoencoderOutlierDetector
 from skl_sae.metrics import anomaly_roc_auc_scorer
 from skl_sae.plotting import AnomalyDisplay, FilterDisplay
 
+data = load_wine()
+rows = np.concatenate([np.flatnonzero(data.target < 2), np.flatnonzero(data.target == 2)[:10]])
+X, anomaly = data.data[rows], data.target[rows] == 2
+detector = SparseAutoencoderOutlierDetector(random_state=0).fit(X[~anomaly][::2])
+print(f"AUROC {anomaly_roc_auc_scorer(detector, X, anomaly):.3f}")
 
-def main():
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-    data = load_wine()
-    rows = np.concatenate([np.flatnonzero(data.target < 2), np.flatnonzero(data.target == 2)[:10]])
-    X, anomaly = data.data[rows], data.target[rows] == 2
-    detector = SparseAutoencoderOutlierDetector(random_state=0).fit(X[~anomaly][::2])
-    row = int(np.argmax(np.where(anomaly, -detector.score_samples(X), 0)))
-    scores = AnomalyDisplay.from_estimator(detector, X, anomaly, row=row, feature_names=data.feature_names)
-    scores.figure_.savefig(folder / "wine_anomalies.png", dpi=100)
-    units = FilterDisplay.from_estimator(detector, feature_names=data.feature_names, components=range(8))
-    units.figure_.savefig(folder / "wine_units.png", dpi=100)
-    print(f"AUROC {anomaly_roc_auc_scorer(detector, X, anomaly):.3f}")
+# %%
+# On the left are the scores of all wines and the threshold of ``predict``, on the right the
+# contribution of each measurement to the score of the strangest wine.
 
+row = int(np.argmax(np.where(anomaly, -detector.score_samples(X), 0)))
+AnomalyDisplay.from_estimator(detector, X, anomaly, row=row, feature_names=data.feature_names)
 
-if __name__ == "__main__":
-    main()
+# %%
+# The detector has an autoencoder inside. Its units combine measurements that belong together.
+
+FilterDisplay.from_estimator(detector, feature_names=data.feature_names, components=range(8))
+plt.show()

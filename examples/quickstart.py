@@ -1,4 +1,11 @@
-"""Sparse autoencoder features and anomaly scores on scikit-learn's handwritten digits (1797 images of 8×8 pixels)."""
+"""
+Features and anomaly scores of digits
+=====================================
+
+The script compares sparse autoencoder features with PCA and with raw pixels, and anomaly scores
+with those of IsolationForest, on scikit-learn's handwritten digits (1797 images of 8 × 8 pixels).
+It takes about a minute.
+"""
 
 import time
 
@@ -47,19 +54,24 @@ def print_search(search):
 def compare_classifiers(X, y):
     """Search on the training part of several splits and print the accuracy on their test parts."""
     print(
-        f"search with {N_COMPONENTS} units, accuracy in 5-fold cross-validation (first of {SPLITS} splits)",
+        f"search with {N_COMPONENTS} units, accuracy in 5-fold cross-validation "
+        f"(first of {SPLITS} splits)",
         flush=True,
     )
     scores = {}
     for seed in range(SPLITS):
-        X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)
+        X_train, X_test, y_train, y_test = train_test_split(
+            X, y, test_size=0.3, stratify=y, random_state=seed
+        )
         search = search_rho_and_beta(X_train, y_train)
         if seed == 0:
             print_search(search)
         best = search.best_estimator_["features"]
         contenders = {
             f"sparse autoencoder, {N_COMPONENTS} units": search.best_estimator_,
-            "sparse autoencoder, 100 units": classifier(clone(best).set_params(n_components=100)).fit(X_train, y_train),
+            "sparse autoencoder, 100 units": classifier(
+                clone(best).set_params(n_components=100)
+            ).fit(X_train, y_train),
             f"PCA, {N_COMPONENTS} components": classifier(PCA(N_COMPONENTS)).fit(X_train, y_train),
             "64 raw pixels": classifier("passthrough").fit(X_train, y_train),
         }
@@ -67,7 +79,11 @@ def compare_classifiers(X, y):
             scores.setdefault(name, []).append(model.score(X_test, y_test))
     print(f"test accuracy, mean of {SPLITS} splits")
     for name, values in scores.items():
-        print(f"  {name:<30}{np.mean(values):.4f}   (" + ", ".join(f"{value:.4f}" for value in values) + ")")
+        print(
+            f"  {name:<30}{np.mean(values):.4f}   ("
+            + ", ".join(f"{value:.4f}" for value in values)
+            + ")"
+        )
     return best
 
 
@@ -80,8 +96,16 @@ def score_anomalies(X, y):
         test = np.concatenate([test, np.flatnonzero(y == odd)])
         sae = SparseAutoencoderTransformer(random_state=0).fit(X[train])
         forest = IsolationForest(random_state=0).fit(X[train])
-        scores.append([roc_auc_score(y[test] == odd, -model.score_samples(X[test])) for model in (sae, forest)])
-        print(f"  digit {odd} unseen             {scores[-1][0]:.3f}         {scores[-1][1]:.3f}", flush=True)
+        scores.append(
+            [
+                roc_auc_score(y[test] == odd, -model.score_samples(X[test]))
+                for model in (sae, forest)
+            ]
+        )
+        print(
+            f"  digit {odd} unseen             {scores[-1][0]:.3f}         {scores[-1][1]:.3f}",
+            flush=True,
+        )
     print("  mean                       {:.3f}         {:.3f}".format(*np.mean(scores, axis=0)))
 
 
@@ -89,9 +113,11 @@ def print_sparsity(sae, X):
     mean, codes = sae.mean_activation_, sae.transform(X)
     print(f"sparsity: target mean activation {sae.rho}, with beta = {sae.beta}")
     print(
-        f"  reached {mean.mean():.4f}, units from {mean.min():.4f} to {mean.max():.4f}, {sae.dead_fraction_:.0%} dead"
+        f"  reached {mean.mean():.4f}, units from {mean.min():.4f} to {mean.max():.4f}, "
+        f"{sae.dead_fraction_:.0%} dead"
     )
-    print(f"  {np.mean(codes < 0.05):.0%} of the activations are below 0.05, {np.mean(codes > 0.5):.1%} above 0.5")
+    low, high = np.mean(codes < 0.05), np.mean(codes > 0.5)
+    print(f"  {low:.0%} of the activations are below 0.05, {high:.1%} above 0.5")
 
 
 def main():

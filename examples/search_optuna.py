@@ -1,10 +1,14 @@
-"""Search parameters of the autoencoder with Optuna, on scikit-learn's handwritten digits (1797 images of 8×8 pixels).
+"""
+Search with Optuna
+==================
+
+Twenty trials on scikit-learn's handwritten digits, the first with the default parameters. Each is
+judged by the cross-validated accuracy of a linear classifier on the code.
+
+The script takes less than a minute, and needs Optuna::
 
     pip install optuna
     python examples/search_optuna.py
-
-The script runs twenty trials, the first with the default parameters. Each is judged by the cross-validated accuracy of
-a linear classifier on the code. It takes less than a minute.
 """
 
 import optuna
@@ -16,7 +20,10 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skl_sae import SparseAutoencoderTransformer
 
-DEFAULTS = {name: SparseAutoencoderTransformer().get_params()[name] for name in ("n_components", "rho", "beta")}
+DEFAULTS = {
+    name: SparseAutoencoderTransformer().get_params()[name]
+    for name in ("n_components", "rho", "beta")
+}
 
 
 def search(X, y, n_trials):
@@ -27,7 +34,9 @@ def search(X, y, n_trials):
             beta=trial.suggest_float("beta", 0.03, 30, log=True),
             random_state=0,
         )
-        model = make_pipeline(MinMaxScaler(), sae, StandardScaler(), LogisticRegression(max_iter=1000))
+        model = make_pipeline(
+            MinMaxScaler(), sae, StandardScaler(), LogisticRegression(max_iter=1000)
+        )
         return cross_val_score(model, X, y, cv=3).mean()
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))

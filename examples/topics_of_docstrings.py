@@ -1,11 +1,14 @@
-"""Which topics do docstrings have? A sparse code of those of NumPy, SciPy and scikit-learn, unit by unit.
+"""
+Which topics do docstrings have?
+================================
 
-    python examples/topics_of_docstrings.py
+A sparse code of the docstrings of NumPy, SciPy and scikit-learn, unit by unit.
 
-Every public function and class gives a text. TF-IDF and a truncated SVD turn the texts into a matrix of embeddings
-(latent semantic analysis), and the autoencoder codes each of them by 5 of 192 units. For the units with the largest
-activations, the script prints the words towards which their atoms point and the functions that activate them most;
-then the strongest units of some functions.
+Every public function and class gives a text. TF-IDF and a truncated SVD turn the texts into a
+matrix of embeddings (latent semantic analysis), and the autoencoder codes each of them by 5 of
+192 units. For the units with the largest activations, the script prints the words towards which
+their atoms point and the functions that activate them most; then the strongest units of some
+functions.
 """
 
 import inspect
@@ -36,7 +39,7 @@ def modules(package):
 
 
 def load():
-    """Return names of functions and classes, and their docstrings; of those with the same docstring, the first."""
+    """Return names of functions and classes, and their docstrings, each docstring once."""
     names = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some modules are deprecated
@@ -50,9 +53,13 @@ def load():
 
 
 def embed(texts):
-    """Return embeddings of texts, rows of norm 1, and a function that gives the words of directions among them."""
+    """Return embeddings of texts, of norm 1, and a function that gives the words of directions."""
     words = TfidfVectorizer(
-        sublinear_tf=True, stop_words="english", min_df=3, max_df=0.2, token_pattern=r"(?u)\b[a-z]{3,}\b"
+        sublinear_tf=True,
+        stop_words="english",
+        min_df=3,
+        max_df=0.2,
+        token_pattern=r"(?u)\b[a-z]{3,}\b",
     )
     svd = TruncatedSVD(100, random_state=0)
     X = normalize(svd.fit_transform(words.fit_transform(texts)))
@@ -82,7 +89,9 @@ def main():
         for row in np.flatnonzero(names == name):
             code = H[[row]].tocoo()
             print(f"\n{name}")
-            for unit, value in sorted(zip(code.col, code.data, strict=True), key=lambda pair: -pair[1])[:3]:
+            for unit, value in sorted(
+                zip(code.col, code.data, strict=True), key=lambda pair: -pair[1]
+            )[:3]:
                 print(f"    {value:.2f}  {topics[unit]}")
 
 

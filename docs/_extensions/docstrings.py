@@ -1,7 +1,8 @@
-"""Handle what numpydoc does not in docstrings: links to scikit-learn without network access, and some escaping.
+"""Handle what numpydoc does not in docstrings: links to scikit-learn, and some escaping.
 
-The addresses of scikit-learn's API pages follow from the names of the objects. Docstrings of inherited methods also
-refer to labels and terms in its user guide: these become links to the guide and the glossary.
+The addresses of scikit-learn's API pages follow from the names of the objects, so no network is
+needed. Docstrings of inherited methods also refer to labels and terms in its user guide: these
+become links to the guide and the glossary.
 """
 
 import re
@@ -18,7 +19,10 @@ def link_to_sklearn(app, env, node, content):
     target = node.get("reftarget", "")
     if node.get("refdomain") == "py" and re.fullmatch(r"sklearn(\.\w+){2,}", target):
         address = f"{SITE}/modules/generated/{target}.html"
-    elif re.search(r"sklearn/\w+.*docstring of", get_node_source(node) or "") and node.get("reftype") in PAGES:
+    elif (
+        re.search(r"sklearn/\w+.*docstring of", get_node_source(node) or "")
+        and node.get("reftype") in PAGES
+    ):
         address = f"{SITE}/{PAGES[node['reftype']]}.html"
         if content.astext().startswith("sphx_glr_"):  # an example without a title
             content = nodes.inline("", "scikit-learn's example")
@@ -30,8 +34,8 @@ def link_to_sklearn(app, env, node, content):
 def quote(app, what, name, obj, options, lines):
     """Escape text that reStructuredText would misread.
 
-    A name that ends in "_" in a type, as in "of shape (n_iter_,)", is not a link, and an initial at the beginning of a
-    one-line reference, as in "A. Ng", is not a list item.
+    A name that ends in "_" in a type, as in "of shape (n_iter_,)", is not a link, and an initial at
+    the beginning of a one-line reference, as in "A. Ng", is not a list item.
     """
     for i, line in enumerate(lines):
         if re.match(r"\w+ : ", line):
