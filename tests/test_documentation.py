@@ -121,6 +121,36 @@ def test_readme_has_two_commands_and_the_version():
     assert f'version: "{skl_sae.__version__}"' in (ROOT / "CITATION.cff").read_text("utf-8")
 
 
+PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if not {"_build", "generated"} & set(page.parts)]
+SNIPPETS = {
+    f"{page.relative_to(ROOT)}-{i}": block for page in PAGES for i, block in enumerate(blocks_of(page.read_text()))
+}
+
+
+@pytest.mark.parametrize("name", SNIPPETS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of a fit that only compiles
+def test_snippets_of_the_documentation_run_alone(name, tmp_path, monkeypatch):
+    """Snippets with prompts are doctests, which .ci/run runs page by page."""
+    for package in ("skl2onnx", "onnxruntime", "pandas"):
+        if package in SNIPPETS[name]:
+            pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    exec(SNIPPETS[name], {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_snippets_do_not_scroll(page):
+    for block in re.findall(r"^```(?:python|pycon|sh)\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL):
+        assert max(map(len, block.splitlines())) <= 104  # 100 and a prompt
+
+
+def test_every_example_is_in_the_gallery():
+    index = (ROOT / "examples" / "index.rst").read_text()
+    for script in (ROOT / "examples").glob("*.py"):
+        assert f"../examples/{script.name}\n" in index  # its picture
+        assert f"   {script.stem}\n" in index  # its place in the navigation
+
+
 @pytest.mark.parametrize("estimator", [*ESTIMATORS, skl_sae.TopKAutoencoderTransformer])
 def test_every_parameter_is_documented(estimator):
     text = inspect.getdoc(estimator)
