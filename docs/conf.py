@@ -50,7 +50,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "examples/generated",
     # These take a minute or need other packages: their pages show the code alone.
     "filename_pattern": r"/(?!quickstart|deploy_onnx|search_optuna)\w+\.py$",
-    "within_subsection_order": "FileNameSortKey",
+    "copyfile_regex": r"index\.rst",  # sorts the examples by use
     "backreferences_dir": "api/generated/backreferences",
     "doc_module": ("skl_sae",),
     "reference_url": {"skl_sae": None},

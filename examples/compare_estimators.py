@@ -51,5 +51,6 @@ axes[2].hist(
     unseen, bins, density=True, color="#D55E00", alpha=0.7, label="the digit 4, never seen"
 )
 axes[2].set(title="anomaly scores", xlabel="score", yticks=[])
+axes[2].margins(y=0.25)  # room for the legend
 axes[2].legend(frameon=False)
 plt.show()

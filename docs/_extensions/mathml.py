@@ -4,15 +4,32 @@ docutils, which Sphinx needs in any case, converts them. A formula that it canno
 warning.
 """
 
+from xml.etree import ElementTree
+
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
 
 
+def _convert(formula, block):
+    """Return MathML for a formula in LaTeX."""
+    root = ElementTree.fromstring(tex2mathml(formula.strip(), as_block=block))
+    # docutils sets the index of a symbol with an accent, as in "\hat x_i", below the symbol.
+    for element in root.iter():
+        parts = list(element)
+        if element.tag.endswith("munderover") and parts[2].get("stretchy") == "false":
+            symbol, index, accent = parts
+            element.tag = element.tag.replace("munderover", "msub")
+            element[:] = [ElementTree.Element(element.tag.replace("msub", "mover")), index]
+            element[0][:] = [symbol, accent]
+    ElementTree.register_namespace("", "http://www.w3.org/1998/Math/MathML")
+    return ElementTree.tostring(root, encoding="unicode")
+
+
 def _write(writer, node, block):
     try:
-        formula = tex2mathml(node.astext().strip(), as_block=block)
+        formula = _convert(node.astext(), block)
     except MathError as error:
         logging.getLogger(__name__).warning("%s: %s", node.astext(), error, location=node)
         formula = f"<code>{writer.encode(node.astext())}</code>"
