@@ -20,12 +20,12 @@ from skl_sae.metrics import explained_variance_scorer
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
-UNITS, ACTIVE = (32, 64, 128, 256), (2, 4, 8, 16)
+UNITS, ACTIVE = (32, 64, 128, 256), (4, 8, 16)
 
 unexplained, error = np.empty((2, len(UNITS), len(ACTIVE)))
 for i, n_components in enumerate(UNITS):
     for j, k in enumerate(ACTIVE):
-        sae = TopKAutoencoderTransformer(n_components, k=k, tol=0.01, random_state=0).fit(X)
+        sae = TopKAutoencoderTransformer(n_components, k=k, tol=0.02, random_state=0).fit(X)
         classifier = make_pipeline(MaxAbsScaler(), LogisticRegression(max_iter=1000)).fit(
             sae.transform(X), y
         )

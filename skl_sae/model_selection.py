@@ -146,7 +146,8 @@ feature_names_in_
     >>> from skl_sae.model_selection import PathSearchCV
     >>> X, y = load_digits(return_X_y=True)
     >>> sae = SparseAutoencoderTransformer(20, random_state=0)
-    >>> pipeline = make_pipeline(MinMaxScaler(), sae, StandardScaler(), LogisticRegression(max_iter=1000))
+    >>> classifier = LogisticRegression(max_iter=1000)
+    >>> pipeline = make_pipeline(MinMaxScaler(), sae, StandardScaler(), classifier)
     >>> grid = {
     ...     "sparseautoencodertransformer__rho": [0.05, 0.1],
     ...     "sparseautoencodertransformer__beta": [0.3, 3.0],

@@ -56,7 +56,8 @@ class SearchDisplay:
     >>> from skl_sae.plotting import SearchDisplay
     >>> grid = {"rho": [0.05, 0.1, 0.2], "beta": [0.3, 3.0]}
     >>> sae = SparseAutoencoderTransformer(8, random_state=0)
-    >>> search = PathSearchCV(sae, grid, scoring=population_sparsity_scorer, cv=3).fit(scale(load_wine().data))
+    >>> search = PathSearchCV(sae, grid, scoring=population_sparsity_scorer, cv=3)
+    >>> search = search.fit(scale(load_wine().data))
     >>> SearchDisplay.from_search(search).ax_.shape
     (1, 4)
     """
