@@ -4,6 +4,8 @@ docutils, which Sphinx needs in any case, converts them. A formula that it canno
 warning.
 """
 
+import html
+import re
 from xml.etree import ElementTree
 
 from docutils import nodes
@@ -14,7 +16,10 @@ from sphinx.util import logging
 
 def _convert(formula, block):
     """Return MathML for a formula in LaTeX."""
-    root = ElementTree.fromstring(tex2mathml(formula.strip(), as_block=block))
+    text = tex2mathml(formula.strip(), as_block=block)
+    # XML knows no other entities than these.
+    text = re.sub(r"&(?!lt;|gt;|amp;)\w+;", lambda entity: html.unescape(entity.group()), text)
+    root = ElementTree.fromstring(text)
     # docutils sets the index of a symbol with an accent, as in "\hat x_i", below the symbol.
     for element in root.iter():
         parts = list(element)
