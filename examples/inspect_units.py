@@ -31,7 +31,7 @@ sae = TopKAutoencoderTransformer(48, k=6, random_state=0).fit(X)
 
 # %%
 # Which units come back? The autoencoder is trained five more times, with other seeds, and units
-# are matched by their atoms and activations. The grey curves show what matching finds by chance.
+# are matched by their atoms and activations. The grey band is what matching finds by chance.
 
 stability = feature_stability(sae, X, random_state=1)
 print(stability)

@@ -20,6 +20,9 @@ def _convert(formula, block):
     # XML knows no other entities than these.
     text = re.sub(r"&(?!lt;|gt;|amp;)\w+;", lambda entity: html.unescape(entity.group()), text)
     root = ElementTree.fromstring(text)
+    for element in root.iter():
+        if element.text in ("‖", "|"):  # norms, which would become as tall as a sum beside them
+            element.attrib.setdefault("stretchy", "false")
     # docutils sets the index of a symbol with an accent, as in "\hat x_i", below the symbol.
     for element in root.iter():
         parts = list(element)
