@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -85,6 +86,9 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
     _training_class: ClassVar[type[Training]] = Training
     # Parameters that a path of warm starts can follow, beginning with those whose change takes the fewest iterations.
     _followed: ClassVar[tuple[str, ...]] = ("tol",)
+
+    # Calls a function of rows and more arguments. On a path of a search it calls none twice for the same arguments.
+    _once: Callable[..., Any] = staticmethod(operator.call)
 
     # Set by a fit.
     encoder_coef_: FloatArray
@@ -308,7 +312,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
 
     def _method(self, name):
         """Return a method as it is now, for other processes."""
-        left_out = {"_training", "_skl_callbacks", "_sklearn_output_config", "feature_names_in_"}
+        left_out = {"_once", "_training", "_skl_callbacks", "_sklearn_output_config", "feature_names_in_"}
         left_out |= {"history_", "_first_history", *DURING_FIT}
         left_out.update((key for key, method in self._only_for.items() if method != name))
         attributes = {key: value for key, value in vars(self).items() if key not in left_out}

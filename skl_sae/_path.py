@@ -6,12 +6,14 @@ import os
 from numbers import Real
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._validation import _fit_and_score
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from ._base import BaseAutoencoder
@@ -27,6 +29,10 @@ BROKEN, CONSTANT = ("dead_fraction_", "saturated_fraction_"), ("constant_fractio
 
 # A walk starts over where so many more units are broken than at its start, or more than half of them tell nothing.
 NEWLY_BROKEN, MOSTLY_USELESS = 0.1, 0.5
+
+
+# Results that fits on a path share: of training and test rows, and a few more if a scorer looks at others.
+MOST_RESULTS = 8
 
 
 class Stop(NamedTuple):
@@ -205,10 +211,10 @@ class Fit(NamedTuple):
 
 
 class Walk:
-    """A path on one set of training rows: the finished autoencoders, and the fitted steps before them."""
+    """A path on one set of training rows: finished autoencoders, fitted steps before them, and what they share."""
 
     def __init__(self, path, n_processors=1):
-        self.path, self.fits, self.records, self._before = path, {}, {}, {}
+        self.path, self.fits, self.records, self._before, self._once = path, {}, {}, {}, Memo()
         self._n_processors = n_processors
         self._last_use = {}
         for i in range(len(path.stops)):
@@ -217,9 +223,16 @@ class Walk:
                 self._last_use[j] = i
                 j = path.stops[j].start
 
-    def join(self, estimator, i):
+    @contextlib.contextmanager
+    def joined(self, estimator, i):
         """Let the next fit of an estimator, whose parameters may change until then, be that of stop i."""
         estimator.fit = functools.partial(self._fit, estimator, i)
+        try:
+            yield
+        finally:
+            vars(estimator).pop("fit", None)
+            if self.path.route is not None:
+                vars(_named(estimator)[self.path.route]).pop("_once", None)
 
     def leave(self, i):
         """Forget autoencoders from which no stop after the i-th starts."""
@@ -278,6 +291,7 @@ class Walk:
         """Do what ``model.fit`` would do, at stop i."""
         vars(model).pop("fit", None)
         vars(model).pop("__sklearn_clone__", None)
+        model._once = self._once
         if self.fits.get(i) is None:
             self.fits[i] = None  # if this raises, others must not try to start from here
             start = self._start(model, i, data, params)
@@ -310,10 +324,11 @@ class Walk:
     def _learn(self, model, j, data, params):
         """Fit a model, from the weights at stop j or from random ones; return a `Fit`."""
         before = set(vars(model))
-        warm_start = model.warm_start
+        parameters = {name: getattr(model, name) for name in ("warm_start", "random_state")}
         try:
-            # What solvers remember is kept only then. A path of one stop does not need it.
-            model.warm_start = warm_start or len(self.path.stops) > 1
+            if len(self.path.stops) > 1:
+                model.warm_start = True  # what solvers remember is kept only then
+                model.random_state = self._seed if model.random_state is None else model.random_state
             collapsed = j is not None and not self._continue(model, self.fits[j], data, params)
             fitted = model
             if collapsed:
@@ -323,7 +338,7 @@ class Walk:
             if j is None or collapsed:
                 type(fitted).fit(fitted, *data, **params)
         finally:
-            model.warm_start = warm_start
+            vars(model).update(parameters)
         unfitted = before | set(DURING_FIT) | set(model.get_params(deep=False))
         attributes = {name: value for name, value in vars(fitted).items() if name not in unfitted}
         cold = j is None or collapsed
@@ -337,6 +352,11 @@ class Walk:
             "dead_fraction": fitted.dead_fraction_,
         }
         return Fit(attributes, broken, record)
+
+    @functools.cached_property
+    def _seed(self):
+        """The seed of all fits without one: from different random numbers nothing could be shared."""
+        return check_random_state(None).randint(np.iinfo(np.int32).max)
 
     def _continue(self, model, start, data, params):
         """Fit a model from the weights of a finished one; return whether it is as sound as that."""
@@ -356,7 +376,9 @@ class Walk:
 
 def _twin(model, **values):
     """Return an unfitted model with the same parameters, but for ``values``, and without callbacks."""
-    return type(model)(**model.get_params(deep=False) | values)
+    twin = type(model)(**model.get_params(deep=False) | values)
+    twin._once = model._once
+    return twin
 
 
 def _share(model, names):
@@ -391,6 +413,32 @@ class Before:
         return fit_step
 
 
+class Memo:
+    """Calls functions of rows, but none twice for the same arguments, which are compared by their content.
+
+    Rows of a cluster are not compared: their functions are called each time.
+    """
+
+    def __init__(self):
+        self._results = {}
+
+    def __call__(self, function, rows, *args):
+        if not rows.is_local:
+            return function(rows, *args)
+        key, generators = joblib.hash((function, rows, args)), [x for x in args if isinstance(x, np.random.RandomState)]
+        if key in self._results:
+            result, states = self._results.pop(key)
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
+        else:
+            result = function(rows, *args)
+            states = [generator.get_state() for generator in generators]
+        self._results[key] = result, states
+        if len(self._results) > MOST_RESULTS:
+            del self._results[next(iter(self._results))]  # not used for longest
+        return result
+
+
 @contextlib.contextmanager
 def threads_on(n_processors):
     """Let autoencoders, whose bits do not depend on it, use the threads that other processes leave idle."""
@@ -418,12 +466,11 @@ def walk_fold(path, estimator, X, y, candidates, tasks, *, n_processors, process
     records: dict[int, dict[str, float]] = {}
     for i, stop in enumerate(path.stops):
         for index in stop.candidates:
-            one = clone(estimator)
-            walk.join(one, i)
-            progress = index, len(candidates)
-            results[index] = _fit_and_score(
-                one, X, y, parameters=candidates[index], candidate_progress=progress, **tasks[index], **options
-            )
+            one, progress = clone(estimator), (index, len(candidates))
+            with walk.joined(one, i):
+                results[index] = _fit_and_score(
+                    one, X, y, parameters=candidates[index], candidate_progress=progress, **tasks[index], **options
+                )
         records |= {index: walk.records[i] for index in stop.candidates if i in walk.records}
         walk.leave(i)
     return results, records

@@ -92,8 +92,8 @@ class Reference(NamedTuple):
 class ScorerFit(NamedTuple):
     """What the fit of a scorer, `ViewScorer` or `SupportScorer`, gives.
 
-    A scorer gives `score`, `contributions` and `residuals` of a block of rows; `state` and `from_state` save and load
-    it, and `check` looks at what was loaded.
+    A scorer gives `scores` of rows of any kind, `contributions` and `residuals` of a block of rows; `state` and
+    `from_state` save and load it, and `check` looks at what was loaded.
     """
 
     scorer: Any

@@ -1,6 +1,7 @@
 """Scores by one distance or error, from the part of the training rows that lies closest together."""
 
 import functools
+import operator
 from typing import Any
 
 import numpy as np
@@ -93,12 +94,8 @@ class SupportScorer:
 
     # -- using the fit -----------------------------------------------------------------------------
 
-    def score(self, rows):
-        """Return the scores (n,) of a block of rows."""
-        return check_overflow(self.scatter.scores(self.vectors(rows)), "the scores")
-
-    def scores(self, rows):
-        """Return the scores (n,) of rows of any kind."""
+    def scores(self, rows, once=operator.call):
+        """Return the scores (n,) of rows of any kind; ``once`` is for `ViewScorer` alone."""
         return check_overflow(scores_of(rows, self.vectors, self.scatter), "the scores")
 
     def vectors(self, rows):

@@ -296,8 +296,8 @@ feature_names_in_
         path, stop = next(
             (path, i) for path in paths for i, stop in enumerate(path.stops) if self.best_index_ in stop.candidates
         )
-        Walk(path).join(self.best_estimator_, stop)
-        with task.propagate_callback_context(self.best_estimator_):
+        joined = Walk(path).joined(self.best_estimator_, stop)
+        with joined, task.propagate_callback_context(self.best_estimator_):
             task.call_on_fit_task_begin(estimator=self, **data)
             started = time.time()
             targets = () if y is None else (y,)

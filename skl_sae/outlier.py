@@ -428,7 +428,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
 
     def _score(self, rows: Rows) -> Float64Array:
         """Anomaly scores, the higher the stranger, without checks."""
-        return np.concatenate(list(rows.map(self._scorer().score)))
+        return self._scorer().scores(rows, self._once)
 
     @lazy_on_dask(dtype=np.float64)
     def score_samples(self, X: MatrixLike) -> Float64Array:
@@ -534,7 +534,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         fold = clone(self)
         fold.n_features_in_ = rows.shape[1]
         training = Training(self._settings(verbose=0, warm_start=False), np.random.RandomState(self._reference["seed"]))
-        return fold._learn_scorer(rows, weights, training, warm=False)[0].scorer.score
+        return fold._learn_scorer(rows, weights, training, warm=False)[0].scorer.scores
 
     # -- attributes --------------------------------------------------------------------------------
 

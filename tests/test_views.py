@@ -50,7 +50,7 @@ def strange_rows(rng, n):
 @pytest.fixture
 def every_view(monkeypatch):
     """Detectors take all views of the table, whatever the shape of X."""
-    monkeypatch.setattr("skl_sae._views.scorer.choose_views", lambda wide: tuple(VIEWS))
+    monkeypatch.setattr("skl_sae._views.rows.choose_views", lambda wide: tuple(VIEWS))
 
 
 @pytest.fixture(scope="module", name="X")
@@ -67,7 +67,7 @@ def new():
 def fitted(X):
     """A detector of all views."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skl_sae._views.scorer.choose_views", lambda wide: tuple(VIEWS))
+        patch.setattr("skl_sae._views.rows.choose_views", lambda wide: tuple(VIEWS))
         return detector().fit(X)
 
 

@@ -13,9 +13,12 @@ VIEWS = {"scatter": FeatureScatter, "code": CodeScatter, "tails": Tails, "far": 
 # Views of the rows alone that say how plausible a training row is.
 OF_PLAUSIBILITY = ("tails", "far")
 
-# All views of the rows alone. They are fitted first, and see the training rows before there is an autoencoder; of the
-# place of a training row the other views see only `own_share`.
-OF_ROWS = (*OF_PLAUSIBILITY, "near")
+# All views of the place of a row among the training rows. They are fitted first; of the place of a training row the
+# other views see only `own_share`.
+OF_PLACES = (*OF_PLAUSIBILITY, "near")
+
+# All views of the rows alone: they need no autoencoder.
+OF_ROWS = (*OF_PLACES, "scatter")
 
 # A covariance of at most this many features can be estimated from any number of rows, with shrinkage; one of more needs
 # as many rows for each feature, and one of more than the last number takes too much time and memory.

@@ -11,7 +11,7 @@ LIMIT = 100.0
 
 
 class Inputs(NamedTuple):
-    """What views see of n rows, in float64; the last three are None for views of the rows alone."""
+    """What views see of n rows, in float64; the last ones are None for views of the rows alone."""
 
     X: Any  # (n, d) features
     kept: Any  # KeptRows
@@ -22,18 +22,23 @@ class Inputs(NamedTuple):
 
 
 class Explain:
-    """Turns rows into `Inputs`, by the scale of the features, an autoencoder and the rows that are kept.
+    """Turns rows into `Inputs`, by the rows that are kept, the scale of the features and an autoencoder.
 
     Parameters
     ----------
-    centre, unit : ndarrays of shape (d,)
-    network : Network
-        In float64.
     kept : KeptRows
+    centre, unit : ndarrays of shape (d,), optional
+        None while they are not known.
+    network : Network, optional
+        In float64; None while there is none.
     """
 
-    def __init__(self, centre, unit, network, kept):
-        self.centre, self.unit, self.network, self.kept = centre, unit, network, kept
+    def __init__(self, kept, centre=None, unit=None, network=None):
+        self.kept, self.centre, self.unit, self.network = kept, centre, unit, network
+
+    def by(self, network):
+        """Return the same with another autoencoder, or with None."""
+        return Explain(self.kept, self.centre, self.unit, network)
 
     def __call__(self, rows):
         inputs = self.without_place(rows)
@@ -42,10 +47,15 @@ class Explain:
     def without_place(self, rows):
         """Return the `Inputs` without a search for neighbours, which takes longer than all else."""
         X = rows.toarray().astype(np.float64)
+        inputs = Inputs(X, self.kept, None)
+        if self.unit is None:
+            return inputs
         scaled = DenseRows(X).standardized(self.centre, self.unit, LIMIT)
+        inputs = inputs._replace(scaled=scaled.toarray())
+        if self.network is None:
+            return inputs
         code = self.network.encode(scaled)
-        residual = scaled.toarray() - self.network.decode(code)
-        return Inputs(X, self.kept, None, scaled.toarray(), residual, code)
+        return inputs._replace(residual=inputs.scaled - self.network.decode(code), code=code)
 
     def onnx(self, node, X, network):
         """Return the `Inputs` in a graph; ``network(tensor)`` gives codes and reconstructions of scaled rows."""
