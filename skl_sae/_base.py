@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import operator
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -86,9 +85,6 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
     _training_class: ClassVar[type[Training]] = Training
     # Parameters that a path of warm starts can follow, beginning with those whose change takes the fewest iterations.
     _followed: ClassVar[tuple[str, ...]] = ("tol",)
-
-    # Calls a function of rows and more arguments. On a path of a search it calls none twice for the same arguments.
-    _once: Callable[..., Any] = staticmethod(operator.call)
 
     # Set by a fit.
     encoder_coef_: FloatArray
@@ -224,6 +220,11 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
         theta = np.concatenate([part.ravel() for part in ((W, b, c) if tied else (W, V, b, c))])
         state = SolverState(**self._training) if hasattr(self, "_training") else None
         return Earlier(theta, state, self.history_)
+
+    @staticmethod
+    def _once(function, rows, *args):
+        """Return ``function(rows, *args)``; on a path of a search a `Memo` takes the place of this method."""
+        return function(rows, *args)
 
     # What subclasses know.
 

@@ -214,7 +214,8 @@ class Walk:
     """A path on one set of training rows: finished autoencoders, fitted steps before them, and what they share."""
 
     def __init__(self, path, n_processors=1):
-        self.path, self.fits, self.records, self._before, self._once = path, {}, {}, {}, Memo()
+        self.path, self.fits, self.records, self._before = path, {}, {}, {}
+        self._once, self._sharing = Memo(), []
         self._n_processors = n_processors
         self._last_use = {}
         for i in range(len(path.stops)):
@@ -231,8 +232,9 @@ class Walk:
             yield
         finally:
             vars(estimator).pop("fit", None)
-            if self.path.route is not None:
-                vars(_named(estimator)[self.path.route]).pop("_once", None)
+            for model in self._sharing:
+                vars(model).pop("_once", None)
+            self._sharing.clear()
 
     def leave(self, i):
         """Forget autoencoders from which no stop after the i-th starts."""
@@ -292,6 +294,7 @@ class Walk:
         vars(model).pop("fit", None)
         vars(model).pop("__sklearn_clone__", None)
         model._once = self._once
+        self._sharing.append(model)
         if self.fits.get(i) is None:
             self.fits[i] = None  # if this raises, others must not try to start from here
             start = self._start(model, i, data, params)

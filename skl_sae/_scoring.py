@@ -127,7 +127,7 @@ def take_reference(rows, weights, rng):
     complete = len(rows) <= most
     counts = weights if complete else draw(weights, most, rng)
     some = rows if complete else rows.take(counts > 0)
-    X = np.concatenate(list(some.map(type(some).toarray if some.is_local else _toarray)))
+    X = np.concatenate(list(some.map(_toarray)))
     indices, merged = distinct(X, counts[counts > 0].astype(np.float64))
     reference = _describe(X[indices] + X.dtype.type(0), merged, complete, rng)
     if complete:

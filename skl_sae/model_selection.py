@@ -46,7 +46,7 @@ class PathSearchCV(GridSearchCV):
 
     In every fold, the search
 
-    1. fits the steps before the autoencoder once;
+    1. fits the steps before the autoencoder once, and so the views of an outlier detector that need no autoencoder;
     2. trains one autoencoder from random weights, in the middle of the grid;
     3. goes, again and again, to the setting that is nearest to a finished one, and starts from its weights and from
        what the solver remembers;
@@ -128,6 +128,8 @@ feature_names_in_
     values of parameters that start a new path. It does depend on the values between the middle of the grid and its
     own, since its path leads through these. Weights after a walk differ from those after a start from random weights,
     as weights from two seeds do; the loss is usually a little lower.
+
+    Autoencoders without a ``random_state`` take one that is drawn for each path and fold.
 
     A search with ``tol=0`` saves nothing: every fit takes ``max_iter`` iterations. The memory of a Pipeline is not used
     during the search.
