@@ -2,11 +2,12 @@
 
 import contextlib
 import functools
+import hashlib
 import os
+import pickle
 from numbers import Real
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -416,6 +417,15 @@ class Before:
         return fit_step
 
 
+def digest(*contents):
+    """Return a digest of objects; arrays are not copied. Equal objects that are built in another way may differ."""
+    buffers: list[pickle.PickleBuffer] = []
+    result = hashlib.sha256(pickle.dumps(contents, protocol=5, buffer_callback=buffers.append))
+    for buffer in buffers:
+        result.update(buffer.raw())
+    return result.digest()
+
+
 class Memo:
     """Calls functions of rows, but none twice for the same arguments, which are compared by their content.
 
@@ -428,7 +438,7 @@ class Memo:
     def __call__(self, function, rows, *args):
         if not rows.is_local:
             return function(rows, *args)
-        key, generators = joblib.hash((function, rows, args)), [x for x in args if isinstance(x, np.random.RandomState)]
+        key, generators = digest(function, rows, args), [x for x in args if isinstance(x, np.random.RandomState)]
         if key in self._results:
             result, states = self._results.pop(key)
             for generator, state in zip(generators, states, strict=True):
