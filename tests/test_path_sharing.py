@@ -61,7 +61,7 @@ def found_by(estimator, X, y, **params):
     ),
 )
 def test_a_search_has_the_bits_of_one_in_which_nothing_is_shared(seed, kind, weighted, parameters):
-    X, y = labelled(seed, d=110 if kind == "wide" else 3)
+    X, y = labelled(seed, n=80, d=110) if kind == "wide" else labelled(seed)
     X = X.astype("f4") if kind == "float32" else sparse.csr_array(np.where(X < 0, 0, X)) if kind == "sparse" else X
     params = {"sample_weight": np.arange(len(y)) % 3 + 0.5} if weighted else {}
     with pytest.MonkeyPatch.context() as patch:
