@@ -21,8 +21,8 @@ def _convert(formula, block):
     text = re.sub(r"&(?!lt;|gt;|amp;)\w+;", lambda entity: html.unescape(entity.group()), text)
     root = ElementTree.fromstring(text)
     for element in root.iter():
-        if element.text in ("‖", "|"):  # norms, which would become as tall as a sum beside them
-            element.attrib.setdefault("stretchy", "false")
+        if element.text in ("‖", "|"):  # norms: no taller than their content, and close to it
+            element.attrib = {"stretchy": "false", "lspace": "0", "rspace": "0"} | element.attrib
     # docutils sets the index of a symbol with an accent, as in "\hat x_i", below the symbol.
     for element in root.iter():
         parts = list(element)
