@@ -423,7 +423,7 @@ class BaseSparseAutoencoder(BaseAutoencoder):
         return "with tied_weights=True from a fit without" if self.tied_weights and not np.array_equal(W, V) else None
 
     def _diagnose_rows(self, rows):
-        return diagnose_range(rows, self.output_activation)
+        return diagnose_range(rows, self._settings())
 
     def _check_parameters(self, takes_noise=False):
         """Check combinations that `_parameter_constraints` cannot express."""

@@ -1,4 +1,9 @@
-"""What a fit should be warned of: pairs of a message and a category."""
+"""What a fit should be warned of: pairs of a message and a category.
+
+A message has one cause and one remedy. ``benchmarks/remedies.py`` counts on how many data sets each remedy works.
+"""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -10,15 +15,33 @@ from .exceptions import DataRangeWarning, HiddenUnitWarning
 # A unit whose activations over the training rows span at most this fraction of the highest one counts as constant.
 CONSTANT_SPAN = 0.01
 
-# If half of the units have a standard deviation below this fraction of their mean, no unit is ever clearly on or off.
-LEAST_RELATIVE_DEVIATION = 0.25
+# Fewer dead, saturated and constant units than this fraction do no harm: a fit with defaults to data of two features in
+# [0, 1] can have one in a hundred.
+MANY_UNITS = 0.05
 
-# If half of the units have a mean activation more than this many times rho, while the sparsity term is below this
-# fraction of L, the term has no effect.
+# If half of the units have a standard deviation below this fraction of their mean, no unit is ever clearly on or off.
+# Defaults give 0.07 to 0.7 on small tables in [0, 1], whose codes serve a linear model as well as the features
+# themselves, up to 1.4 points (benchmarks/sparsity.py --minmax).
+LEAST_RELATIVE_DEVIATION = 0.05
+
+# If half of the units have a mean activation more than this many times rho, the sparsity term has lost: to values of X
+# that are too large or, if X is scaled, to a beta so small that the term is below this fraction of L.
 STRAY_ACTIVATION, NEGLIGIBLE_TERM = 3, 0.05
 
 # A fit that explains less than this fraction of what it would explain of pure noise has not learned anything.
 LEAST_EXPLAINED = 0.05
+
+# A feature of data that are standardised, or nearly so, has a variance in this range on average.
+STANDARD_VARIANCE = 0.5, 2.0
+
+# One of data that fill [0, 1] has at least this variance, usually.
+FULL_RANGE_VARIANCE = 0.01
+
+# More weight decay than the default may leave no signal.
+STRONG_DECAY = 1e-3
+
+# Steps of Adam up to this size are taken to be too small rather than too large if nothing was learned.
+LARGE_STEP = 0.1
 
 # Rows with a smaller weight on average are probably meant to have shares, not counts.
 LEAST_MEAN_WEIGHT = 0.1
@@ -27,9 +50,19 @@ LEAST_MEAN_WEIGHT = 0.1
 INTERRUPTED = "The fit was interrupted; the weights after its last iteration are kept.", KeyboardInterrupt
 
 
-def diagnose_range(rows, output_activation):
+def advice(cause, remedy, section):
+    """Return a message: one cause, one remedy, and the section of the user guide that shows what the remedy did."""
+    return f'{cause} {remedy} See "{section}" in the user guide, Pitfalls.'
+
+
+def _standardizes(settings):
+    """Whether the estimator standardises X itself."""
+    return getattr(settings, "scaling", None) is not None
+
+
+def diagnose_range(rows, settings):
     """Return problems with data that the output cannot reach."""
-    entry = ACTIVATIONS[output_activation]
+    entry = ACTIVATIONS[settings.output_activation]
     if np.isinf([entry.low, entry.high]).all():
         return []
     lowest, highest = rows.bounds()
@@ -37,12 +70,15 @@ def diagnose_range(rows, output_activation):
     slack = 1e-6 * max(abs(low), abs(high))  # the last digits of a scaler
     if entry.low - slack <= low and high <= entry.high + slack:
         return []
-    problem = (
-        f"X lies in [{low:.4g}, {high:.4g}], but output_activation={output_activation!r} can only give "
-        f"values in [{entry.low:g}, {entry.high:g}]: what is outside cannot be reconstructed. Scale X "
-        "(MinMaxScaler) or use output_activation='identity'."
+    cause = (
+        f"X lies in [{low:.4g}, {high:.4g}], but output_activation={settings.output_activation!r} can only give "
+        f"values in [{entry.low:g}, {entry.high:g}]: what is outside cannot be reconstructed."
     )
-    return [(problem, DataRangeWarning)]
+    if np.isfinite(entry.high) and not _standardizes(settings):
+        remedy = "Scale X to that range (MinMaxScaler)."
+    else:
+        remedy = "Use output_activation='identity'."
+    return [(advice(cause, remedy, "Output range"), DataRangeWarning)]
 
 
 def diagnose_weights(weights):
@@ -50,42 +86,20 @@ def diagnose_weights(weights):
     total, n = float(np.sum(weights)), len(weights)
     if total >= LEAST_MEAN_WEIGHT * n:
         return []
-    problem = (
+    cause = (
         f"sample_weight sums to {total:.3g} for {n} rows of positive weight. A weight says how many rows a row stands "
-        f"for, and from {total:.3g} rows little can be learned. Pass sample_weight * {n} / sample_weight.sum()."
+        f"for, and from {total:.3g} rows little can be learned."
     )
-    return [(problem, DataRangeWarning)]
+    remedy = f"Pass sample_weight * {n} / sample_weight.sum()."
+    return [(advice(cause, remedy, "Weights that are shares"), DataRangeWarning)]
 
 
 def diagnose_convergence(problem):
-    """Return the problem that a solver reports, if any."""
-    return [] if problem is None else [(problem + ".", ConvergenceWarning)]
-
-
-def _is_standardized(settings):
-    """Whether the estimator standardises X itself."""
-    return getattr(settings, "scaling", None) is not None
-
-
-def diagnose_explained(final, variance, arch, settings):
-    """Return problems of training that converged to nothing.
-
-    ``final`` is the last row of the history, ``variance`` that of the rows.
-    """
-    with np.errstate(over="ignore"):
-        explained = 1 - final["reconstruction"] / variance if variance > 0 else 1.0
-    # Of data without structure, m components can explain the fraction m / d.
-    if explained >= LEAST_EXPLAINED * min(1, arch.n_components / arch.n_features):
+    """Return the problem that a solver reports, a cause and a remedy, if any."""
+    if problem is None:
         return []
-    problem = f"The fit explains {max(explained, 0):.1%} of the variance of X, hardly more than the mean row does. "
-    if _is_standardized(settings):
-        problem += "Lower alpha, beta, tol or learning_rate_init, or use more components."
-    else:
-        problem += (
-            "Standardise X (very large, very small or very different features stall the training), lower alpha, "
-            "beta, tol or learning_rate_init, or use more components."
-        )
-    return [(problem, ConvergenceWarning)]
+    cause, remedy = problem
+    return [(advice(cause, remedy, "Training that did not settle"), ConvergenceWarning)]
 
 
 def _uninformative(objective, settings):
@@ -104,59 +118,136 @@ def shares_of_units(objective, settings):
     return {name: float(np.mean(units)) for name, units in zip(names, _uninformative(objective, settings), strict=True)}
 
 
-def diagnose_units(objective, settings, final):
-    """Return problems of units that carry no information and of codes that are not sparse.
+class Fit(NamedTuple):
+    """What a fit is judged by.
 
-    ``objective`` was evaluated at the fitted weights, ``final`` is the last row of the history.
+    ``objective`` was evaluated at the fitted weights, ``final`` is the last row of the history, ``variance`` (d,) that
+    of the features.
     """
-    dead, saturated, constant = _uninformative(objective, settings)
-    variation = np.median(objective.deviation / np.maximum(objective.mean, np.finfo(float).tiny))
-    activity = float(np.median(objective.mean))
-    has_target = PENALTIES[settings.penalty].has_target and settings.beta > 0
-    advice = "Standardise X, lower beta or alpha, change rho, train longer, or use fewer components."
-    if constant.all():
-        problem = "The codes have collapsed: every hidden unit has the same activation for all training rows."
-    elif (dead | saturated | constant).any():
-        problem = (
-            f"Of {len(dead)} hidden units, {dead.sum()} are dead (never active on the training rows), "
-            f"{saturated.sum()} saturated (always fully active), {(constant & ~dead & ~saturated).sum()} others "
-            "constant."
-        )
-    elif variation < LEAST_RELATIVE_DEVIATION:
-        problem = (
-            f"The code is not sparse: most units vary by less than {variation:.0%} around their mean activation, "
-            "as they do when the variance of X is small against the penalties."
-        )
-    elif (
-        has_target
-        and activity > STRAY_ACTIVATION * settings.rho
-        and final["sparsity"] < NEGLIGIBLE_TERM * final["loss"]
-    ):
-        problem = (
-            f"The code is not sparse: with rho={settings.rho:.3g} half of the units exceed {activity:.3g} on average, "
-            "as they do when the variance of X is large against the sparsity term."
-        )
-        advice = "Standardise X, raise beta, or train longer."
+
+    objective: Any
+    settings: Any
+    final: Any
+    variance: np.ndarray
+    most_explained: float  # of data without structure: m components can explain the fraction m / d
+
+    @property
+    def mean_variance(self):
+        """Mean variance of the features that vary."""
+        varying = self.variance[self.variance > 0]
+        with np.errstate(over="ignore"):
+            return float(varying.mean()) if len(varying) else 1.0
+
+    @property
+    def has_target(self):
+        """Whether the units were asked to have the mean activation rho."""
+        return PENALTIES[self.settings.penalty].has_target and self.settings.beta > 0
+
+    def scale_or(self, remedy, directions=("small", "large")):
+        """Return that X should be scaled, if it is too small or large for the penalties, or else another remedy."""
+        (low, high), variance = STANDARD_VARIANCE, self.mean_variance
+        direction = "small" if variance < low else "large" if not variance <= high else None
+        if direction not in directions or _standardizes(self.settings):
+            return remedy
+        if self.settings.output_activation == "identity":
+            return f"Standardise X (StandardScaler): its features have a variance of {variance:.3g} on average."
+        if direction == "large":
+            return f"Scale X (MaxAbsScaler): its features have a variance of {variance:.3g} on average."
+        if variance < FULL_RANGE_VARIANCE:
+            return f"Scale X to [0, 1] (MinMaxScaler): its features have a variance of {variance:.3g} on average."
+        return "Lower alpha: the penalties are large beside the variance of X."
+
+
+def _sharpen(settings):
+    """Return the remedy for units that hardly vary."""
+    return "Lower alpha." if settings.alpha > STRONG_DECAY else "Raise beta."
+
+
+def _find_nothing_learned(fit):
+    """Training that converged to nothing."""
+    total = fit.variance.sum()
+    with np.errstate(over="ignore", invalid="ignore"):
+        explained = 1 - fit.final["reconstruction"] / total if total > 0 else 1.0
+    if explained >= LEAST_EXPLAINED * fit.most_explained:
+        return None
+    cause = f"The fit explains {max(explained, 0):.1%} of the variance of X, hardly more than the mean row does."
+    settings, dead = fit.settings, _uninformative(fit.objective, fit.settings)[0]
+    if not PENALTIES[settings.penalty].has_target and dead.mean() > 0.5:
+        remedy = "Lower beta: the sparsity term switches units off."
+    elif settings.alpha > STRONG_DECAY:
+        remedy = "Lower alpha: the weight decay leaves no signal."
+    elif settings.solver == "adam":
+        small = settings.learning_rate_init <= LARGE_STEP
+        remedy = "Raise learning_rate_init." if small else "Lower learning_rate_init."
     else:
-        return []
-    if _is_standardized(settings):
-        advice = advice.removeprefix("Standardise X, ")
-        advice = advice[0].upper() + advice[1:]
-    return [(f"{problem} {advice}", HiddenUnitWarning)]
+        remedy = "Lower beta."
+    return advice(cause, fit.scale_or(remedy), "Nothing learned"), ConvergenceWarning
+
+
+def _find_stray(fit):
+    """A sparsity term that has no effect."""
+    activity, rho = float(np.median(fit.objective.mean)), fit.settings.rho
+    if not fit.has_target or activity <= STRAY_ACTIVATION * rho:
+        return None
+    cause = f"The code is not sparse: half of the units exceed {activity:.3g} on average, with rho={rho:.3g}."
+    remedy = fit.scale_or("Raise beta.", ["large"])
+    if remedy == "Raise beta." and fit.final["sparsity"] >= NEGLIGIBLE_TERM * fit.final["loss"]:
+        return None  # a beta in a search, say, that has some effect
+    return advice(cause, remedy, "Units far above rho"), HiddenUnitWarning
+
+
+def _find_uninformative(fit):
+    """Units that carry no information."""
+    dead, saturated, constant = _uninformative(fit.objective, fit.settings)
+    constant = constant & ~dead & ~saturated
+    idle = dead | saturated | constant
+    if idle.mean() < MANY_UNITS:
+        return None
+    settings = fit.settings
+    if not fit.variance.any():
+        cause, remedy = "All rows of X are the same, so they have the same code.", "Pass rows that differ."
+        return advice(cause, remedy, "Dead, saturated and constant units"), HiddenUnitWarning
+    cause = (
+        f"Of {len(idle)} hidden units, {dead.sum()} are dead (never active on the training rows), {saturated.sum()} "
+        f"saturated (always fully active), {constant.sum()} others constant."
+    )
+    if not PENALTIES[settings.penalty].has_target:
+        remedy = "Use penalty='kl', which keeps every unit in use."
+    else:
+        worst = np.argmax([dead.sum(), saturated.sum(), constant.sum()])
+        remedy = ["Raise rho.", "Lower rho.", _sharpen(settings)][worst]
+    return advice(cause, fit.scale_or(remedy), "Dead, saturated and constant units"), HiddenUnitWarning
+
+
+def _find_dense(fit):
+    """Units that are near rho for every row."""
+    variation = np.median(fit.objective.deviation / np.maximum(fit.objective.mean, np.finfo(float).tiny))
+    if not fit.has_target or variation >= LEAST_RELATIVE_DEVIATION:
+        return None
+    cause = f"The code is not sparse: most units vary by less than {variation:.1%} around their mean activation."
+    remedy = fit.scale_or(_sharpen(fit.settings), ["small"])
+    return advice(cause, remedy, "A mean near rho is not sparsity"), HiddenUnitWarning
+
+
+# The worst problem first: a fit is warned of one only, since what follows usually has the same cause. Half of the units
+# far above rho are worse than some that are dead.
+FINDERS = _find_nothing_learned, _find_stray, _find_uninformative, _find_dense
+
+
+def diagnose_fit(objective, settings, final, variance, arch):
+    """Return the worst problem of a fit, if it has any; see `Fit` for the arguments."""
+    fit = Fit(objective, settings, final, variance, min(1, arch.n_components / arch.n_features))
+    return [found for found in (find(fit) for find in FINDERS) if found is not None][:1]
 
 
 def diagnose_silent(frequency, final):
-    """Return problems of a code with a fixed number of active units, given how often each is active."""
-    dead = int(np.count_nonzero(frequency == 0))
+    """Return the worst problem of a code with a fixed number of active units, given how often each is active."""
+    dead = np.count_nonzero(frequency == 0)
     if final["fvu"] > 1 - LEAST_EXPLAINED and final["loss"] > 0:
-        problem = (
-            f"The fit explains {max(1 - final['fvu'], 0):.1%} of the variance of X, hardly more than the mean row. "
-        )
-        return [(problem + "Train longer, or raise learning_rate_init, k or n_components.", ConvergenceWarning)]
-    if not dead:
+        cause = f"The fit explains {max(1 - final['fvu'], 0):.1%} of the variance of X, hardly more than the mean row."
+        return [(advice(cause, "Lower learning_rate_init.", "Nothing learned"), ConvergenceWarning)]
+    if dead < MANY_UNITS * len(frequency):
         return []
-    problem = (
-        f"Of {len(frequency)} hidden units, {dead} are dead (never active on the training rows). Use fewer components, "
-        "a larger k or more rows, train longer, or set resample_dead=True."
-    )
-    return [(problem, HiddenUnitWarning)]
+    cause = f"Of {len(frequency)} hidden units, {dead} are dead (never active on the training rows)."
+    remedy = f"Use n_components={max(1, (len(frequency) - dead) // 2)}, half of those that are active."
+    return [(advice(cause, remedy, "Dead units of a top-k code"), HiddenUnitWarning)]

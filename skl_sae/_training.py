@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from ._crew import Crew
-from ._diagnostics import INTERRUPTED, diagnose_convergence, diagnose_explained, diagnose_units, shares_of_units
+from ._diagnostics import INTERRUPTED, diagnose_convergence, diagnose_fit, shares_of_units
 from ._kernels.activations import ACTIVATIONS
 from ._log import logger
 from ._model import architecture, initial_parameters, regularization, unpack
@@ -248,8 +248,7 @@ class Run:
 
     def _diagnose(self, objective, final, variance):
         """Return problems of the fit; ``final`` is the last row of the history."""
-        problems = diagnose_explained(final, variance.sum(), self.arch, self.settings)
-        return problems + diagnose_units(objective, self.settings, final)
+        return diagnose_fit(objective, self.settings, final, variance, self.arch)
 
 
 class Training:

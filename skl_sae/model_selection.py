@@ -319,10 +319,11 @@ feature_names_in_
         betas = [model.beta for model in models]
         if betas[self.best_index_] == min(betas) < max(betas):
             warnings.warn(
-                f"The search chose beta={min(betas)}, the smallest. By default it scores the reconstruction, which is "
-                "best where nothing asks for a sparse code. Score what the code is used for, or choose the sparsest "
-                "code that explains nearly as much as the best: scoring={'score': explained_variance_scorer, "
-                "'sparsity': population_sparsity_scorer}, refit=SparsestWithin(0.05), all in skl_sae.metrics.",
+                f"The search chose beta={min(betas)}, the smallest: by default it scores the reconstruction, which is "
+                "best where nothing asks for a sparse code. Choose the sparsest code that explains nearly as much as "
+                "the best: scoring={'score': explained_variance_scorer, 'sparsity': population_sparsity_scorer}, "
+                'refit=SparsestWithin(0.05), all in skl_sae.metrics. See "score prefers dense codes" in the user '
+                "guide, Pitfalls.",
                 UserWarning,
                 stacklevel=2,
             )

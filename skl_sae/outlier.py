@@ -379,7 +379,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
             if turn > 1 and not warm:  # a warm start keeps all in one history
                 self._first_history = self.history_
             training.settings.alpha = (WIDE_ALPHA if wide else ALPHA) if self.alpha == "auto" else self.alpha
-            problems[:] = diagnose_range(scaled, self.output_activation)
+            problems[:] = diagnose_range(scaled, training.settings)
             basis = span_basis(scaled) if self._trains_in_span(scaled) else None
             inner = scaled if basis is None else DenseRows(scaled.toarray() @ basis)
             problems.extend(self._train(inner, weights, training, warm))

@@ -125,7 +125,7 @@ class TopKAutoencoderTransformer(
     Warns
     -----
     HiddenUnitWarning
-        If the fit leaves dead units.
+        If at least a twentieth of the units are dead.
     ConvergenceWarning
         If ``max_iter`` is reached before the loss has settled; if it has risen; if the fit explains hardly any of the
         variance of X.

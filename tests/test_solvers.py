@@ -78,7 +78,7 @@ def test_a_rise_is_told():
     iterations(monitor, [3, 1, 1.2])
     assert monitor.describe_rise() is None
     monitor.finish(None, Evaluation(2.0))
-    assert "from 1 to 2" in monitor.describe_rise()
+    assert "from 1 to 2" in monitor.describe_rise()[0]
 
 
 def test_solvers_are_listed_by_their_names():
@@ -261,11 +261,11 @@ def test_lbfgs_ends_where_rounding_hides_the_bottom(dtype):
 
 
 def test_lbfgs_tells_why_it_did_not_converge():
-    assert "max_iter=2" in lbfgs(Valley(), np.zeros(5), never, max_iter=2).problem
+    assert "max_iter=2" in lbfgs(Valley(), np.zeros(5), never, max_iter=2).problem[0]
 
     class Wrong(Bowl):
         def evaluate_gradient(self, theta):
             evaluation, gradient = super().evaluate_gradient(theta)
             return evaluation, -gradient
 
-    assert "no step" in lbfgs(Wrong(), np.zeros(5), never, max_iter=2).problem
+    assert "no step" in lbfgs(Wrong(), np.zeros(5), never, max_iter=2).problem[0]

@@ -100,7 +100,7 @@ def test_no_warning_when_the_loss_settles(digits):
 def test_a_perfect_start_is_one_iteration():
     """Constant data, no penalties, and the output bias is the answer: L-BFGS has nothing to do."""
     X = np.zeros((5, 3))
-    with pytest.warns(HiddenUnitWarning, match="collapsed"):
+    with pytest.warns(HiddenUnitWarning, match="All rows of X are the same"):
         sae = SparseAutoencoderTransformer(2, beta=0, alpha=0, output_activation="relu", random_state=0).fit(X)
     assert sae.n_iter_ >= 1
     assert len(sae.history_["loss"]) == sae.n_iter_

@@ -2,15 +2,18 @@
 
 import re
 import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fits import SOLVERS, quiet, short
-from sklearn.datasets import load_breast_cancer, load_digits
+from remedies import CASES
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_moons
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skl_sae import DataRangeWarning, HiddenUnitWarning, SparseAutoencoderTransformer
+from skl_sae import DataRangeWarning, HiddenUnitWarning, SparseAutoencoderTransformer, _diagnostics, model_selection
 from skl_sae._kernels.activations import ACTIVATIONS
 
 
@@ -27,7 +30,7 @@ def cancer():
 @pytest.mark.plain
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_iteration_limit_warns_with_advice(digits, solver):
-    with pytest.warns(ConvergenceWarning, match="max_iter=8.*increase max_iter or tol"):
+    with pytest.warns(ConvergenceWarning, match="max_iter=8.*Increase max_iter"):
         short(solver=solver, max_iter=8, learning_rate_init=0.01, tol=0).fit(digits)
 
 
@@ -50,14 +53,16 @@ def test_a_loss_that_rises_warns(digits):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         sae.fit(digits)
-    assert any(re.search("The loss rose from .*; lower learning_rate_init", str(w.message)) for w in caught)
+    assert any(re.search("The loss rose from .* Lower learning_rate_init", str(w.message)) for w in caught)
 
 
 @pytest.mark.plain
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_collapsed_codes_are_reported(digits):
-    with pytest.warns(HiddenUnitWarning, match="collapsed"):
+def test_one_warning_for_a_code_that_collapsed(digits):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         sae = SparseAutoencoderTransformer(10, alpha=10.0, random_state=0).fit(digits)
+    assert [one.category for one in caught] == [ConvergenceWarning]
     assert sae.constant_fraction_ == 1.0
 
 
@@ -66,7 +71,7 @@ def test_dead_units_are_reported(digits):
     sae = short(activation="relu", max_iter=1000).fit(digits)
     sae.encoder_intercept_[:3] = -1e3
     sae.set_params(warm_start=True, max_iter=3)
-    with pytest.warns(HiddenUnitWarning, match="Of 8 hidden units, 3 are dead .* 0 others"):
+    with pytest.warns(HiddenUnitWarning, match="Of 8 hidden units, 3 are dead .* 0 others constant"):
         sae.fit(digits)
     assert sae.dead_fraction_ == 3 / 8
 
@@ -74,7 +79,58 @@ def test_dead_units_are_reported(digits):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_dense_code_is_reported():
     with pytest.warns(HiddenUnitWarning, match="The code is not sparse.*Standardise X"):
-        SparseAutoencoderTransformer(random_state=0).fit(MinMaxScaler().fit_transform(load_breast_cancer().data))
+        SparseAutoencoderTransformer(random_state=0).fit(MinMaxScaler().fit_transform(load_breast_cancer().data) / 3)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scaler", [StandardScaler, MinMaxScaler])
+@pytest.mark.parametrize("load", [load_iris, load_wine])
+def test_defaults_on_scaled_data_do_not_warn(load, scaler):
+    SparseAutoencoderTransformer(random_state=0).fit(scaler().fit_transform(load().data))
+
+
+def test_the_worst_problem_comes_first():
+    """As in raw images of MNIST: some idle units must not hide that half of the others are far above rho."""
+    settings = SparseAutoencoderTransformer()
+    mean = np.array([0.0, 1.0] + 8 * [0.45])
+    objective = SimpleNamespace(lowest=np.floor(mean), highest=np.ceil(mean), mean=mean, deviation=mean)
+    arch, final = SimpleNamespace(n_components=10, n_features=10), {"reconstruction": 1000.0}
+    found = _diagnostics.diagnose_fit(objective, settings, final, np.full(10, 1000.0), arch)
+    assert len(found) == 1
+    assert "half of the units exceed 0.45" in found[0][0]
+    settings.beta = 0
+    assert "1 are dead" in _diagnostics.diagnose_fit(objective, settings, final, np.full(10, 1000.0), arch)[0][0]
+
+
+@quiet
+def test_idle_units_of_raw_data_are_reported():
+    X = load_wine().data
+    with pytest.warns(HiddenUnitWarning, match="saturated .* Standardise X"):
+        SparseAutoencoderTransformer(random_state=0).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SparseAutoencoderTransformer(random_state=0).fit(StandardScaler().fit_transform(X))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_remedy_ends_its_warning(name):
+    case, moons = CASES[name], make_moons(150, noise=0.2, random_state=0)[0]
+    loaded = (load().data[:150] for load in (load_wine, load_iris, load_breast_cancer))
+    for X in map(StandardScaler().fit_transform, (*loaded, moons)):
+        messages = [message for message in case.before(X) if case.remedy in message]
+        if messages:
+            break
+    assert messages, f"nobody warned of {name}"
+    assert case.after(X, messages) == []
+
+
+def test_each_message_names_a_section_of_the_guide():
+    guide = Path(__file__).parents[1] / "docs" / "guide" / "pitfalls.md"
+    sections = re.findall("^## (.*)$", guide.read_text(), re.M)
+    source = "".join(path.read_text() for path in [Path(_diagnostics.__file__), Path(model_selection.__file__)])
+    named = re.findall(r'(?:advice\(cause, .*|\\)"([A-Z][^"\\]*|score [^"\\]*)\\?"(?:\)| in the)', source)
+    assert len(named) >= 10
+    assert set(named) <= set(sections)
 
 
 @pytest.mark.filterwarnings("error")

@@ -47,7 +47,7 @@ class Adam(Solver):
                 raise
             if stop:
                 return Result(theta, None)
-        problem = f"Adam reached max_iter={max_iter} epochs before the loss settled; increase max_iter or tol"
+        problem = f"Adam reached max_iter={max_iter} epochs before the loss settled.", "Increase max_iter."
         return Result(theta, problem)
 
     def _start(self, theta, memories):

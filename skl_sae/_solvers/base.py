@@ -6,10 +6,10 @@ import numpy as np
 
 
 class Result(NamedTuple):
-    """Where a solver ended; ``problem`` says why it did not converge, None if it did."""
+    """Where a solver ended; ``problem`` is the cause and the remedy if it did not converge."""
 
     theta: np.ndarray
-    problem: str | None
+    problem: tuple[str, str] | None
 
 
 class Solver:

@@ -52,13 +52,13 @@ class LBFGS(Solver):
                 curvature.pairs = []
                 found = search(objective, point, curvature.direction(point.gradient))
             if found is None:
-                problem = "L-BFGS found no step that lowers the loss; increase tol or scale the data"
+                problem = "L-BFGS found no step that lowers the loss.", "Increase tol."
                 return Result(point.theta, problem if point.loss > eps * first_loss else None)
             curvature.add(point, found)
             point = found
             if monitor(point.theta, point.evaluation, memories | {self.name: {"pairs": curvature.pairs}}):
                 return Result(point.theta, None)
-        problem = f"L-BFGS reached max_iter={max_iter} before the loss settled; increase max_iter or tol"
+        problem = f"L-BFGS reached max_iter={max_iter} before the loss settled.", "Increase max_iter."
         return Result(point.theta, problem)
 
     def _start(self, theta, memories):

@@ -116,11 +116,11 @@ class Monitor:
         return row
 
     def describe_rise(self):
-        """Return what to say of a loss that rose at the end; None if it settled, or if the best weights are kept."""
+        """Return cause and remedy of a rise of the loss; None if it settled, or if the best weights are kept."""
         last = self._rows[self.n_iter - 1]["loss"]
         if self._validation is not None or last <= UNSETTLED_RISE * self._lowest:
             return None
-        return f"The loss rose from {self._lowest:.6g} to {last:.6g}; lower learning_rate_init"
+        return f"The loss rose from {self._lowest:.6g} to {last:.6g}.", "Lower learning_rate_init."
 
     def finish(self, theta, evaluation):
         """Make the last row of the history describe the parameters that are kept."""
