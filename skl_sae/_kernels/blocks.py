@@ -78,6 +78,13 @@ def code_delta(kind, H, w, sparsity_grad, out, sums):
         sums[j] += total
 
 
+@jit_inline
+def copy(vector, out):
+    """Copy a vector. ``out[:] = vector`` takes two seconds more to compile: numba adds an error message to it."""
+    for i in range(out.size):
+        out[i] = vector[i]
+
+
 # -- rows of X ---------------------------------------------------------------------------------------
 
 
@@ -92,7 +99,7 @@ def _pick_dense(X, order, out):
 @jit
 def _pick_sparse(X, order, out):
     for i in range(order.size):
-        out[i] = X.offset
+        copy(X.offset, out[i])
         for entry in range(X.indptr[order[i]], X.indptr[order[i] + 1]):
             out[i, X.indices[entry]] += X.data[entry]
 

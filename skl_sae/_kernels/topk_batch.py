@@ -12,6 +12,7 @@ A batch is treated as `largest` treats a row.
 import numpy as np
 
 from .adam import is_finite
+from .blocks import copy
 from .groups import cut
 from .jit import jit, jit_inline
 from .largest import (
@@ -64,7 +65,7 @@ def _set_limit(k, n, work):
     n_found = 0
     for i in range(n):
         stop = n_found + work.counts[i]
-        work.unit_values[n_found:stop] = work.values[i, : work.counts[i]]
+        copy(work.values[i, : work.counts[i]], work.unit_values[n_found:stop])
         n_found = stop
     found, n_ties, bits = as_bits(work.unit_values[:n_found]), n_found, np.int64(1)
     if n_found > k * n:

@@ -5,7 +5,7 @@ Threads share out blocks of rows: ``blocks`` is the `Span` of those that a call 
 
 import numpy as np
 
-from .blocks import load_block
+from .blocks import copy, load_block
 from .gemm import gemm
 from .jit import jit, jit_inline, jit_sum
 from .largest import has_nan, new_search, select, select_above
@@ -52,7 +52,7 @@ def decode(code, V, c, out, blocks, team):
     size = inference_rows(V.shape[1], V.shape[0])
     first, last = share(team, blocks.stop - blocks.start)
     for i in range((blocks.start + first) * size, min((blocks.start + last) * size, out.shape[0])):
-        out[i] = c
+        copy(c, out[i])
         add_picked(out[i], V, code.indices, code.data, code.indptr[i], code.indptr[i + 1])
     return blocks.stop
 
@@ -76,7 +76,7 @@ def square_errors(rows, network, code, out, blocks, team):
         start, stop = block * size, min((block + 1) * size, out.size)
         X = load_block(rows, start, stop, buffer[: (stop - start) * d], False)
         for i in range(start, stop):
-            error[:] = network.c
+            copy(network.c, error)
             add_picked(error, network.V, code.indices, code.data, code.indptr[i], code.indptr[i + 1])
             out[i] = _distance(X[i - start], error)
     return blocks.stop

@@ -11,7 +11,7 @@ cache of one processor from step to step. A reconstruction is a sum over the pie
 The shapes fix pieces and blocks of rows, so the bits do not depend on how many threads there are.
 """
 
-from .blocks import activate_units, code_delta, corrupt_block, load_block, output_delta
+from .blocks import activate_units, code_delta, copy, corrupt_block, load_block, output_delta
 from .gemm import gemm
 from .groups import add, cut, slope_of_mean
 from .jit import jit, jit_inline
@@ -76,6 +76,6 @@ def learn_units(theta, arch, X, w, low, high, work):
     gemm(False, theta.V[low:high], True, residual, False, delta)
     work.unit_biases[low:high] = 0
     code_delta(arch.activation, H, w, work.sparsity_grad[low:high], delta, work.unit_biases[low:high])
-    work.gradient.b[low:high] = work.unit_biases[low:high]
+    copy(work.unit_biases[low:high], work.gradient.b[low:high])
     gemm(False, H, False, residual, False, work.gradient.V[low:high])
     gemm(False, delta, False, X, arch.tied, work.gradient.W[low:high])
