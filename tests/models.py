@@ -14,6 +14,15 @@ from skl_sae._rows import as_rows
 MODELS = list(itertools.product(HIDDEN_ACTIVATIONS, ACTIVATIONS, PENALTIES, [False, True]))
 
 
+def every_other(*factors):
+    """Half of all combinations of values; each choice of values for all factors but one occurs.
+
+    Every factor needs at least two values.
+    """
+    combinations = itertools.product(*map(enumerate, factors))
+    return [tuple(value for _, value in one) for one in combinations if sum(number for number, _ in one) % 2 == 0]
+
+
 def penalty_kind(penalty, activation):
     """The number of a penalty in compiled code."""
     return PENALTIES[penalty].kind(ACTIVATIONS[activation])
