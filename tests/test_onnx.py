@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from models import every_other
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -99,9 +100,10 @@ def assert_detector_agrees(model, X, rows=2, ranks=0.0):
     np.testing.assert_array_equal(results["label"][clear, 0], model.predict(X)[clear])
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("tied_weights", [False, True])
-@pytest.mark.parametrize(("activation", "output"), list(product(HIDDEN_ACTIVATIONS, ACTIVATIONS)))
+@pytest.mark.parametrize(
+    ("activation", "output", "tied_weights", "dtype"),
+    every_other(HIDDEN_ACTIVATIONS, ACTIVATIONS, [False, True], DTYPES),
+)
 def test_transformer(digits, activation, output, tied_weights, dtype):
     X = digits[0] / 16
     model = transformer(activation=activation, output_activation=output, tied_weights=tied_weights).fit(X.astype(dtype))
@@ -135,12 +137,13 @@ def test_the_first_of_equal_activations(dtype):
     np.testing.assert_array_equal(code, model.transform(X))
 
 
-@pytest.mark.parametrize("scaling", ["standard", None])
-@pytest.mark.parametrize("scoring", ["auto", "mahalanobis", "standardized_error", "squared_error"])
-@pytest.mark.parametrize(
-    ("activation", "tied_weights"), [*((name, False) for name in HIDDEN_ACTIVATIONS), ("relu", True)]
-)
-def test_detector(digits, cancer, activation, tied_weights, scoring, scaling):
+LAYERS = [*((name, False) for name in HIDDEN_ACTIVATIONS), ("relu", True)]
+SCORINGS = ["auto", "mahalanobis", "standardized_error", "squared_error"]
+
+
+@pytest.mark.parametrize(("layers", "scoring", "scaling"), every_other(LAYERS, SCORINGS, ["standard", None]))
+def test_detector(digits, cancer, layers, scoring, scaling):
+    activation, tied_weights = layers
     for dtype, X in zip(DTYPES, (digits[0], cancer[0]), strict=True):
         X = X if scaling else MinMaxScaler().fit_transform(X)
         model = detector(activation=activation, tied_weights=tied_weights, scoring=scoring, scaling=scaling)
