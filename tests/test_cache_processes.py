@@ -311,7 +311,7 @@ def test_a_warning_that_is_an_error_stops_one_call_only(package, tmp_path):
 def test_a_cache_folder_that_disappears_after_the_import(package, tmp_path):
     """The next folder is used."""
     cache = tmp_path / "cache"
-    run(cache, package=package)
+    cache.mkdir()
     replaced = f"import shutil; shutil.rmtree({str(cache)!r}); Path({str(cache)!r}).touch()"
     outcome = run(cache, package=package, before=replaced)
     np.testing.assert_allclose(outcome["H"], EXPECTED, rtol=1e-9)
