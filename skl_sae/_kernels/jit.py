@@ -14,7 +14,8 @@ def _compiler(*fastmath, **options):
     error_model="numpy" drops a zero check per division that blocks vectorisation. C code calls none of the functions:
     without wrappers for it they compile in a tenth less time.
     """
-    decorator = njit(nogil=True, no_cfunc_wrapper=True, error_model="numpy", fastmath=set(fastmath), **options)
+    options = {"no_cfunc_wrapper": True, **options}  # numba's stubs do not know it
+    decorator = njit(nogil=True, error_model="numpy", fastmath=set(fastmath), **options)
 
     def decorate(function):
         dispatcher = decorator(function)
