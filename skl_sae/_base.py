@@ -254,22 +254,21 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
         # Data frames and sparse matrices keep their byte order in validation.
         return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
 
-    def _check_rows(self, X):
+    def _check_rows(self, X, **settings):
         check_is_fitted(self)
-        return as_rows(self._check_data(X, reset=False))
+        return as_rows(self._check_data(X, reset=False, **settings))
 
     def _apply(self, compute, X):
-        """Return ``compute(network, rows)``, which raises `NotFiniteError` if X is not finite.
+        """Return ``compute(network, rows)``, which raises `NotFiniteError` if a result is not finite.
 
-        So X need not be looked through before. Only if the results are not finite, X itself may be the reason.
+        X is not looked through beforehand: only if a result is not finite can X be the cause.
         """
-        check_is_fitted(self)
-        rows = as_rows(self._check_data(X, reset=False, ensure_all_finite=issparse(X)))
+        rows = self._check_rows(X, ensure_all_finite=issparse(X))
         try:
             with np.errstate(over="ignore", invalid="ignore"):
                 return compute(self._network(rows.dtype), rows)
         except NotFiniteError:
-            self._check_data(X, reset=False)
+            self._check_rows(X)
             raise
 
     def _check_codes(self, H):

@@ -74,8 +74,10 @@ def diagnose_range(rows, settings):
         f"X lies in [{low:.4g}, {high:.4g}], but output_activation={settings.output_activation!r} can only give "
         f"values in [{entry.low:g}, {entry.high:g}]: what is outside cannot be reconstructed."
     )
-    if np.isfinite(entry.high) and not _standardizes(settings):
-        remedy = "Scale X to that range (MinMaxScaler)."
+    is_sparse = rows.kind == "sparse"
+    if np.isfinite(entry.high) and not _standardizes(settings) and not (is_sparse and low < 0):
+        scaler = "MaxAbsScaler" if is_sparse else "MinMaxScaler"  # which keeps zeros
+        remedy = f"Scale X to that range ({scaler})."
     else:
         remedy = "Use output_activation='identity'."
     return [(advice(cause, remedy, "Output range"), DataRangeWarning)]
@@ -147,15 +149,21 @@ class Fit(NamedTuple):
         """Return that X should be scaled, if it is too small or large for the penalties, or else another remedy."""
         (low, high), variance = STANDARD_VARIANCE, self.mean_variance
         direction = "small" if variance < low else "large" if not variance <= high else None
-        if direction not in directions or _standardizes(self.settings):
+        is_sparse = self.objective.rows.kind == "sparse"  # what makes its values larger makes rare features too large
+        if direction not in directions or _standardizes(self.settings) or (is_sparse and direction == "small"):
             return remedy
-        if self.settings.output_activation == "identity":
+        if self.settings.output_activation == "identity" and not is_sparse:
             return f"Standardise X (StandardScaler): its features have a variance of {variance:.3g} on average."
         if direction == "large":
             return f"Scale X (MaxAbsScaler): its features have a variance of {variance:.3g} on average."
         if variance < FULL_RANGE_VARIANCE:
             return f"Scale X to [0, 1] (MinMaxScaler): its features have a variance of {variance:.3g} on average."
         return "Lower alpha: the penalties are large beside the variance of X."
+
+
+def _change_step(settings):
+    """Return the remedy for steps of Adam that teach nothing."""
+    return "Raise learning_rate_init." if settings.learning_rate_init <= LARGE_STEP else "Lower learning_rate_init."
 
 
 def _sharpen(settings):
@@ -170,17 +178,19 @@ def _find_nothing_learned(fit):
         explained = 1 - fit.final["reconstruction"] / total if total > 0 else 1.0
     if explained >= LEAST_EXPLAINED * fit.most_explained:
         return None
-    cause = f"The fit explains {max(explained, 0):.1%} of the variance of X, hardly more than the mean row does."
+    share = max(np.nan_to_num(explained), 0)
+    cause = f"The fit explains {share:.1%} of the variance of X, hardly more than the mean row does."
     settings, dead = fit.settings, _uninformative(fit.objective, fit.settings)[0]
     if not PENALTIES[settings.penalty].has_target and dead.mean() > 0.5:
         remedy = "Lower beta: the sparsity term switches units off."
     elif settings.alpha > STRONG_DECAY:
         remedy = "Lower alpha: the weight decay leaves no signal."
     elif settings.solver == "adam":
-        small = settings.learning_rate_init <= LARGE_STEP
-        remedy = "Raise learning_rate_init." if small else "Lower learning_rate_init."
-    else:
+        remedy = _change_step(settings)
+    elif settings.beta > 0:
         remedy = "Lower beta."
+    else:
+        remedy = "Lower tol."
     return advice(cause, fit.scale_or(remedy), "Nothing learned"), ConvergenceWarning
 
 
@@ -213,6 +223,8 @@ def _find_uninformative(fit):
     )
     if not PENALTIES[settings.penalty].has_target:
         remedy = "Use penalty='kl', which keeps every unit in use."
+    elif not fit.has_target:
+        remedy = "Raise beta."
     else:
         worst = np.argmax([dead.sum(), saturated.sum(), constant.sum()])
         remedy = ["Raise rho.", "Lower rho.", _sharpen(settings)][worst]
@@ -240,14 +252,15 @@ def diagnose_fit(objective, settings, final, variance, arch):
     return [found for found in (find(fit) for find in FINDERS) if found is not None][:1]
 
 
-def diagnose_silent(frequency, final):
-    """Return the worst problem of a code with a fixed number of active units, given how often each is active."""
+def diagnose_silent(frequency, final, settings, k):
+    """Return the worst problem of a code with k active units, given how often each unit is active."""
     dead = np.count_nonzero(frequency == 0)
     if final["fvu"] > 1 - LEAST_EXPLAINED and final["loss"] > 0:
         cause = f"The fit explains {max(1 - final['fvu'], 0):.1%} of the variance of X, hardly more than the mean row."
-        return [(advice(cause, "Lower learning_rate_init.", "Nothing learned"), ConvergenceWarning)]
+        return [(advice(cause, _change_step(settings), "Nothing learned"), ConvergenceWarning)]
     if dead < MANY_UNITS * len(frequency):
         return []
     cause = f"Of {len(frequency)} hidden units, {dead} are dead (never active on the training rows)."
-    remedy = f"Use n_components={max(1, (len(frequency) - dead) // 2)}, half of those that are active."
+    fewer = max(k, (len(frequency) - dead) // 2)
+    remedy = f"Use n_components={fewer}: about half of the units that are active, and at least k."
     return [(advice(cause, remedy, "Dead units of a top-k code"), HiddenUnitWarning)]

@@ -85,7 +85,7 @@ class TopKRun(Run):
         return {"activation_frequency_": frequency, "dead_fraction_": float(np.mean(frequency == 0))}
 
     def _diagnose(self, objective, final, variance):
-        return diagnose_silent(objective.frequency, final)
+        return diagnose_silent(objective.frequency, final, self.settings, self.code.k)
 
 
 class TopKTraining(Training):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fits import SOLVERS, quiet, short
 from remedies import CASES
+from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_moons
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -93,7 +94,8 @@ def test_the_worst_problem_comes_first():
     """As in raw images of MNIST: some idle units must not hide that half of the others are far above rho."""
     settings = SparseAutoencoderTransformer()
     mean = np.array([0.0, 1.0] + 8 * [0.45])
-    objective = SimpleNamespace(lowest=np.floor(mean), highest=np.ceil(mean), mean=mean, deviation=mean)
+    rows = SimpleNamespace(kind="dense")
+    objective = SimpleNamespace(rows=rows, lowest=np.floor(mean), highest=np.ceil(mean), mean=mean, deviation=mean)
     arch, final = SimpleNamespace(n_components=10, n_features=10), {"reconstruction": 1000.0}
     found = _diagnostics.diagnose_fit(objective, settings, final, np.full(10, 1000.0), arch)
     assert len(found) == 1
@@ -124,10 +126,34 @@ def test_each_remedy_ends_its_warning(name):
     assert case.after(X, messages) == []
 
 
+def test_remedies_suit_sparse_rows():
+    """The scalers that keep zeros can be used, and rare features are not made large."""
+    X = csr_array(np.abs(StandardScaler().fit_transform(load_wine().data)))
+    with pytest.warns(DataRangeWarning, match="MaxAbsScaler"):
+        SparseAutoencoderTransformer(5, output_activation="sigmoid", random_state=0).fit(X)
+    with pytest.warns(HiddenUnitWarning, match="MaxAbsScaler"):
+        SparseAutoencoderTransformer(random_state=0).fit(1000 * X)
+    with pytest.warns(ConvergenceWarning, match="Lower beta"):
+        SparseAutoencoderTransformer(random_state=0).fit(X / 1000)
+
+
+@pytest.mark.filterwarnings("ignore:X lies")
+def test_without_penalties_neither_rho_nor_beta_is_to_blame(digits):
+    with pytest.warns(ConvergenceWarning, match="Lower tol"):
+        SparseAutoencoderTransformer(8, beta=0, tol=0.9, n_iter_no_change=1, random_state=0).fit(digits)
+
+
+def test_a_smaller_top_k_code_has_room_for_k_units():
+    frequency, final = np.r_[np.zeros(4), np.full(60, 0.5)], {"fvu": 0.1, "loss": 1.0}
+    for k, wanted in (8, 30), (32, 32):
+        ((message, _),) = _diagnostics.diagnose_silent(frequency, final, SimpleNamespace(), k)
+        assert f"n_components={wanted}" in message
+
+
 def test_each_message_names_a_section_of_the_guide():
     guide = Path(__file__).parents[1] / "docs" / "guide" / "pitfalls.md"
-    sections = re.findall("^## (.*)$", guide.read_text(), re.M)
-    source = "".join(path.read_text() for path in [Path(_diagnostics.__file__), Path(model_selection.__file__)])
+    sections = re.findall("^## (.*)$", guide.read_text("utf-8"), re.M)
+    source = "".join(path.read_text("utf-8") for path in [Path(_diagnostics.__file__), Path(model_selection.__file__)])
     named = re.findall(r'(?:advice\(cause, .*|\\)"([A-Z][^"\\]*|score [^"\\]*)\\?"(?:\)| in the)', source)
     assert len(named) >= 10
     assert set(named) <= set(sections)
