@@ -132,6 +132,7 @@ class Fit(NamedTuple):
     final: Any
     variance: np.ndarray
     most_explained: float  # of data without structure: m components can explain the fraction m / d
+    kind: str  # of the rows as they came
 
     @property
     def mean_variance(self):
@@ -149,7 +150,7 @@ class Fit(NamedTuple):
         """Return that X should be scaled, if it is too small or large for the penalties, or else another remedy."""
         (low, high), variance = STANDARD_VARIANCE, self.mean_variance
         direction = "small" if variance < low else "large" if not variance <= high else None
-        is_sparse = self.objective.rows.kind == "sparse"  # what makes its values larger makes rare features too large
+        is_sparse = self.kind == "sparse"  # what makes its values larger makes rare features too large
         if direction not in directions or _standardizes(self.settings) or (is_sparse and direction == "small"):
             return remedy
         if self.settings.output_activation == "identity" and not is_sparse:
@@ -246,9 +247,9 @@ def _find_dense(fit):
 FINDERS = _find_nothing_learned, _find_stray, _find_uninformative, _find_dense
 
 
-def diagnose_fit(objective, settings, final, variance, arch):
+def diagnose_fit(objective, settings, final, variance, arch, kind):
     """Return the worst problem of a fit, if it has any; see `Fit` for the arguments."""
-    fit = Fit(objective, settings, final, variance, min(1, arch.n_components / arch.n_features))
+    fit = Fit(objective, settings, final, variance, min(1, arch.n_components / arch.n_features), kind)
     return [found for found in (find(fit) for find in FINDERS) if found is not None][:1]
 
 

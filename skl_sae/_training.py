@@ -70,7 +70,7 @@ class Run:
 
     def __init__(self, training, rows, weights, n_components, earlier):
         self.training, self.settings, self.earlier = training, training.settings, earlier
-        self.rows, self.weights = rows, weights
+        self.rows, self.weights, self.kind = rows, weights, rows.kind
         self._set_up(n_components)
         fresh = earlier is None or earlier.state is None
         self.state = SolverState(training.rng) if fresh else earlier.state.copy()
@@ -248,7 +248,7 @@ class Run:
 
     def _diagnose(self, objective, final, variance):
         """Return problems of the fit; ``final`` is the last row of the history."""
-        return diagnose_fit(objective, self.settings, final, variance, self.arch)
+        return diagnose_fit(objective, self.settings, final, variance, self.arch, self.kind)
 
 
 class Training:

@@ -94,14 +94,15 @@ def test_the_worst_problem_comes_first():
     """As in raw images of MNIST: some idle units must not hide that half of the others are far above rho."""
     settings = SparseAutoencoderTransformer()
     mean = np.array([0.0, 1.0] + 8 * [0.45])
-    rows = SimpleNamespace(kind="dense")
-    objective = SimpleNamespace(rows=rows, lowest=np.floor(mean), highest=np.ceil(mean), mean=mean, deviation=mean)
+    objective = SimpleNamespace(lowest=np.floor(mean), highest=np.ceil(mean), mean=mean, deviation=mean)
     arch, final = SimpleNamespace(n_components=10, n_features=10), {"reconstruction": 1000.0}
-    found = _diagnostics.diagnose_fit(objective, settings, final, np.full(10, 1000.0), arch)
+    found = _diagnostics.diagnose_fit(objective, settings, final, np.full(10, 1000.0), arch, "dense")
     assert len(found) == 1
     assert "half of the units exceed 0.45" in found[0][0]
     settings.beta = 0
-    assert "1 are dead" in _diagnostics.diagnose_fit(objective, settings, final, np.full(10, 1000.0), arch)[0][0]
+    assert (
+        "1 are dead" in _diagnostics.diagnose_fit(objective, settings, final, np.full(10, 1000.0), arch, "dense")[0][0]
+    )
 
 
 @quiet
@@ -131,16 +132,18 @@ def test_remedies_suit_sparse_rows():
     X = csr_array(np.abs(StandardScaler().fit_transform(load_wine().data)))
     with pytest.warns(DataRangeWarning, match="MaxAbsScaler"):
         SparseAutoencoderTransformer(5, output_activation="sigmoid", random_state=0).fit(X)
-    with pytest.warns(HiddenUnitWarning, match="MaxAbsScaler"):
+    with pytest.warns(UserWarning, match="MaxAbsScaler"):
         SparseAutoencoderTransformer(random_state=0).fit(1000 * X)
     with pytest.warns(ConvergenceWarning, match="Lower beta"):
         SparseAutoencoderTransformer(random_state=0).fit(X / 1000)
 
 
-@pytest.mark.filterwarnings("ignore:X lies")
-def test_without_penalties_neither_rho_nor_beta_is_to_blame(digits):
-    with pytest.warns(ConvergenceWarning, match="Lower tol"):
-        SparseAutoencoderTransformer(8, beta=0, tol=0.9, n_iter_no_change=1, random_state=0).fit(digits)
+def test_without_a_sparsity_term_beta_is_not_to_blame():
+    settings, final = SparseAutoencoderTransformer(beta=0), {"reconstruction": 10.0}
+    objective = SimpleNamespace(lowest=np.zeros(10), highest=np.ones(10), mean=np.ones(10), deviation=np.ones(10))
+    arch = SimpleNamespace(n_components=10, n_features=10)
+    ((message, _),) = _diagnostics.diagnose_fit(objective, settings, final, np.ones(10), arch, "dense")
+    assert "Lower tol." in message
 
 
 def test_a_smaller_top_k_code_has_room_for_k_units():
