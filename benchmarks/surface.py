@@ -8,10 +8,10 @@
 Times an epoch of Adam with batches of 100 and of 1000, an iteration of L-BFGS, transform and score_samples, for sigmoid
 code and output in float32, on random data, since the arithmetic does not depend on the values. Everything runs with one
 thread, and with all that there are. PyTorch minimises the same objective with its fused Adam, with one thread and with
-all; the floor is the products of the same rows with NumPy: five for a batch, or for an evaluation 1000 rows at a time;
-for inference one or two of all rows, which return new arrays. The tables compare with the better of both numbers of
-threads, and with one thread alone. An epoch or an iteration is the difference between a long fit and a short one,
-divided by the difference of their lengths.
+all; the floor is the products of the same rows with NumPy: five for a batch, or for an evaluation 1000 rows at a time,
+two for score_samples, and for transform one, which returns a new array. The tables compare with the better of both
+numbers of threads, and with one thread alone. An epoch or an iteration is the difference between a long fit and a short
+one, divided by the difference of their lengths.
 
 Waiting threads of BLAS and OpenMP spin for a while, so PyTorch works in a process that is stopped (SIGSTOP) while it is
 not measured, and after several threads have worked nothing is measured for a moment. Every measurement follows a run to
@@ -131,17 +131,17 @@ def products(work, d, m):
     W, V = np.random.default_rng(0).random((2, m, d), dtype=np.float32)
     H, Y, G = np.zeros((size, m), np.float32), np.zeros((size, d), np.float32), np.zeros_like(W)
 
-    def train():
+    def by_batches():
         for start in range(0, n, size):
             batch = X[start : start + size]
             np.dot(batch, W.T, out=H)
             np.dot(H, V, out=Y)
-            np.dot(Y, V.T, out=H)
-            np.dot(H.T, Y, out=G)
-            np.dot(H.T, batch, out=G)
+            if work in TRAINED:
+                np.dot(Y, V.T, out=H)
+                np.dot(H.T, Y, out=G)
+                np.dot(H.T, batch, out=G)
 
-    infer = {"transform": lambda: X @ W.T, "score_samples": lambda: (X @ W.T) @ V}
-    return per_call(infer.get(work, train))
+    return per_call((lambda: X @ W.T) if work == "transform" else by_batches)
 
 
 CONTENDERS = {"skl_sae": ours, "PyTorch": pytorch, "products": products}

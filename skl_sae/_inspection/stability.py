@@ -9,13 +9,16 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from joblib import cpu_count, effective_n_jobs
 from scipy.sparse import csc_array, csr_array, issparse
 from scipy.stats import false_discovery_control
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import threadpool_limits
 
+from .._crew import BLAS
 from .._types import Float64Array, FloatArray, MatrixLike
 from ..exceptions import HiddenUnitWarning
 from .matching import correlations, cosines, matched
@@ -258,7 +261,9 @@ class _Refits:
         self._lock, self._done = threading.Lock(), 0
 
     def run(self, n_jobs: int | None, callback: Callable[[int, int], object] | None) -> list[Any]:
-        with warnings.catch_warnings():  # the fit itself has warned of what refits would warn of again
+        # Fits side by side must not want all processors each.
+        share = max(1, min(BLAS.granted, cpu_count() // effective_n_jobs(n_jobs)))
+        with threadpool_limits(share, "blas"), warnings.catch_warnings():  # of which the fit itself has warned
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.simplefilter("ignore", HiddenUnitWarning)
             return list(
