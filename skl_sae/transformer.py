@@ -200,20 +200,21 @@ class SparseAutoencoderTransformer(
     ===========================  ======  =====  ==================  ============
 
     So the code is not very sparse with the defaults: 8 to 43 % of the activations are below 0.05. ``rho=0.045`` only
-    moves the mean below that mark. ``activation="relu", rho=0.05`` gives a code of which at least half is exactly zero,
-    and explains about as much. It is not the default because a linear model lost more than a point on four of the
-    thirteen sets; on MNIST a ReLU code cost it four points. On thirteen sets of ADBench and two other seeds, on which
-    nothing was chosen, the last line is 69, 55, -0.7 / -0.1, -4.0 / +0.5, that of ``rho=0.02`` 85, 0, -4.1 / -2.6,
-    -6.3 / -0.3.
+    moves the mean below that mark. ``activation="relu", rho=0.05`` gives a code in which about half of the activations
+    or more are exactly zero, and explains about as much. It is not the default because a linear model lost more than a
+    point on four of the thirteen sets; on MNIST a ReLU code cost it two points (``benchmarks/mnist_probe.py``). On
+    thirteen sets of ADBench with two other seeds, which had no part in these choices, the figures are 69, 55,
+    -0.7 / -0.1, -4.0 / +0.5 for the last setting and 85, 0, -4.1 / -2.6, -6.3 / -0.3 for ``rho=0.02``.
 
-    ``benchmarks/sparsity.py`` shows the effect of ``rho`` and ``beta`` on MNIST (200 units, 10000 images): without the
-    sparsity term, a linear classifier on the code reaches 91.2 to 91.6 %; with ``rho`` from 0.05 to 0.1 and ``beta``
-    from 0.3 to 6, it stays within a point of the best, 95.4 %. With Adam, batches of 100, ``rho=0.1``, ``beta=3`` and
-    256 units, it reaches 96.8 % on a code trained with ``output_activation="sigmoid"`` and 94.8 % with "identity",
-    which does not require data in [0, 1] and is therefore the default (``benchmarks/mnist_probe.py``). A running mean
-    of the activations instead of the batch mean lets units stray further from ``rho`` and was rejected. ``adam_start``
-    pays off on natural images: 50 epochs and 200 iterations take a seventh of the time of 400 iterations and give 82 %
-    instead of 64 % edge filters (``benchmarks/natural_images.py``).
+    ``benchmarks/sparsity.py --data mnist.npz`` shows the effect of ``rho`` and ``beta`` on MNIST (200 units, 10000
+    images): without the sparsity term, a linear classifier on the code reaches 91.2 to 91.6 %; with ``rho`` from 0.05
+    to 0.1 and ``beta`` from 0.3 to 6, it stays within a point of the best, 95.4 %. With Adam, batches of 100,
+    ``rho=0.1``, ``beta=3`` and 256 units, it reaches 96.8 % on a code trained with ``output_activation="sigmoid"`` and
+    94.8 % with "identity", which does not require data in [0, 1] and is therefore the default
+    (``benchmarks/mnist_probe.py``). A running mean of the activations instead of the batch mean lets units stray
+    further from ``rho`` and was rejected. ``adam_start`` pays off on natural images: 50 epochs and 200 iterations take
+    a seventh of the time of 400 iterations and give 82 % instead of 64 % edge filters
+    (``benchmarks/natural_images.py``).
 
     float32 and float64 data keep their dtype throughout; other data are converted to float64. Losses and mean
     activations are summed in float64 in both cases. Rows so large that a code, a reconstruction or a squared error
