@@ -57,7 +57,7 @@ sphinx_gallery_conf = {
     "capture_repr": (),
     "default_thumb_file": str(Path(__file__).parent / "_static" / "script.svg"),
     "write_computation_times": False,
-    "min_reported_time": 3600,  # times of a shared machine say little
+    "min_reported_time": 3600,  # times vary
     "show_signature": False,
     "remove_config_comments": True,
 }

@@ -46,7 +46,8 @@ class PathSearchCV(GridSearchCV):
 
     In every fold, the search
 
-    1. fits the steps before the autoencoder once, and so the views of an outlier detector that need no autoencoder;
+    1. fits the steps before the autoencoder once, as well as those views of an outlier detector that need no
+       autoencoder;
     2. trains one autoencoder from random weights, in the middle of the grid;
     3. goes, again and again, to the setting that is nearest to a finished one, and starts from its weights and from
        what the solver remembers;
@@ -74,7 +75,7 @@ class PathSearchCV(GridSearchCV):
     refit : bool, str or callable, default=True
         Whether to fit the best candidate on all rows, by which scorer to choose it, or a function that does, such as
         `skl_sae.metrics.SparsestWithin`. The refit follows the path from its beginning to the best candidate, so that
-        the refitted model comes about like those that were judged.
+        the refitted model is trained like those that were judged.
     cv : int, cross-validation generator or iterable, default=None
         Splits into folds; None stands for 5 folds.
     verbose : int, default=0
@@ -129,7 +130,7 @@ feature_names_in_
     own, since its path leads through these. Weights after a walk differ from those after a start from random weights,
     as weights from two seeds do; the loss is usually a little lower.
 
-    Autoencoders without a ``random_state`` take one that is drawn for each path and fold.
+    If ``random_state`` is None, each path with several settings draws one seed per fold for all its autoencoders.
 
     A search with ``tol=0`` saves nothing: every fit takes ``max_iter`` iterations. The memory of a Pipeline is not used
     during the search.
