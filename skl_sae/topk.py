@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 class TopKAutoencoderTransformer(
     ReconstructionScoresMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseAutoencoder
 ):
-    r"""Sparse autoencoder whose code has exactly k active units.
+    r"""Sparse autoencoder whose code has k active units.
 
     The encoder :math:`z = W x + b` and the decoder :math:`\hat x = V h + c`, where h holds the k largest elements of z
     [1]_ [2]_, are trained together to minimise the mean of :math:`\lVert x - \hat x \rVert^2`. Elements of z that are
-    not positive are never active, so a row may have fewer than k; of equal ones the first is. The columns of V, the
-    atoms, have norm 1.
+    not positive are never active, so a row has at most k active units, nearly always k; of equal ones the first is.
+    The columns of V, the atoms, have norm 1.
 
     Parameters
     ----------
