@@ -101,7 +101,7 @@ class Pace:
     def choose(self, most, cost, n_phases):
         """Return how many threads, at most ``most``, take the next call, and how much of the ``cost`` that is left.
 
-        ``n_phases``, between which threads meet, are left, too.
+        ``n_phases`` phases are left, after each of which threads meet; 0 if they need not meet.
         """
         seconds = self._seconds
         if 1 not in seconds:

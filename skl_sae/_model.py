@@ -96,7 +96,7 @@ def span_basis(rows):
 
 
 class NotFiniteError(ValueError):
-    """Infinity or NaN, which would pass unnoticed, among results; of finite rows, they overflow."""
+    """Results hold infinity or NaN, which would pass unnoticed; if the rows are finite, the results overflowed."""
 
     def __init__(self, what, dtype):
         super().__init__(

@@ -31,7 +31,6 @@ BROKEN, CONSTANT = ("dead_fraction_", "saturated_fraction_"), ("constant_fractio
 # A walk starts over where so many more units are broken than at its start, or more than half of them tell nothing.
 NEWLY_BROKEN, MOSTLY_USELESS = 0.1, 0.5
 
-
 # Results that fits on a path share: of training and test rows, and a few more if a scorer looks at others.
 MOST_RESULTS = 8
 
@@ -227,7 +226,7 @@ class Walk:
 
     @contextlib.contextmanager
     def joined(self, estimator, i):
-        """Let the next fit of an estimator, whose parameters may change until then, be that of stop i."""
+        """Make the next fit of an estimator that of stop i; its parameters may still change before it."""
         estimator.fit = functools.partial(self._fit, estimator, i)
         try:
             yield
@@ -427,7 +426,7 @@ def digest(*contents):
 
 
 class Memo:
-    """Calls functions of rows, but none twice for the same arguments, which are compared by their content.
+    """Calls functions of rows, and returns a kept result where function and arguments have the same content.
 
     Rows of a cluster are not compared: their functions are called each time.
     """

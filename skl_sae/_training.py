@@ -77,7 +77,7 @@ class Run:
 
     def train(self):
         """Train; return an `Outcome`."""
-        # All of it holds BLAS: its threads wait for more in a loop, for a tenth of a second, on a processor that
+        # BLAS is held throughout: otherwise its idle threads spin for a tenth of a second, on processors that
         # training needs.
         with Crew() as self.crew:
             return self._train()

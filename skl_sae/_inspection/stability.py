@@ -263,7 +263,7 @@ class _Refits:
     def run(self, n_jobs: int | None, callback: Callable[[int, int], object] | None) -> list[Any]:
         # Fits side by side must not want all processors each.
         share = max(1, min(BLAS.granted, cpu_count() // effective_n_jobs(n_jobs)))
-        with threadpool_limits(share, "blas"), warnings.catch_warnings():  # of which the fit itself has warned
+        with threadpool_limits(share, "blas"), warnings.catch_warnings():  # the first fit has warned of the same
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.simplefilter("ignore", HiddenUnitWarning)
             return list(

@@ -15,7 +15,7 @@ from .team import share
 def encode(X, W, b, kind, out, finite, blocks, team):
     """Compute the codes of the rows of X into ``out`` (n, m); return the next block.
 
-    ``finite`` (blocks,) tells of each block whether everything is finite: X and W x + b.
+    ``finite`` (blocks,) says for each block whether X and W x + b are finite.
     """
     size = inference_rows(W.shape[1], W.shape[0])
     first, last = share(team, blocks.stop - blocks.start)
@@ -29,7 +29,7 @@ def encode(X, W, b, kind, out, finite, blocks, team):
 def decode(H, V, c, kind, out, finite, blocks, team):
     """Compute the reconstructions of the rows of H into ``out`` (n, d); return the next block.
 
-    ``finite`` (blocks,) tells of each block whether everything is finite: H and V' h + c.
+    ``finite`` (blocks,) says for each block whether H and V' h + c are finite.
     """
     size = inference_rows(V.shape[1], V.shape[0])
     first, last = share(team, blocks.stop - blocks.start)
