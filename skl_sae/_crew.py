@@ -12,6 +12,7 @@ import time
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 from joblib import cpu_count
 from threadpoolctl import ThreadpoolController
 
@@ -252,6 +253,13 @@ def over_blocks(kernel, n, d, m):
     else:
         with Crew() as crew:
             crew.run(kernel, range(n_blocks + 1), 0, n_blocks, _pace_of(kernel.func, d, m), apart=True)
+
+
+def finite_over_blocks(kernel, n, d, m):
+    """Run ``kernel(finite, blocks, team)`` in the same way; return whether it found every block to be finite."""
+    finite = np.ones(count_blocks(n, d, m), bool)
+    over_blocks(functools.partial(kernel, finite), n, d, m)
+    return bool(finite.all())
 
 
 class _Meeting:

@@ -1,16 +1,14 @@
 """The model: the layout of its parameters, where training starts, and what fitted parameters compute."""
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 
-from ._crew import count_blocks, over_blocks
-from ._kernels import inference
 from ._kernels.activations import ACTIVATIONS
 from ._kernels.jit import as_readonly
 from ._kernels.penalties import PENALTIES
 from ._kernels.structs import Architecture, Parameters, Regularization
+from ._rows import decode
 
 
 def architecture(settings, n_features, n_components):
@@ -136,10 +134,7 @@ class Network(NamedTuple):
     def decode(self, H):
         """Return the reconstructions (n, d) of an array of codes."""
         X = np.empty((len(H), len(self.c)), H.dtype)
-        finite = np.ones(count_blocks(len(H), *self.V.shape), bool)
-        kernel = functools.partial(inference.decode, as_readonly(H), self.V, self.c, self.output, X, finite)
-        over_blocks(kernel, len(H), *self.V.shape)
-        if not finite.all():
+        if not decode(H, self.V, self.c, self.output, X):
             raise NotFiniteError("the reconstructions", X.dtype)
         return X
 

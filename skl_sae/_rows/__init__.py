@@ -26,12 +26,12 @@ Local rows have more members, for the kernels: ``toarray``, ``encode``, ``standa
 ``picked`` and ``kernel_rows``.
 """
 
-from .base import Rows
+from .base import Rows, decode
 from .dense import DenseRows
 from .local import as_local_rows
 from .sparse import SparseRows
 
-__all__ = ["DenseRows", "Rows", "SparseRows", "as_rows", "is_dask"]
+__all__ = ["DenseRows", "Rows", "SparseRows", "as_rows", "decode", "is_dask"]
 
 
 def is_dask(X):

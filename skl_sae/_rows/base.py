@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import _check_sample_weight
 
-from .._crew import count_blocks, over_blocks
-from .._kernels.inference import decode
+from .._crew import finite_over_blocks
+from .._kernels import inference
 from .._kernels.jit import as_readonly
 from .._kernels.sizes import block_rows
 
@@ -95,6 +95,11 @@ class LocalRows(Rows):
         return SquaredErrors(V, c, kind)
 
 
+def decode(H, V, c, kind, out):
+    """Compute reconstructions from codes H into ``out`` (n, d); return whether H and V' h + c are finite."""
+    return finite_over_blocks(functools.partial(inference.decode, as_readonly(H), V, c, kind, out), len(H), *V.shape)
+
+
 class SquaredErrors:
     """||x - x̂||² of rows whose codes are known, for decoder weights V (m, d), biases c (d,) and an output."""
 
@@ -113,8 +118,6 @@ class SquaredErrors:
     def differences(self, rows, H):
         """Return x̂ - x (n, d), in the dtype of X."""
         difference = np.empty(rows.shape, rows.dtype)
-        finite = np.ones(count_blocks(len(H), *self._V.shape), bool)
-        kernel = functools.partial(decode, as_readonly(H), self._V, self._c, self._kind, difference, finite)
-        over_blocks(kernel, len(H), *self._V.shape)
+        decode(H, self._V, self._c, self._kind, difference)
         difference -= rows.toarray()
         return difference

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from sklearn.utils import gen_batches
 
-from .._crew import count_blocks, over_blocks
+from .._crew import finite_over_blocks, over_blocks
 from .._kernels import inference
 from .._kernels.jit import as_readonly
 from .._kernels.sizes import block_rows
@@ -78,9 +78,7 @@ class DenseRows(LocalRows):
 
     def encode(self, W, b, kind, out):
         """Compute codes into ``out`` (n, m); return whether X and W x + b are finite."""
-        finite = np.ones(count_blocks(len(self), *W.shape), bool)
-        over_blocks(functools.partial(inference.encode, self._X, W, b, kind, out, finite), len(self), *W.shape)
-        return bool(finite.all())
+        return finite_over_blocks(functools.partial(inference.encode, self._X, W, b, kind, out), len(self), *W.shape)
 
     def square_errors(self, network):
         """Return ||x - x̂||² (n,) of the rows for a `Network`."""
