@@ -38,10 +38,10 @@ class RowViews:
         self.explain, self.views, self.surprises = explain, views, surprises
 
     def look(self, rows):
-        """Return surprises (n, n_views) of rows of any kind, and the `Place.own_share` (n,) of each."""
+        """Return surprises (n, n_views) of rows of any kind, and which kept row each row is (n,), or -1."""
         raw, own = _look_at(rows, self.explain, self.views)
         surprises = [surprise(raw[name]) for name, surprise in self.surprises.items()]
-        return np.column_stack(surprises), self.explain.kept.share_of(own)
+        return np.column_stack(surprises), own
 
 
 class FirstLook(NamedTuple):

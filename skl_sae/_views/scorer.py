@@ -73,8 +73,8 @@ class ViewScorer:
 
     def scores(self, rows, once=operator.call):
         """Return the scores (n,) of rows of any kind; ``once`` is described in `fit`."""
-        surprises, own_share = once(self.of_rows.look, rows)
-        return np.concatenate(list(rows.map(self._score, surprises, own_share)))
+        surprises, own = once(self.of_rows.look, rows)
+        return np.concatenate(list(rows.map(self._score, surprises, self.explain.kept.share_of(own))))
 
     def _score(self, rows, surprises, own_share):
         """Return the scores (n,) of a block of rows, from what the views of the rows alone have found."""
