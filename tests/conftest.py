@@ -8,7 +8,17 @@ os.environ["SCIPY_ARRAY_API"] = "1"
 import numba
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from sklearn.datasets import load_digits
+
+# The same examples in every run, however long they take; with SKL_SAE_FUZZ (see test_fuzz.py) others in each.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize="SKL_SAE_FUZZ" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +68,7 @@ def rng():
 
 @pytest.fixture
 def no_hang():
-    """End the process, with a traceback of every thread, if the test takes too long."""
-    faulthandler.dump_traceback_later(500, exit=True)
+    """End the process, with a traceback of every thread, if the test takes too long even for a slow machine."""
+    faulthandler.dump_traceback_later(1800, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()

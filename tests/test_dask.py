@@ -374,4 +374,4 @@ assert not any(name.split(".")[0] in ("dask", "distributed") for name in sys.mod
 
 @pytest.mark.slow
 def test_rows_in_memory_import_no_dask():
-    subprocess.run([sys.executable, "-W", "ignore", "-c", WITHOUT_DASK], check=True, timeout=300)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", WITHOUT_DASK], check=True, timeout=900)

@@ -132,7 +132,7 @@ def test_a_fit_survives_the_death_of_a_worker(client, monkeypatch, model):
     assert killed[0] not in client.run(os.getpid).values()
     np.testing.assert_array_equal(fitted.encoder_coef_, expected.encoder_coef_)  # the sums run in a fixed order
     assert fitted.loss_ == expected.loss_
-    client.wait_for_workers(2, timeout=200)  # the third one comes back when it can
+    client.wait_for_workers(2, timeout=900)  # the third one comes back when it can
 
 
 def test_no_rows_pass_through_the_client(client, monkeypatch):
@@ -164,7 +164,7 @@ def test_parameters_beyond_ten_megabytes_travel_without_a_warning(client):
 
 def tasks_left(client):
     gc.collect()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while (left := client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))) > 0:
         if time.monotonic() > deadline:
             break

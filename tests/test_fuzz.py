@@ -5,28 +5,19 @@ import os
 import pytest
 from cases import cases
 from cases_run import run
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 EXAMPLES = int(os.environ.get("SKL_SAE_FUZZ", 300))
 
 
-def fuzzing(max_examples):
-    return settings(
-        max_examples=max_examples,
-        deadline=None,
-        derandomize="SKL_SAE_FUZZ" not in os.environ,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
-
-
 @given(cases())
-@fuzzing(15)
+@settings(max_examples=15)
 def test_a_few_cases_end_in_a_result_or_a_deliberate_error(case):
     run(case)
 
 
 @pytest.mark.slow
 @given(cases())
-@fuzzing(EXAMPLES)
+@settings(max_examples=EXAMPLES)
 def test_every_case_ends_in_a_result_or_a_deliberate_error(case):
     run(case)

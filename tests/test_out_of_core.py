@@ -81,7 +81,7 @@ def test_a_fit_to_a_mapped_file_is_that_to_the_array_in_memory(tmp_path, monkeyp
     # Every thread in OpenBLAS takes some 30 MB, whatever the size of X; if there are none left, OpenBLAS waits forever.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code, str(path), repr(estimator), str(weighted)]
-    subprocess.run(command, check=True, env=environment, timeout=300)
+    subprocess.run(command, check=True, env=environment, timeout=900)
     estimator.fit(X, sample_weight=np.arange(len(X)) % 4 if weighted else None)
     with np.load(f"{path}.npz") as found:
         np.testing.assert_array_equal(found["W"], estimator.encoder_coef_)

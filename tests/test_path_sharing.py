@@ -44,7 +44,7 @@ def found_by(estimator, X, y, **params):
     return search(estimator, GRID, **options).fit(X, y, **params)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8)
 @given(
     seed=st.integers(0, 99),
     kind=st.sampled_from(["dense", "float32", "sparse", "a sample of the rows", "wide"]),

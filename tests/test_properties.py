@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import reference
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import MODELS, layout_of, objective_of, penalty_kind, unpacked
 
@@ -15,7 +15,7 @@ from skl_sae._solvers import SOLVERS
 
 seeds = st.integers(0, 2**32 - 1)
 models = st.sampled_from(MODELS)
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 
 
 def problem(seed, model, n=12, d=5, m=4):
@@ -43,7 +43,7 @@ def assert_close(actual, desired):
 
 
 @given(st.sampled_from(HIDDEN_ACTIVATIONS), st.floats(1e-6, 1 - 1e-6), st.floats(0, 1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_sparsity_term_is_minimal_at_rho(activation, rho, mean):
     kind = penalty_kind("kl", activation)
     value, slope = penalty_term(kind, rho, mean)
@@ -56,7 +56,7 @@ def test_sparsity_term_is_minimal_at_rho(activation, rho, mean):
     st.sampled_from(HIDDEN_ACTIVATIONS), st.sampled_from(list(PENALTIES)), st.floats(1e-3, 0.99), st.floats(1e-12, 1),
     st.floats(1e-12, 1),
 )  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_sparsity_term_is_convex(activation, penalty, rho, one, other):
     kind = penalty_kind(penalty, activation)
     (low, slope), (high, _) = penalty_term(kind, rho, one), penalty_term(kind, rho, other)
@@ -124,7 +124,7 @@ def test_scaled_data_scale_the_error_by_the_square(seed, names, scale):
 
 
 @given(seeds, st.sampled_from(HIDDEN_ACTIVATIONS), st.sampled_from(list(SOLVERS)))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning")
 def test_larger_beta_brings_the_mean_activation_nearer_to_rho(seed, activation, solver):
     X = np.random.default_rng(seed).normal(size=(80, 6)) * 3
