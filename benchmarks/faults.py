@@ -27,13 +27,15 @@ for subject in "threads", "files", "interrupts", "failures", "models", "leaks": 
     importlib.import_module(f"_faults_{subject}")
 
 
-def run(name, part, seed=0):
-    """Run a case in its own process and return (tried, held, remark)."""
-    _, limit, environment, _ = CASES[name]
+def run(parts, seed=0):
+    """Run cases (name: part), all with the same environment, in one process; return (tried, held, remark) of each."""
+    environments, limit = [CASES[name][2] for name in parts], sum(CASES[name][1] for name in parts)
+    environment = environments[0]
+    assert all(other == environment for other in environments)
     with tempfile.TemporaryDirectory() as folder:
         new = {"NUMBA_CACHE_DIR": folder} if environment.get("NUMBA_CACHE_DIR") == "new" else {}
         process = subprocess.Popen(
-            [sys.executable, __file__, "--child", name, "--part", str(part), "--seed", str(seed)],
+            [sys.executable, __file__, "--child", json.dumps(parts), "--seed", str(seed)],
             env=os.environ | environment | new,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
@@ -42,10 +44,16 @@ def run(name, part, seed=0):
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            return 1, 0, f"no end within {limit} s"
+            return dict.fromkeys(parts, (1, 0, f"no end within {limit} s"))
         if process.returncode:
-            return 1, 0, f"exit code {process.returncode}: {errors[-500:]}"
+            return dict.fromkeys(parts, (1, 0, f"exit code {process.returncode}: {errors[-500:]}"))
         return json.loads(output.splitlines()[-1])
+
+
+def child(name, part, seed):
+    """Run a case in this process."""
+    random.seed(f"{name} {seed}")
+    return CASES[name][-1](part)
 
 
 def main():
@@ -57,14 +65,13 @@ def main():
     options = options.parse_args()
     if options.child:
         warnings.simplefilter("ignore")
-        random.seed(f"{options.child} {options.seed}")
-        print(json.dumps(CASES[options.child][-1](options.part)))
+        print(json.dumps({name: child(name, part, options.seed) for name, part in json.loads(options.child).items()}))
         return
     report, rows = Report(options), []
     for name in CASES:
         if options.only is None or name.startswith(tuple(options.only)):
             start = time.monotonic()
-            tried, held, remark = run(name, options.part, options.seed)
+            tried, held, remark = run({name: options.part}, options.seed)[name]
             rows.append({"name": CASES[name][0], "tried": tried, "held": held})
             print(f"{name}: {held} of {tried} in {time.monotonic() - start:.0f} s. {remark}", flush=True)
     report.add("as it should be", rows)
