@@ -2,7 +2,8 @@
 
 The bits of a result do not depend on how many threads there are (see `_kernels.groups` and `_kernels.units`), so their
 number may change at any time. It is at most what BLAS is granted: limits of threadpoolctl and joblib, and
-OMP_NUM_THREADS, hold here too. Each thread calls BLAS for itself, which is held at one thread meanwhile.
+OMP_NUM_THREADS, hold here too. Each thread calls BLAS for itself, which is held at one thread meanwhile. Fits side by
+side in threads of one process share the processors.
 """
 
 import functools
@@ -27,8 +28,9 @@ ALONE = Team(0, 1, 0, new_sync(1))
 SPIN = 200_000
 
 # Seconds: how long a call lasts, after which the number of threads is chosen again; one of a single thread, for whose
-# end an interrupt waits; how long a trial of another number.
-CALL, ALONE_CALL, TRIAL = 5e-3, 0.1, 2e-3
+# end an interrupt waits, and after which a processor that another fit has left is used; how long a trial of another
+# number.
+CALL, ALONE_CALL, TRIAL = 5e-3, 2e-2, 2e-3
 
 # Seconds: work that is too short to be worth waking a thread, and phases that are too short to be worth a meeting.
 SHORT, SHORT_PHASE = 2e-4, 1e-5
@@ -43,31 +45,42 @@ def _controller():
 
 
 class _HeldBlas:
-    """Holds BLAS at one thread while anybody wants it; remembers how many threads it was granted before."""
+    """Holds BLAS at one thread while any thread wants it; remembers how many threads it was granted before."""
 
     def __init__(self):
-        self._lock, self._depth, self._limiter, self._granted = threading.Lock(), 0, None, 1
+        self._lock, self._limiter, self._granted = threading.Lock(), None, 1
+        self._holds = {}  # how often each thread holds it: a fit may call `transform`
 
-    def __enter__(self):
+    def hold(self):
+        """Hold BLAS; return the identifier of this thread, to be passed to `release`."""
+        holder = threading.get_ident()
         with self._lock:
-            if not self._depth:
+            if not self._holds:
                 self._granted = self._count()
                 if self._granted > 1:
                     self._limiter = _controller().limit(limits=1)
-            self._depth += 1
-        return self
+            self._holds[holder] = self._holds.get(holder, 0) + 1
+        return holder
 
-    def __exit__(self, *_):
+    def release(self, holder):
+        """End one hold of a thread, which need not be the calling one: garbage is collected in any."""
         with self._lock:
-            self._depth -= 1
-            if not self._depth:
+            self._holds[holder] -= 1
+            if not self._holds[holder]:
+                del self._holds[holder]
+            if not self._holds:
                 self._restore()
+
+    @property
+    def n_holders(self):
+        """How many threads hold BLAS."""
+        return len(self._holds)
 
     @property
     def granted(self):
         """How many threads BLAS may use when nobody holds it."""
         with self._lock:
-            return self._granted if self._depth else self._count()
+            return self._granted if self._holds else self._count()
 
     @staticmethod
     def _count():
@@ -79,9 +92,11 @@ class _HeldBlas:
             limiter.restore_original_limits()
 
     def after_fork(self):
-        """In a forked process nobody holds it: the threads that did are gone."""
-        self._lock, self._depth = threading.Lock(), 0
-        self._restore()
+        """In a forked process only the calling thread may still hold it: the others are gone."""
+        self._lock, me = threading.Lock(), threading.get_ident()
+        self._holds = {me: self._holds[me]} if me in self._holds else {}
+        if not self._holds:
+            self._restore()
 
 
 BLAS = _HeldBlas()
@@ -151,28 +166,34 @@ class Pace:
 
 
 class Crew:
-    """Threads for a fit, or for a call: a context in which BLAS is held at one thread."""
+    """Threads for a fit, or for a call: a context in which BLAS is held at one thread.
+
+    There are at most ``most``, by default what BLAS is granted, shared among all threads that are in such a context.
+    """
 
     def __init__(self, most=None):
-        self._most, self._pool, self._depth = most, None, 0
+        self._most, self._pool, self._holders = most, None, []
 
     def __enter__(self):
-        BLAS.__enter__()
-        self._depth += 1
+        self._holders.append(BLAS.hold())
         if self._most is None:
             self._most = max(1, min(BLAS.granted, cpu_count()))
         return self
 
     def __exit__(self, *_):
-        BLAS.__exit__()
-        self._depth -= 1
-        if not self._depth and self._pool is not None:
+        BLAS.release(self._holders.pop())
+        if not self._holders and self._pool is not None:
             self._pool.shutdown()
             self._pool = None
 
     def __del__(self):
-        while self._depth:  # an interrupt may come between the end of a block and the call of __exit__
+        while self._holders:  # an interrupt may come between the end of a block and the call of __exit__
             self.__exit__()
+
+    @property
+    def share(self):
+        """How many threads may work now, this one included."""
+        return max(1, self._most // max(1, BLAS.n_holders))
 
     def run(self, kernel, costs, start, stop, pace, goes_on=None, apart=False, cycle=1):
         """Run the phases ``start`` to ``stop`` of ``kernel(phases, team)``.
@@ -183,7 +204,7 @@ class Crew:
         times of single ones tell less, because costs are estimates.
         """
         while start < stop:
-            most = min(self._most, stop - start) if apart else self._most
+            most = min(self.share, stop - start) if apart else self.share
             number, cost = pace.choose(most, costs[stop] - costs[start], 0 if apart else stop - start)
             end = max(start + 1, bisect_right(costs, costs[start] + cost) - 1)
             end = min(stop, end + (start - end) % (number if apart else cycle))

@@ -79,4 +79,4 @@ def test_an_interrupt_at_any_line_leaves_a_fit_that_can_be_continued(solver, ear
         assert weights_and_history(sae) == whole[n_iter], at
         assert sae.set_params(max_iter=2).fit(X).encoder_coef_.tolist() == continued[n_iter], at
     assert kept == set(range(1, N_ITER + 1))
-    assert not _crew.BLAS._depth  # BLAS has its threads back
+    assert not _crew.BLAS.n_holders  # BLAS has its threads back

@@ -1,10 +1,13 @@
 """Fits in threads, in forked processes, and with every setting of the threads that libraries use."""
 
+import functools
 import importlib
+import itertools
 import os
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -211,7 +214,7 @@ def test_an_error_in_one_thread_ends_all(solver, me, error, crew, monkeypatch):
         fit((3000, 100, 50), solver)
     assert set(calls) == {0, 1, 2}
     assert not running()
-    assert not _crew.BLAS._depth
+    assert not _crew.BLAS.n_holders
 
 
 def test_a_fit_takes_as_many_threads_as_blas_is_granted(monkeypatch):
@@ -245,6 +248,183 @@ def test_blas_has_its_threads_back_whatever_the_order_in_which_fits_end():
         assert all(library["num_threads"] == 1 for library in threadpool_info() if library["user_api"] == "blas")
         second.__exit__()
         assert threadpool_info() == before
+
+
+# -- shares of fits side by side -------------------------------------------------------------------
+
+
+@contextmanager
+def other_threads(n):
+    """Hold BLAS in n other threads, as fits do."""
+    holding, leave = threading.Barrier(n + 1), threading.Event()
+
+    def hold():
+        with _crew.Crew(1), _crew.Crew(1):  # a fit that calls `transform` counts once
+            holding.wait(LIMIT)
+            leave.wait(LIMIT)
+
+    threads = [threading.Thread(target=hold) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    holding.wait(LIMIT)
+    try:
+        yield
+    finally:
+        leave.set()
+        for thread in threads:
+            thread.join()
+
+
+def sizes_of(crew, n_phases=6, goes_on=None, apart=False):
+    """How many threads work in each call of a crew, whose pace wants as many as possible."""
+    sizes = []
+
+    def kernel(phases, team):
+        if team.me == 0:
+            sizes.append(team.size)
+        return phases.stop
+
+    crew.run(kernel, range(n_phases + 1), 0, n_phases, Fixed(), goes_on, apart)
+    return sizes
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_crew_takes_its_share_of_the_processors(apart, crew):
+    crew(99)
+    with _crew.Crew(4) as threads:
+        assert sizes_of(threads, apart=apart)[0] == 4
+        with _crew.Crew(4) as nested:
+            assert sizes_of(nested, apart=apart)[0] == 4
+        for n_others, share in [(1, 2), (2, 1), (6, 1)]:
+            with other_threads(n_others):
+                assert set(sizes_of(threads, apart=apart)) == {share}
+        assert sizes_of(threads, apart=apart)[0] == 4
+    with other_threads(3), _crew.Crew(2) as threads:
+        assert set(sizes_of(threads)) == {1}
+        assert not running()
+
+
+def test_the_share_changes_while_a_crew_works(crew):
+    crew(99)
+    others = other_threads(1)
+    after = iter([others.__enter__, lambda: None, lambda: others.__exit__(None, None, None)])
+    with _crew.Crew(4) as threads:
+        sizes = sizes_of(threads, 60, lambda: [next(after, lambda: None)()])
+    assert sizes[:3] == [4, 2, 2]
+    assert set(sizes[3:]) == {4}
+
+
+def test_inference_takes_its_share_and_counts(crew, monkeypatch):
+    crew(99)
+    seen = []
+
+    def kernel(_, phases, team):
+        seen.append((team.size, _crew.BLAS.n_holders))
+        return phases.stop
+
+    monkeypatch.setattr(_crew, "cpu_count", lambda: 2)
+    monkeypatch.setattr(_crew, "_pace_of", lambda *_: Fixed())
+    with threadpool_limits(2), other_threads(1):
+        _crew.over_blocks(functools.partial(kernel, None), 10**5, 100, 100)
+        assert set(seen) == {(1, 2)}
+        assert _crew.BLAS.n_holders == 1
+
+
+def test_fits_take_as_many_threads_as_are_left(monkeypatch):
+    taken, choose = [], _crew.Pace.choose
+    monkeypatch.setattr(
+        _crew.Pace, "choose", lambda self, most, *work: (taken.append(most), choose(self, most, *work))[1]
+    )
+    monkeypatch.setattr(_crew, "cpu_count", lambda: 2)
+    with threadpool_limits(2):
+        with other_threads(1):
+            alone = fit(SMALL)
+        assert set(taken) == {1}
+        np.testing.assert_array_equal(fit(SMALL), alone)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_bits_do_not_depend_on_fits_beside(solver, crew, monkeypatch):
+    shape, seen = (1500, 100, 50), set()
+    crew(1)
+    expected = fit(shape, solver)
+    holders = itertools.cycle([1, 1, 3, 9, 2])
+
+    def some(self):
+        seen.add(number := next(holders))
+        return number
+
+    crew(99)
+    monkeypatch.setattr(_crew._HeldBlas, "n_holders", property(some))
+    np.testing.assert_array_equal(fit(shape, solver), expected)
+    assert seen == {1, 2, 3, 9}
+
+
+def test_a_pace_keeps_to_a_limit_that_changes():
+    pace, rng = _crew.Pace(), np.random.default_rng(0)
+    for _ in range(2000):
+        most, cost = int(rng.integers(1, 9)), 10.0 ** rng.integers(0, 9)
+        number, part = pace.choose(most, cost, int(rng.integers(100)))
+        assert 1 <= number <= most
+        assert part > 0
+        pace.record(number, part, part * 1e-4 * rng.uniform(0.5, 1) / number)
+
+
+def test_a_crew_that_was_interrupted_is_released_from_any_thread():
+    crews = []
+
+    def enter():
+        crews.append(_crew.Crew(2))
+        crews[0].__enter__()
+        crews[0].__enter__()
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    with _crew.Crew(2) as mine:
+        assert (_crew.BLAS.n_holders, mine.share) == (2, 1)
+        crews.clear()
+        assert (_crew.BLAS.n_holders, mine.share) == (1, 2)
+    assert not _crew.BLAS.n_holders
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_only_the_thread_that_forked():
+    code = """
+from skl_sae._crew import BLAS, Crew
+from threadpoolctl import threadpool_info
+
+def in_child(expected):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            assert BLAS.n_holders == expected
+            with Crew(4) as crew:
+                assert (BLAS.n_holders, crew.share) == (1, 4)
+            assert BLAS.n_holders == expected
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+def hold():
+    with Crew():
+        held.set()
+        leave.wait(60)
+
+held, leave = threading.Event(), threading.Event()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait(60)
+in_child(0)
+with Crew():
+    in_child(1)
+leave.set()
+thread.join()
+assert not BLAS.n_holders
+"""
+    run(code)
 
 
 def test_the_clock_decides_how_many_threads_work():

@@ -9,16 +9,13 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import cpu_count, effective_n_jobs
 from scipy.sparse import csc_array, csr_array, issparse
 from scipy.stats import false_discovery_control
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
-from .._crew import BLAS
 from .._types import Float64Array, FloatArray, MatrixLike
 from ..exceptions import HiddenUnitWarning
 from .matching import correlations, cosines, matched
@@ -152,7 +149,7 @@ def feature_stability(
         differs, and a unit may come back because it follows single rows that all fits have seen.
     n_jobs : int, default=None
         Number of fits at the same time, in threads; None means 1, -1 as many as there are processors. A fit alone
-        already uses several threads.
+        already uses several threads; fits at the same time share the processors.
     callback : callable, default=None
         Called as ``callback(done, total)`` after each of the n_refits + 2 fits.
     random_state : int, RandomState instance or None, default=None
@@ -261,9 +258,7 @@ class _Refits:
         self._lock, self._done = threading.Lock(), 0
 
     def run(self, n_jobs: int | None, callback: Callable[[int, int], object] | None) -> list[Any]:
-        # Fits side by side must not want all processors each.
-        share = max(1, min(BLAS.granted, cpu_count() // effective_n_jobs(n_jobs)))
-        with threadpool_limits(share, "blas"), warnings.catch_warnings():  # the first fit has warned of the same
+        with warnings.catch_warnings():  # the first fit has warned of the same
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.simplefilter("ignore", HiddenUnitWarning)
             return list(
