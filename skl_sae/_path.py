@@ -1,8 +1,11 @@
 """A search as a walk: every autoencoder starts from the weights of the nearest one that is finished."""
 
 import contextlib
+import copy
 import functools
 import hashlib
+import itertools
+import operator
 import os
 import pickle
 from numbers import Real
@@ -19,6 +22,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from ._base import BaseAutoencoder
 from ._callbacks import DURING_FIT
+from ._types import Problems
 from .exceptions import DivergenceError
 
 # What fits each of its estimators once, so that "the autoencoder" of a fit has a meaning.
@@ -49,10 +53,27 @@ class Path(NamedTuple):
     route: str | None  # parameter name of the autoencoder, "" if it is the estimator, None if there is no autoencoder
     names: tuple[str, ...]
     stops: list[Stop]
+    is_random: bool = False  # whether the autoencoder has random_state=None
 
-    def candidates(self):
-        """Return the indices of the candidates on the path."""
-        return [index for stop in self.stops for index in stop.candidates]
+    def draw_seed(self):
+        """Return a seed for all fits of a walk that have none: fits of different seeds could not share anything."""
+        if not self.is_random or len(self.stops) == 1:
+            return None
+        return check_random_state(None).randint(np.iinfo(np.int32).max)
+
+    def divide(self, n_parts):
+        """Return at most ``n_parts`` lists of stops, by their positions, with about as many candidates each.
+
+        Branches of the tree stay together as far as possible, since whoever takes a part has to train the stops on the
+        way to it as well.
+        """
+        ways: list[list[int]] = []
+        for i, stop in enumerate(self.stops):
+            ways.append([*([] if stop.start is None else ways[stop.start]), i])
+        order = sorted(range(len(ways)), key=ways.__getitem__)
+        last = np.cumsum([len(self.stops[i].candidates) for i in order])
+        number = (last - 1) * n_parts // last[-1]
+        return [sorted(order[k] for k in np.flatnonzero(number == part)) for part in np.unique(number)]
 
 
 # -- planning --------------------------------------------------------------------------------------
@@ -78,7 +99,7 @@ def plan(estimator, candidates):
             for name, value in sorted(parameters.items())
             if name not in free and not _comes_later(name, route, named)
         ]
-        settings = groups.setdefault((route, type(model), names, tuple(fixed)), {})
+        settings = groups.setdefault((route, type(model), names, tuple(fixed), model.random_state is None), {})
         values = tuple(float(getattr(model, name)) for name in names)
         settings.setdefault(values, []).append(index)
     if not groups:
@@ -86,7 +107,10 @@ def plan(estimator, candidates):
             f"PathSearchCV found no autoencoder of skl_sae in estimator={estimator!r}. Use GridSearchCV for other "
             "estimators."
         )
-    return [Path(route, names, arrange(names, settings)) for (route, _, names, _), settings in groups.items()] + others
+    return [
+        Path(route, names, arrange(names, settings), is_random)
+        for (route, _, names, _, is_random), settings in groups.items()
+    ] + others
 
 
 def find_autoencoder(estimator):
@@ -208,17 +232,29 @@ class Fit(NamedTuple):
     attributes: dict[str, Any]
     broken_at_start: float  # share of broken units where the walk last started from random weights
     record: dict[str, float]
+    problems: Problems
 
 
 class Walk:
-    """A path on one set of training rows: finished autoencoders, fitted steps before them, and what they share."""
+    """Some stops of a path on one set of training rows: finished autoencoders, fitted steps before them, and a memo.
 
-    def __init__(self, path, n_processors=1):
-        self.path, self.fits, self.records, self._before = path, {}, {}, {}
+    Parameters
+    ----------
+    path : Path
+    stops : list of int
+        Positions of the stops that will be visited, in increasing order. Those on the way to them are trained as well.
+    seed : int or None
+        Of autoencoders without one.
+    n_processors : int
+        How many processors train.
+    """
+
+    def __init__(self, path, stops, seed=None, n_processors=1):
+        self.path, self.fits, self._before = path, {}, {}
         self._once, self._sharing = Memo(), []
-        self._n_processors = n_processors
+        self._seed, self._n_processors = seed, n_processors
         self._last_use = {}
-        for i in range(len(path.stops)):
+        for i in stops:
             j = i
             while j is not None:
                 self._last_use[j] = i
@@ -235,6 +271,14 @@ class Walk:
             for model in self._sharing:
                 vars(model).pop("_once", None)
             self._sharing.clear()
+
+    def record(self, i):
+        """Return what is known of the autoencoder of stop i; nothing if its fit has failed, or if there is none."""
+        return {} if self.fits.get(i) is None else self.fits[i].record
+
+    def problems(self, i):
+        """Return what to warn of after the fit of stop i."""
+        return [] if self.fits.get(i) is None else self.fits[i].problems
 
     def leave(self, i):
         """Forget autoencoders from which no stop after the i-th starts."""
@@ -261,7 +305,7 @@ class Walk:
             vars(model).pop("__sklearn_clone__", None)
             for name, pipeline in pipelines.items():
                 pipeline.memory = memories[name]
-        if i not in self.records:
+        if i not in self.fits:
             raise RuntimeError(
                 f"The autoencoder {self.path.route!r} was fitted in another process, out of reach of PathSearchCV. "
                 "Set n_jobs=None in the estimators that contain it."
@@ -300,7 +344,6 @@ class Walk:
             start = self._start(model, i, data, params)
             with threads_on(self._n_processors):
                 self.fits[i] = self._learn(model, start, data, params)
-            self.records[i] = self.fits[i].record
         vars(model).update(self.fits[i].attributes)
         if not model.warm_start:
             vars(model).pop("_training", None)
@@ -309,12 +352,13 @@ class Walk:
     def _start(self, model, i, data, params):
         """Return the position of the nearest finished stop on the way to the i-th; None if there is none.
 
-        Where only one stop is wanted, those on the way to it are fitted here.
+        Stops on the way that will not be visited are fitted here.
         """
         j = self.path.stops[i].start
         while j is not None:
             if j not in self.fits:
                 values = dict(zip(self.path.names, self.path.stops[j].values, strict=True))
+                values["random_state"] = copy.deepcopy(model.random_state)  # as each candidate has its own
                 try:
                     self._train(_twin(model, **values), j, *data, **params)
                 except Exception:  # as in a walk over all stops, where it counts as a failed fit
@@ -326,6 +370,8 @@ class Walk:
 
     def _learn(self, model, j, data, params):
         """Fit a model, from the weights at stop j or from random ones; return a `Fit`."""
+        problems: Problems = []
+        model._warn = functools.partial(operator.setitem, problems, slice(None))  # keeps those of the last fit
         before = set(vars(model))
         parameters = {name: getattr(model, name) for name in ("warm_start", "random_state")}
         try:
@@ -342,6 +388,7 @@ class Walk:
                 type(fitted).fit(fitted, *data, **params)
         finally:
             vars(model).update(parameters)
+            del model._warn
         unfitted = before | set(DURING_FIT) | set(model.get_params(deep=False))
         attributes = {name: value for name, value in vars(fitted).items() if name not in unfitted}
         cold = j is None or collapsed
@@ -354,12 +401,7 @@ class Walk:
             "mean_activation": float(np.mean(getattr(fitted, "mean_activation_", np.nan))),
             "dead_fraction": fitted.dead_fraction_,
         }
-        return Fit(attributes, broken, record)
-
-    @functools.cached_property
-    def _seed(self):
-        """The seed of all fits without one: from different random numbers nothing could be shared."""
-        return check_random_state(None).randint(np.iinfo(np.int32).max)
+        return Fit(attributes, broken, record, problems)
 
     def _continue(self, model, start, data, params):
         """Fit a model from the weights of a finished one; return whether it is as sound as that."""
@@ -380,7 +422,7 @@ class Walk:
 def _twin(model, **values):
     """Return an unfitted model with the same parameters, but for ``values``, and without callbacks."""
     twin = type(model)(**model.get_params(deep=False) | values)
-    twin._once = model._once
+    vars(twin).update({name: vars(model)[name] for name in ("_once", "_warn") if name in vars(model)})
     return twin
 
 
@@ -468,21 +510,50 @@ def share_processors(n_tasks, n_processes):
     return [1] * (n_tasks - n_last) + [n_processes // n_last for _ in range(n_last)]
 
 
-def walk_fold(path, estimator, X, y, candidates, tasks, *, n_processors, process, **options):
-    """Fit and score the candidates of a path on one fold.
+class Share(NamedTuple):
+    """What a process has to do at a time: visit stops of a path on one fold."""
 
-    Return the results of scikit-learn's `_fit_and_score` and records of the autoencoders, both by candidate.
+    path: Path
+    stops: list[int]  # by their positions
+    split: int
+    seed: int | None
+    n_processors: int
+
+
+def share_walks(paths, n_splits, n_processes):
+    """Return a list of `Share`: the last walks are divided among processes that would be idle.
+
+    What remains of a walk that has too few stops is left to threads.
+    """
+    walks, shares = list(itertools.product(paths, range(n_splits))), []
+    for (path, split), n_processors in zip(walks, share_processors(len(walks), n_processes), strict=True):
+        parts, seed = path.divide(n_processors), path.draw_seed()
+        shares += [Share(path, stops, split, seed, n_processors // len(parts)) for stops in parts]
+    return shares
+
+
+class Visit(NamedTuple):
+    """What the fit of a candidate on one fold leaves."""
+
+    candidate: int
+    outcome: dict[str, Any]  # of scikit-learn's `_fit_and_score`
+    record: dict[str, float]  # of the autoencoder, empty if there is none
+    problems: Problems  # of its fit
+
+
+def walk_fold(path, stops, estimator, X, y, candidates, tasks, *, seed, n_processors, process, **options):
+    """Visit stops of a path on one fold: fit and score their candidates. Return a list of `Visit`.
+
     ``tasks`` has the arguments that differ between candidates; ``process`` is the one that runs the search.
     """
-    walk, results = Walk(path, n_processors if process != os.getpid() else 1), {}
-    records: dict[int, dict[str, float]] = {}
-    for i, stop in enumerate(path.stops):
-        for index in stop.candidates:
+    walk, visits = Walk(path, stops, seed, n_processors if process != os.getpid() else 1), []
+    for i in stops:
+        for index in path.stops[i].candidates:
             one, progress = clone(estimator), (index, len(candidates))
             with walk.joined(one, i):
-                results[index] = _fit_and_score(
+                outcome = _fit_and_score(
                     one, X, y, parameters=candidates[index], candidate_progress=progress, **tasks[index], **options
                 )
-        records |= {index: walk.records[i] for index in stop.candidates if i in walk.records}
+            visits.append(Visit(index, outcome, walk.record(i), walk.problems(i)))
         walk.leave(i)
-    return results, records
+    return visits

@@ -18,6 +18,7 @@ __all__ = [
     "MatrixLike",
     "OutputActivation",
     "PenaltyName",
+    "Problems",
     "SolverName",
     "_fit_context",
     "validate_params",
@@ -29,6 +30,9 @@ MatrixLike: TypeAlias = ArrayLike | sparray | spmatrix
 # float32 or float64, depending on the data.
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 Float64Array: TypeAlias = NDArray[np.float64]
+
+# What to warn of: pairs of a message and a category, or of a message and an exception that ended the fit.
+Problems: TypeAlias = list[tuple[str, type[BaseException]]]
 
 if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])

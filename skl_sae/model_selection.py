@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 import warnings
@@ -19,8 +18,8 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, indexable
 
 from ._callbacks import NoTask
-from ._path import Path, Walk, plan, share_processors, walk_fold
-from ._types import _fit_context
+from ._path import Path, Walk, plan, share_walks, walk_fold
+from ._types import Problems, _fit_context
 from .transformer import SparseAutoencoderTransformer
 
 if TYPE_CHECKING:
@@ -33,6 +32,9 @@ HAS_CALLBACKS = hasattr(GridSearchCV, "_init_callback_context")
 
 # What `path_results_` says of every autoencoder.
 RECORDS = "start", "collapsed", "n_iter", "loss", "mean_activation", "dead_fraction"
+
+# Candidates that a warning names.
+MOST_NAMED = 3
 
 
 class PathSearchCV(GridSearchCV):
@@ -70,8 +72,9 @@ class PathSearchCV(GridSearchCV):
         reconstruction error, which is best for small ``beta``. If the search then chooses the smallest ``beta``, it
         warns.
     n_jobs : int, default=None
-        Number of processes. Each takes one path on one fold at a time; where fewer are left than there are processes,
-        autoencoders are trained on several threads.
+        Number of processes. Each takes one path on one fold at a time. Where fewer are left than there are processes,
+        the branches of these paths are shared, and each process trains the autoencoders on the way to its branches
+        itself. Where there are not enough branches either, autoencoders are trained on several threads.
     refit : bool, str or callable, default=True
         Whether to fit the best candidate on all rows, by which scorer to choose it, or a function that does, such as
         `skl_sae.metrics.SparsestWithin`. The refit follows the path from its beginning to the best candidate, so that
@@ -91,7 +94,8 @@ class PathSearchCV(GridSearchCV):
     ----------
     cv_results_ : dict of ndarrays
         Scores, times and parameters, with the columns of GridSearchCV. Times are those of the walk: steps before the
-        autoencoder count for the first candidate of a path.
+        autoencoder count for the first candidate of a path, and autoencoders on the way to a branch, where it has a
+        process of its own, for the first candidate of the branch.
     path_results_ : dict of ndarrays of shape (n_candidates, n_splits)
         "start", index of the candidate whose weights the autoencoder started from, -1 for random weights;
         "collapsed", whether a first fit, from a neighbour, was replaced by one from random weights, see the notes;
@@ -107,6 +111,9 @@ feature_names_in_
     -----
     UserWarning
         If the search chooses the smallest ``beta`` by the reconstruction error.
+    ConvergenceWarning, HiddenUnitWarning, DataRangeWarning
+        What the autoencoders of the search would warn of, from all processes: one warning of each category, at the end,
+        with the number of fits and the parameters of a few candidates. Then those of the fit to all rows.
 
     See Also
     --------
@@ -130,7 +137,8 @@ feature_names_in_
     own, since its path leads through these. Weights after a walk differ from those after a start from random weights,
     as weights from two seeds do; the loss is usually a little lower.
 
-    If ``random_state`` is None, each path with several settings draws one seed per fold for all its autoencoders.
+    If ``random_state`` is None, each path with several settings draws one seed per fold for all its autoencoders, from
+    NumPy's global generator.
 
     A search with ``tol=0`` saves nothing: every fit takes ``max_iter`` iterations. The memory of a Pipeline is not used
     during the search.
@@ -203,7 +211,7 @@ feature_names_in_
         task = self._init_callback_context(max_subtasks=n_tasks) if HAS_CALLBACKS else NoTask()
         task.call_on_fit_task_begin(estimator=self, **data)
 
-        outcomes = self._walk(X, y, candidates, paths, scorers, routed, task)
+        outcomes, problems = self._walk(X, y, candidates, paths, scorers, routed, task)
         _warn_or_raise_about_fit_failures(outcomes, self.error_score)
         if callable(self.scoring):
             _insert_error_scores(outcomes, self.error_score)
@@ -218,10 +226,14 @@ feature_names_in_
                 self.best_score_ = results[f"mean_test_{metric}"][self.best_index_]
             self.best_params_ = results["params"][self.best_index_]
         if self.refit:
-            self._refit(X, y, paths, routed, task.subcontext(task_name="refit-with-best-params"), data)
+            task_of_refit = task.subcontext(task_name="refit-with-best-params")
+            problems += self._refit(X, y, paths, routed, task_of_refit, data)
         self.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
         self.cv_results_ = results
         task.call_on_fit_task_end(estimator=self, **data)
+        for message, category in problems:
+            if issubclass(category, Warning):
+                warnings.warn(message, category, stacklevel=3)
         self._warn_of_density(candidates)
         return self
 
@@ -234,8 +246,11 @@ feature_names_in_
         scorers: Any,
         routed: Any,
         task: Any,
-    ) -> list[dict[str, Any]]:
-        """Walk all paths on all folds; return the outcomes of the folds of the first candidate, the second, ..."""
+    ) -> tuple[list[dict[str, Any]], Problems]:
+        """Walk all paths on all folds; return the outcomes of the folds of the first candidate, the second, ...
+
+        Also return what to warn of.
+        """
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         splits = list(cv.split(X, y, **routed.splitter.split))
         self.n_splits_ = cv.get_n_splits(X, y, **routed.splitter.split)
@@ -263,44 +278,46 @@ feature_names_in_
             "verbose": self.verbose,
             "process": os.getpid(),
         }
-        tasks = list(itertools.product(paths, enumerate(splits)))
-        shares = share_processors(len(tasks), effective_n_jobs(self.n_jobs))
-        walks = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)(
+        walks = share_walks(paths, len(splits), effective_n_jobs(self.n_jobs))
+        parallel = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)
+        visits = parallel(
             delayed(walk_fold)(
                 path,
+                stops,
                 clone(self.estimator),
                 X,
                 y,
                 candidates,
-                {index: fits[index * len(splits) + split] for index in path.candidates()},
-                train=train,
-                test=test,
+                {index: fits[index * len(splits) + split] for i in stops for index in path.stops[i].candidates},
+                train=splits[split][0],
+                test=splits[split][1],
                 split_progress=(split, len(splits)),
+                seed=seed,
                 n_processors=n_processors,
                 **options,
             )
-            for (path, (split, (train, test))), n_processors in zip(tasks, shares, strict=True)
+            for path, stops, split, seed, n_processors in walks
         )
         outcomes: list[Any] = [None] * n_fits
+        problems: dict[int, Problems] = {}
         self.path_results_ = {name: np.full((len(candidates), len(splits)), np.nan) for name in RECORDS}
-        for turn, (results, records) in enumerate(walks):
-            split = turn % len(splits)
-            for index, outcome in results.items():
+        for (_, _, split, *_), visited in zip(walks, visits, strict=True):
+            for index, outcome, record, found in visited:
                 outcomes[index * len(splits) + split] = outcome
-            for index, record in records.items():
-                for name in RECORDS:
-                    self.path_results_[name][index, split] = record[name]
+                problems[index * len(splits) + split] = found
+                for name, value in record.items():
+                    self.path_results_[name][index, split] = value
         task.call_on_fit_task_end(estimator=self)
-        return outcomes
+        return outcomes, summarise(problems, candidates, len(splits))
 
-    def _refit(self, X: Any, y: Any, paths: list[Path], routed: Any, task: Any, data: dict[str, Any]) -> None:
-        """Fit the best candidate on all rows, along its path."""
+    def _refit(self, X: Any, y: Any, paths: list[Path], routed: Any, task: Any, data: dict[str, Any]) -> Problems:
+        """Fit the best candidate on all rows, along its path; return what to warn of."""
         self.best_estimator_ = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
         path, stop = next(
             (path, i) for path in paths for i, stop in enumerate(path.stops) if self.best_index_ in stop.candidates
         )
-        joined = Walk(path).joined(self.best_estimator_, stop)
-        with joined, task.propagate_callback_context(self.best_estimator_):
+        walk = Walk(path, [stop], path.draw_seed())
+        with walk.joined(self.best_estimator_, stop), task.propagate_callback_context(self.best_estimator_):
             task.call_on_fit_task_begin(estimator=self, **data)
             started = time.time()
             targets = () if y is None else (y,)
@@ -309,6 +326,7 @@ feature_names_in_
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
         task.call_on_fit_task_end(estimator=self, **data)
+        return [(f"In the fit of the best candidate to all rows: {text}", kind) for text, kind in walk.problems(stop)]
 
     def _warn_of_density(self, candidates: list[dict[str, Any]]) -> None:
         """Warn if the reconstruction error alone has chosen the smallest beta, as it will on most data."""
@@ -326,8 +344,29 @@ feature_names_in_
                 'refit=SparsestWithin(0.05), all in skl_sae.metrics. See "score prefers dense codes" in the user '
                 "guide, Pitfalls.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=4,
             )
+
+
+def summarise(problems: dict[int, Problems], candidates: list[dict[str, Any]], n_splits: int) -> Problems:
+    """Return one problem of each category: how many fits have it, the message of the first, some candidates.
+
+    ``problems`` has those of each fit, by its number: fits of the first candidate, of the second, ...
+    """
+    fits: dict[type[BaseException], dict[int, str]] = {}
+    for number, found in sorted(problems.items()):
+        for message, category in found:
+            fits.setdefault(category, {}).setdefault(number, message)
+    summary: Problems = []
+    for category, messages in fits.items():
+        affected = [candidates[index] for index in dict.fromkeys(number // n_splits for number in messages)]
+        names = [", ".join(f"{key}={value!r}" for key, value in sorted(one.items())) for one in affected[:MOST_NAMED]]
+        if len(affected) > MOST_NAMED:
+            names.append(f"{len(affected) - MOST_NAMED} more")
+        first = next(iter(messages.values()))
+        fits_of = f"In {len(messages)} of {len(candidates) * n_splits} fits, of {len(affected)} candidates"
+        summary.append((f"{fits_of} ({'; '.join(names)}). The first: {first}", category))
+    return summary
 
 
 def _last_step(estimator: Any) -> Any:

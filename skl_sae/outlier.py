@@ -25,6 +25,7 @@ from ._types import (
     MatrixLike,
     OutputActivation,
     PenaltyName,
+    Problems,
     SolverName,
     _fit_context,
 )  # fmt: skip
@@ -46,7 +47,6 @@ ENOUGH_ROWS, HELD_OUT = 20, 200
 
 Rows: TypeAlias = Any  # of any kind, see `_rows`
 Mask: TypeAlias = NDArray[np.bool_]
-Problems: TypeAlias = list[tuple[str, type[BaseException]]]
 
 
 class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseAutoencoder):

@@ -112,6 +112,16 @@ def test_callbacks_reach_through_searches_and_pipelines(digits, kind):
     assert recorder.begun.count(("SparseAutoencoderTransformer", "iteration")) == 2 * 2 * 3
 
 
+@callbacks
+def test_callbacks_see_every_fit_of_a_divided_walk_once(digits, monkeypatch):
+    monkeypatch.setattr("skl_sae.model_selection.effective_n_jobs", lambda _: 4)
+    recorder = Recorder()
+    options = {"cv": 2, "refit": False, "scoring": population_sparsity_scorer}
+    search = PathSearchCV(short(max_iter=3, tol=0), {"rho": [0.05, 0.1], "beta": [1, 2, 3]}, **options)
+    search.set_callbacks(recorder).fit(digits)
+    assert recorder.begun.count(("SparseAutoencoderTransformer", "iteration")) == 2 * 6 * 3
+
+
 class Keeper(Recorder):
     """A callback that saves the model of every iteration, and may fail or be interrupted when the fit ends."""
 

@@ -1,6 +1,7 @@
 """A search by warm starts is like GridSearchCV in everything but the starts."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from fits import assert_same_fit, quiet
 from searches import GRID, assert_same_results, classifier, code, search, within
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone, is_classifier
-from sklearn.exceptions import FitFailedWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
@@ -389,6 +390,51 @@ def test_a_warning_if_the_reconstruction_error_chooses_the_smallest_beta(digits)
     search(code(), grid, scoring=scoring, refit="score").fit(X)  # who names a scorer has chosen it
     search(code(), {"beta": [0.0]}).fit(X)
     search(grid=within(grid)).fit(X, y)
+
+
+@pytest.mark.plain
+@pytest.mark.filterwarnings("ignore:The search chose beta")
+@pytest.mark.parametrize("n_processes", [1, 6])
+def test_one_warning_of_each_kind_names_the_candidates(digits, monkeypatch, n_processes):
+    monkeypatch.setattr("skl_sae.model_selection.effective_n_jobs", lambda _: n_processes)
+    grid = {"beta": [0.3, 3.0], "max_iter": [2, 3, 400]}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        search(code(), grid, scoring=population_sparsity_scorer, refit=lambda _: 1).fit(digits[0])
+    messages = [str(one.message) for one in caught if one.category is ConvergenceWarning]
+    assert len(messages) == 2
+    assert messages[0].startswith(
+        "In 8 of 12 fits, of 4 candidates (beta=0.3, max_iter=2; beta=0.3, max_iter=3; beta=3.0, max_iter=2; 1 more). "
+        "The first: L-BFGS reached max_iter=2 before the loss settled. Increase max_iter. See"
+    )
+    assert messages[1].startswith("In the fit of the best candidate to all rows: L-BFGS reached max_iter=3")
+    assert {one.filename for one in caught if one.category is ConvergenceWarning} == {__file__}
+
+
+@pytest.mark.slow
+def test_warnings_come_from_other_processes(digits):
+    with pytest.warns(ConvergenceWarning, match="In 6 of 6 fits, of 2 candidates"):
+        search(grid={"code__rho": [0.1, 0.2]}, n_jobs=2, cv=3).fit(*digits)
+
+
+@pytest.mark.plain
+def test_a_collapsed_fit_leaves_the_warnings_of_the_fit_that_replaces_it(digits, monkeypatch):
+    monkeypatch.setattr("skl_sae._path.MOSTLY_USELESS", -1)  # every walk collapses
+    options = dict(scoring=population_sparsity_scorer, refit=False)
+    with pytest.warns(ConvergenceWarning, match="In 4 of 4 fits"):
+        found = search(code(max_iter=2), {"beta": [0.3, 3.0]}, **options).fit(digits[0])
+    assert found.path_results_["collapsed"].sum() == 2
+
+
+@pytest.mark.plain
+def test_a_warning_that_is_an_error_comes_after_the_search(digits):
+    found = search(code(max_iter=2), {"beta": [0.3, 3.0]}, scoring=population_sparsity_scorer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        with pytest.raises(ConvergenceWarning, match="In 4 of 4 fits"):
+            found.fit(digits[0])
+    assert found.best_estimator_.n_iter_ == 2
+    assert "_warn" not in vars(found.best_estimator_)
 
 
 def test_beta_of_zero_is_a_step_like_any_other(digits):

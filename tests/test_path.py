@@ -26,7 +26,17 @@ from skl_sae import (
     SparseAutoencoderTransformer,
     TopKAutoencoderTransformer,
 )
-from skl_sae._path import BROKEN, CONSTANT, arrange, find_autoencoder, plan, share_processors, threads_on
+from skl_sae._path import (
+    BROKEN,
+    CONSTANT,
+    Path,
+    arrange,
+    find_autoencoder,
+    plan,
+    share_processors,
+    share_walks,
+    threads_on,
+)
 from skl_sae.metrics import population_sparsity_scorer
 from skl_sae.model_selection import PathSearchCV
 
@@ -143,12 +153,75 @@ def test_the_last_tasks_share_the_processors():
         pass
 
 
+def path_over(*levels, candidates=1):
+    nodes = [(i, j) for i in range(levels[0]) for j in range(levels[1])]
+    return Path("", ("beta", "rho"), arrange(("beta", "rho"), {node: list(range(candidates)) for node in nodes}))
+
+
+@pytest.mark.plain
+def test_parts_of_a_path_have_about_as_many_candidates_each_and_keep_branches_together():
+    path = path_over(5, 5)
+    assert path.divide(1) == [list(range(25))]
+    halves = path.divide(2)
+    assert sorted(map(len, halves)) == [12, 13]
+    for half in halves:
+        missing = {path.stops[i].start for i in half} - {*half, None}
+        assert all(path.stops[i].values[0] == 2 for i in missing)  # on the way along rho
+    assert sorted(i for part in path.divide(7) for i in part) == list(range(25))
+    assert len(path.divide(40)) == 25
+    assert len(path_over(1, 1).divide(3)) == 1
+
+
+@pytest.mark.plain
+def test_the_last_walks_are_divided_among_processes_and_threads():
+    def shares(*args):
+        return [(share.split, len(share.stops), share.n_processors) for share in share_walks(*args)]
+
+    assert shares([path_over(5, 5)], 3, 1) == [(0, 25, 1), (1, 25, 1), (2, 25, 1)]
+    assert shares([path_over(5, 5)], 3, 2) == [(0, 25, 1), (1, 25, 1), (2, 13, 1), (2, 12, 1)]
+    assert shares([path_over(1, 2)], 1, 5) == [(0, 1, 2), (0, 1, 2)]
+
+
+DIVIDED = {
+    "pipeline": lambda: (classifier(), within(GRID) | {"classify__C": [0.1, 1.0]}),
+    "a generator": lambda: (classifier(random_state=np.random.RandomState(0)), within(GRID)),
+    "no seed": lambda: (classifier(random_state=None), within(GRID)),
+    "adam": lambda: (classifier(solver="adam", max_iter=3), within(GRID)),
+    "detector": lambda: (SparseAutoencoderOutlierDetector(max_iter=5, random_state=0), {"rho": [0.1, 0.2, 0.3]}),
+    "its generator": lambda: (
+        SparseAutoencoderOutlierDetector(max_iter=5, random_state=np.random.RandomState(0)),
+        {"rho": [0.1, 0.2], "alpha": [0.1, 0.2, 0.3]},
+    ),
+    "failures": lambda: (code(), {"rho": [0.1, 1.5, 0.2], "beta": [0.3, 1.0, 3.0]}),
+}
+
+
+@pytest.mark.plain
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning", "ignore:One or more of the test scores")
+@pytest.mark.filterwarnings("ignore:The search chose beta")
+@pytest.mark.parametrize("name", DIVIDED)
+def test_a_part_of_a_walk_has_the_bits_of_the_whole(digits, name, monkeypatch):
+    X, y = digits
+    X, y = (X[:150, 20:40], np.where(y[:150] < 1, -1, 1)) if name in ("detector", "its generator") else (X, y)
+    found = []
+    for n_processes in (1, 5):
+        monkeypatch.setattr("skl_sae.model_selection.effective_n_jobs", lambda _, n=n_processes: n)
+        np.random.seed(0)  # noqa: NPY002 - from which None draws
+        estimator, grid = DIVIDED[name]()
+        scoring = "roc_auc" if isinstance(estimator, SparseAutoencoderOutlierDetector) else None
+        found.append(search(estimator, grid, scoring=scoring, error_score=np.nan).fit(X, y))
+    whole, parts = found
+    assert_same_results(whole.cv_results_, parts.cv_results_)
+    assert_same_results(whole.path_results_, parts.path_results_)
+    best = whole.best_estimator_, parts.best_estimator_
+    assert_same_fit(*(one["code"] if isinstance(one, Pipeline) else one for one in best))
+
+
 @pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_processes(digits):
     one, two = (search(n_jobs=n_jobs, cv=3).fit(*digits) for n_jobs in (1, 2))
     assert_same_results(one.cv_results_, two.cv_results_)
-    for name, values in one.path_results_.items():
-        np.testing.assert_array_equal(values, two.path_results_[name])
+    assert_same_results(one.path_results_, two.path_results_)
     assert_same_fit(one.best_estimator_["code"], two.best_estimator_["code"])
 
 
