@@ -131,7 +131,7 @@ def count_repetitions(n, d, most):
 
 
 def add_false_alarms(report, kinds, options):
-    deviations = []
+    deviations = {}
     for kind in kinds:
         index = list(DISTRIBUTIONS).index(kind)
         keys = [(index, n, d) for n, d in SHAPES if n <= options.max_rows]
@@ -143,11 +143,13 @@ def add_false_alarms(report, kinds, options):
             row["attainable"] = f"{100 * np.floor(0.05 * (n + 1)) / (n + 1):.2f}"
             row |= {"predict": percent(flagged), "p-values, s": f"{seconds.mean():.2g}"}
             rows.append(row)
-            deviations.append((low.mean() - 0.05) / max(low.std(ddof=1) / np.sqrt(len(low)), 1e-9))
+            deviations[f"{kind}, {n} × {d}"] = (low.mean() - 0.05) / max(low.std(ddof=1) / np.sqrt(len(low)), 1e-9)
         report.add(f"{kind}: false alarms in percent, by training rows × features", rows)
-    above = sum(deviation > 2 for deviation in deviations)
-    print(f"\nShare with p ≤ .05 more than two standard errors above 5 %: {above} of {len(deviations)} cases, at most "
-          f"{max(deviations):.1f} standard errors.")  # fmt: skip
+    most = max(deviations, key=deviations.get)
+    above = sum(deviation > 2 for deviation in deviations.values())
+    report.add("p ≤ .05 above 5 %, in standard errors", [
+        {"name": "all", "cases": len(deviations), "by more than two": above, "at most": deviations[most], "at": most}
+    ])  # fmt: skip
 
 
 def add_discoveries(report, options):

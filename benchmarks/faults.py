@@ -21,7 +21,7 @@ import time
 import warnings
 
 from _faults_cases import CASES
-from _harness import Report, parser
+from _harness import MarkdownReport, parser
 
 for subject in "threads", "files", "interrupts", "failures", "models", "leaks":  # each one adds its cases to CASES
     importlib.import_module(f"_faults_{subject}")
@@ -57,7 +57,7 @@ def child(name, part, seed):
 
 
 def main():
-    options = parser(__doc__, rounds=1)
+    options = parser(__doc__, rounds=None, plot=False)
     options.add_argument("--only", nargs="+", metavar="WORD", help="run the cases whose names begin with one of these")
     options.add_argument("--part", type=float, default=1, help="fraction of the full number of trials")
     options.add_argument("--seed", type=int, default=0, help="seed of the random choices")
@@ -67,12 +67,12 @@ def main():
         warnings.simplefilter("ignore")
         print(json.dumps({name: child(name, part, options.seed) for name, part in json.loads(options.child).items()}))
         return
-    report, rows = Report(options), []
+    report, rows = MarkdownReport(options), []
     for name in CASES:
         if options.only is None or name.startswith(tuple(options.only)):
             start = time.monotonic()
             tried, held, remark = run({name: options.part}, options.seed)[name]
-            rows.append({"name": CASES[name][0], "tried": tried, "held": held})
+            rows.append({"name": CASES[name][0], "tried": tried, "held": held, "remark": remark})
             print(f"{name}: {held} of {tried} in {time.monotonic() - start:.0f} s. {remark}", flush=True)
     report.add("as it should be", rows)
     report.close()

@@ -4,11 +4,10 @@
     python tests/cases_run.py fuzz_failures/FILE.json
 
 Runs the cases of tests/cases.py (data, weights and parameters of every kind, all estimators) in supervised child
-processes: a case that takes too long counts as a hang, one that ends its process as a crash. Prints how the cases
-ended, and writes each failure to a file, from which the second command repeats it.
+processes: a case that takes too long counts as a hang, one that ends its process as a crash. The tables say how the
+cases ended; the script writes each failure to a file, from which the second command repeats it.
 """
 
-import argparse
 import collections
 import faulthandler
 import hashlib
@@ -19,6 +18,8 @@ import time
 import traceback
 from multiprocessing.connection import wait
 from pathlib import Path
+
+from _harness import MarkdownReport, parser
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -89,17 +90,22 @@ class Tally:
             self.failures[last] += 1
             print(f"{path}: {ended}: {last}", flush=True)
 
-    def print(self):
-        print(f"\n{self.counts.total()} cases")
-        for (estimator, expected, ended), count in sorted(self.counts.items()):
-            print(f"  {count:6d}  {estimator:12s} expected {expected:7s} ended in {ended}")
-        print(f"{self.failures.total()} failures")
-        for last, count in self.failures.most_common():
-            print(f"  {count:6d}  {last}")
+    def report(self, report):
+        ended = collections.Counter()
+        for (_, _, how), count in self.counts.items():
+            ended[how] += count
+        rows = [{"name": how, "cases": count} for how, count in ended.most_common()]
+        report.add("how cases ended", [{"name": "all", "cases": self.counts.total()}, *rows])
+        report.add("by estimator", [
+            {"name": f"{estimator}, expected {expected}, ended in {how}", "cases": count}
+            for (estimator, expected, how), count in sorted(self.counts.items())
+        ])  # fmt: skip
+        failures = [{"name": last, "cases": count} for last, count in self.failures.most_common()]
+        report.add("failures", [{"name": "all", "cases": self.failures.total()}, *failures])
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = parser(__doc__, rounds=None, plot=False)
     options.add_argument("--cases", type=int, default=20000)
     options.add_argument("--processes", type=int, default=1)
     options.add_argument("--seed", type=int, default=0)
@@ -108,6 +114,7 @@ def main():
     )
     options.add_argument("--folder", default="fuzz_failures", help="folder for the failures")
     options = options.parse_args()
+    report = MarkdownReport(options)
     tally, workers, started, tried = Tally(options.folder), [], 0, 0
     while tried < options.cases:
         while len(workers) < options.processes:
@@ -139,7 +146,8 @@ def main():
                 workers.remove(worker)
     for worker in workers:
         worker.end()
-    tally.print()
+    tally.report(report)
+    report.close()
 
 
 if __name__ == "__main__":

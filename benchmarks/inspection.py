@@ -216,7 +216,9 @@ def ask_time(report, options):
     _, two_jobs = timed(lambda: feature_stability(sae, X, n_jobs=2, random_state=1))
     stability, refit = np.subtract(marks[-1], marks[0]), np.subtract(marks[5], marks[0]) / 5
     name = f"stability with 5 refits, {X.shape[0]} x {X.shape[1]} -> 1000 units"
-    report.add(f"{name}; a fit {fit_seconds:.2f} s, report {report_seconds:.2f} s", [
+    report.add(name, [
+        {"name": "a fit", "seconds": fit_seconds},
+        {"name": "report", "seconds": report_seconds},
         {"name": "by the clock", "seconds": stability[0], "in refits": stability[0] / refit[0]},
         {"name": "of the processor", "seconds": stability[1], "in refits": stability[1] / refit[1]},
         {"name": "by the clock, n_jobs=2", "seconds": two_jobs, "in refits": two_jobs / refit[0]},

@@ -2,18 +2,18 @@
 
     python benchmarks/numerics.py
 
-Prints the errors after fits of 100000 iterations, whose weight decay is so small that they do not settle earlier,
-compared with a plain NumPy evaluation at the final weights; the largest relative errors of the loss and of the gradient
-in each precision, beside the bounds that the tests check (tests/rounding.py); and the warnings of each solver about
-data in the wrong units.
+The first table has the errors after fits of 100000 iterations, whose weight decay is so small that they do not settle
+earlier, compared with a plain NumPy evaluation at the final weights; the second the largest relative errors of the loss
+and of the gradient in each precision, beside the bounds that the tests check (tests/rounding.py); the third the
+warnings of each solver about data in the wrong units.
 """
 
-import argparse
 import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
+from _harness import MarkdownReport, parser
 from sklearn.datasets import load_digits, load_wine
 from sklearn.preprocessing import StandardScaler
 
@@ -26,7 +26,8 @@ import rounding
 import test_numerics as numerics
 
 
-def long_fits(iterations):
+def long_fits(report, iterations):
+    rows = []
     X = load_wine().data / load_wine().data.max(axis=0)
     settings = dict(beta=0.01, alpha=1e-8, tol=0, n_iter_no_change=10**9, max_iter=iterations, random_state=0)
     for solver in ("lbfgs", "adam"):
@@ -37,13 +38,13 @@ def long_fits(iterations):
             off = max(abs(history[name][-1] - value) / max(abs(value), 1e-9) for name, value in terms.items())
             mean = np.abs(sae.mean_activation_ / model.encode(X).mean(axis=0) - 1).max()
             rise = np.diff(history["loss"][:-1]).max(initial=-np.inf)
-            print(
-                f"{solver:5s} {activation:7s} {sae.n_iter_:6d} iterations, loss {sae.loss_:.6g}: terms off by {off:.1e}"
-                f", mean activations by {mean:.1e}, largest rise of the loss {max(rise, 0):.1e}"
-            )
+            rows.append({"name": f"{solver}, {activation}", "iterations": sae.n_iter_, "loss": sae.loss_,
+                         "terms off by": off, "mean activations": mean, "largest rise": max(rise, 0)})  # fmt: skip
+    report.add("after long fits: relative errors of the last history entry, and the largest rise of the loss", rows)
 
 
-def rounding_errors(seeds):
+def rounding_errors(report, seeds):
+    rows = []
     for dtype in (np.float32, np.float64):
         for name, gram in {"direct": False, "Gram": True}.items():
             losses, gradients = [], []
@@ -65,13 +66,13 @@ def rounding_errors(seeds):
                     off = np.linalg.norm((found - flat[0]).astype(float)) / norm
                     gradients.append((off, np.linalg.norm(flat[1].astype(float)) / norm))
             (loss, loss_bound), (slope, slope_bound) = np.max(losses, axis=0), np.max(gradients, axis=0)
-            print(
-                f"{np.dtype(dtype).name} {name:6s} loss off by {loss:.1e} (bound {loss_bound:.1e}), gradient by "
-                f"{slope:.1e} (bound {slope_bound:.1e}); {len(losses)} models"
-            )
+            rows.append({"name": f"{np.dtype(dtype).name}, {name}", "loss": loss, "bound of the loss": loss_bound,
+                         "gradient": slope, "bound of the gradient": slope_bound, "models": len(losses)})  # fmt: skip
+    report.add("largest relative errors of loss and gradient", rows)
 
 
-def wrong_units():
+def wrong_units(report):
+    rows = []
     for load in (load_digits, load_wine):
         X = StandardScaler().fit_transform(load().data)
         for solver in ("lbfgs", "adam"):
@@ -80,18 +81,22 @@ def wrong_units():
                     warnings.simplefilter("always")
                     SparseAutoencoderTransformer(20, solver=solver, random_state=0).fit(scale * X)
                 said = "; ".join(str(one.message).split(":")[0].split(",")[0] for one in caught)
-                print(f"{load.__name__} times {scale:g}, {solver}: {said or 'no warning'}")
+                name = f"{load.__name__.removeprefix('load_')} times {scale:g}, {solver}"
+                rows.append({"name": name, "warning": said or "none"})
+    report.add("standardised data in other units", rows)
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = parser(__doc__, rounds=None, plot=False)
     options.add_argument("--iterations", type=int, default=100_000)
     options.add_argument("--seeds", type=int, default=5, help="random models of each kind")
     options = options.parse_args()
     warnings.simplefilter("ignore")
-    long_fits(options.iterations)
-    rounding_errors(options.seeds)
-    wrong_units()
+    report = MarkdownReport(options)
+    long_fits(report, options.iterations)
+    rounding_errors(report, options.seeds)
+    wrong_units(report)
+    report.close()
 
 
 if __name__ == "__main__":
