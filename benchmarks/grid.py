@@ -195,9 +195,9 @@ def time_listing(report, options):
         )
         jobs = options.n_jobs
         contenders = {
+            "NumPy and SciPy": search_listing(ListingEstimator(m, **common), X, jobs),
             "skl_sae, float64": search_listing(sae, X, jobs),
             "skl_sae, float32": search_listing(sae, X.astype(np.float32), jobs),
-            "NumPy and SciPy": search_listing(ListingEstimator(m, **common), X, jobs),
         }
         report.compare(f"{name}, n_jobs={jobs}", contenders, value="best score")
         workers = {f"n_jobs={jobs}": search_listing(sae, X, jobs) for jobs in (options.n_jobs, 1)}

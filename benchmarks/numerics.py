@@ -65,7 +65,7 @@ def rounding_errors(report, seeds):
                     norm = np.linalg.norm(flat[0].astype(float))
                     off = np.linalg.norm((found - flat[0]).astype(float)) / norm
                     gradients.append((off, np.linalg.norm(flat[1].astype(float)) / norm))
-            (loss, loss_bound), (slope, slope_bound) = np.max(losses, axis=0), np.max(gradients, axis=0)
+            (loss, loss_bound), (slope, slope_bound) = np.max([losses, gradients], axis=1).astype(float)
             rows.append({"name": f"{np.dtype(dtype).name}, {name}", "loss": loss, "bound of the loss": loss_bound,
                          "gradient": slope, "bound of the gradient": slope_bound, "models": len(losses)})  # fmt: skip
     report.add("largest relative errors of loss and gradient", rows)

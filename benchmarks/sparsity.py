@@ -8,9 +8,9 @@
 Thirteen sets, standardised, 100 units. For every setting a line gives, over the seeds, the share of activations below
 0.05 and of exact zeros, the share below rho / 2 (a unit that always stays near a rho below 0.05 would be in the first
 share), sparsity (Hoyer's, over the units), explained variance, and the score of a linear model on the code: balanced
-accuracy, or R² for numbers, in 5-fold cross-validation. The autoencoder is trained without labels on all rows. A last
-table has the change of explained variance and score from the defaults. The first table has the score of the features
-themselves.
+accuracy, or R² for numbers, in 5-fold cross-validation, and what it gains over the features themselves, whose scores
+are in the first table. The autoencoder is trained without labels on all rows. A last table has the change of explained
+variance and score from the defaults.
 
 MNIST: 784 -> 200 units on 10000 training images in [0, 1], alpha = 3e-3, sigmoid output as in UFLDL, 100 iterations of
 L-BFGS, float32. For every rho and beta the table gives the accuracy on the 10000 test images of a logistic regression
@@ -53,13 +53,14 @@ def describe(name, X, y, settings, seed):
 
 
 def compare_settings(report, sets, seeds):
-    figures = {}
-    report.add("features", [{"name": name, "score": probe(name, X, y)} for name, (X, y) in sets.items()])
+    figures, raw = {}, {name: probe(name, X, y) for name, (X, y) in sets.items()}
+    report.add("features", [{"name": name, "score": score} for name, score in raw.items()])
     for setting, parameters in SETTINGS.items():
         rows = []
         for name, (X, y) in sets.items():
             found = [describe(name, X, y, parameters, seed) for seed in seeds]
-            rows.append({"name": name} | {key: np.mean([one[key] for one in found]) for key in found[0]})
+            means = {key: np.mean([one[key] for one in found]) for key in found[0]}
+            rows.append({"name": name, **means, "gain": means["score"] - raw[name]})
         figures[setting] = rows
         report.add(setting, rows)
     lines = []

@@ -4,7 +4,8 @@
 
 Every line comes from fresh processes. Each round has its own cache of compiled code, which is empty in the first
 process ("cold") and full in the second ("warm"). The import is timed after those of scikit-learn and numba ("other
-imports"), the first transform after two fits; "over the second" is the difference between the two fits. The data are 500 x 20 -> 10, so that a fit takes next to no time.
+imports"), the first transform after two fits; "over the second" is the difference between the two fits. The data are
+500 x 20 -> 10, so that a fit takes next to no time.
 """
 
 import argparse
