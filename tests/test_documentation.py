@@ -51,6 +51,29 @@ def test_pages_show_the_figures_of_the_benchmarks(monkeypatch):
     assert not differing, "figures differ from benchmarks/results: run python benchmarks/pages.py"
 
 
+def test_no_figure_is_typed_by_hand(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    typed = importlib.import_module("_typed")
+
+    assert typed.typed() == [], "take it from benchmarks/results (see benchmarks/pages.py), or add it to GIVEN"
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("It takes 3.5 s, or\n1.2\ntimes as long.", ["3.5 s", "1.2\ntimes"]),
+        ("It held 5 of 6 times with `rho=0.5 %`.", ["5 of 6"]),
+        ("<!-- surface: L-BFGS; 10-5; {ms} ms -->3 ms<!-- / --> with 10 units", []),
+        ("| of 0.5 | target | measured |\n|---|---|---|\n| 0.5 | 3 % | 0.7, at most 4 % of 10 |", ["4 %", "0.7"]),
+    ],
+)
+def test_figures_are_told_from_settings(text, numbers, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    typed = importlib.import_module("_typed")
+    text = typed.without(text, [typed.FIGURE])
+    assert [number for _, number in typed.figures(text, decimals=True)] == numbers
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
