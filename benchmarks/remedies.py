@@ -4,8 +4,8 @@
     python benchmarks/remedies.py --adbench FOLDER    # thirteen others, on which no choice was made
 
 Each line is a fault of ``tests/remedies.py``, tried on 300 standardised rows of every set: on how many sets the fault
-brings the warning with this remedy, and on how many of these the warning is gone after it. A last table counts the sets
-on which fits with defaults warn at all.
+brings the warning with this remedy, and on how many of these the warning is gone after it. The second table counts the
+sets on which fits with defaults warn at all, the third the dead and saturated units on raw data.
 """
 
 import sys
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from _harness import MarkdownReport, parser
 from _sets import adbench_sets, standard_sets
+from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skl_sae import SparseAutoencoderTransformer, TopKAutoencoderTransformer
@@ -42,6 +43,17 @@ def count_defaults(estimator, sets):
     return {"sets with a warning": sum(map(bool, messages)), "sets": len(sets)}
 
 
+def count_idle(X):
+    """Return how many of 100 units are dead or saturated on raw and on standardised rows."""
+    idle = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, rows in {"raw": X, "standardised": StandardScaler().fit_transform(X)}.items():
+            sae = SparseAutoencoderTransformer(random_state=0).fit(rows)
+            idle[name] = round(100 * (sae.dead_fraction_ + sae.saturated_fraction_))
+    return idle
+
+
 def main():
     options = parser(__doc__, rounds=None, threads=True, plot=False)
     options.add_argument("--adbench", help="folder with sets of ADBench, to use instead of the thirteen sets")
@@ -57,6 +69,10 @@ def main():
         for name, some in scaled.items():
             rows.append({"name": f"{type(estimator).__name__}, {name}"} | count_defaults(estimator, some))
     report.add("fits with defaults", rows)
+    raw = {"wine": load_wine, "breast cancer": load_breast_cancer}
+    report.add(
+        "dead and saturated units of 100", [{"name": name} | count_idle(load().data) for name, load in raw.items()]
+    )
     report.close()
 
 
