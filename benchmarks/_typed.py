@@ -10,7 +10,8 @@ Exempt are code, formulas and links, columns of targets, commands and published 
 import ast
 import re
 
-from pages import DOCSTRINGS, FIGURE, LISTING, ROOT, TABLE, pages, words_of
+from _docstrings import DOCSTRINGS
+from pages import FIGURE, LISTING, ROOT, TABLE, pages, words_of
 
 WITH_UNIT = re.compile(
     r"(?<![\w.])[\d.,]*\d"

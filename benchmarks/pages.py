@@ -29,8 +29,8 @@ optional; columns may be templates with a heading:
 The format is for numbers without one of their own; "bold: highest" (or lowest) marks the best number of each row.
 ``<!-- results -->`` lists the files, with the commands that write them and the versions of the packages.
 
-Docstrings have no comments, since help() would show them: `DOCSTRINGS` has their words, and says where the numbers come
-from. What is left are numbers that were typed by hand; ``_typed.py`` finds those that look like figures.
+Docstrings have no comments, since help() would show them: ``_docstrings.py`` has their words, and the places of the
+numbers. What is left are numbers that were typed by hand; ``_typed.py`` finds those that look like figures.
 """
 
 import argparse
@@ -40,6 +40,7 @@ import re
 import sys
 from pathlib import Path
 
+from _docstrings import DOCSTRINGS
 from _harness import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,49 +53,6 @@ TABLE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 LISTING = re.compile(r"^<!-- results -->\n(?P<old>.*?)^<!-- / -->", re.DOTALL | re.MULTILINE)
-# What docstrings say, with the places of the numbers as in a comment; some are lines of a table.
-CHANGES = "{worst explained:+.1f} / {mean explained:+.1f}", "{worst score:+.1f} / {mean score:+.1f}"
-LINE = " ".join(["{least < .05:.0f} {least zero:.0f}", *CHANGES])
-LIST = ", ".join(["{least < .05:.0f}, {least zero:.0f}", *CHANGES])
-SCALED = "standardised, beta=3, alpha=0.001", "in [0, 1], beta=3, alpha=0.001"
-SMALL = "digits + breast cancer + wine"
-NO_PENALTY = " + ".join(f"rho = {rho}, beta = 0.0" for rho in (0.02, 0.05, 0.1, 0.2, 0.4))
-DOCSTRINGS = {
-    "skl_sae/transformer.py": [
-        f"defaults: {SCALED[0]}; {SMALL}; explain at least {{lowest explained:.0%}} of the variance of the small sets",
-        f"defaults: {SCALED[1]}; {SMALL}; when standardised and {{lowest explained:.0%}} in [0, 1]",
-        f"defaults: {SCALED[0]}; MNIST; in [0, 1], and {{explained:.0%}} and",
-        f"defaults: {SCALED[1]}; MNIST; and {{explained:.0%}} of the variance of MNIST",
-        f"defaults: {SCALED[1]}; *; within {{highest |mean - rho|:.3f}} of ``rho`` on average",
-        f"defaults: {SCALED[0]}; MNIST; (standardised MNIST: {{|mean - rho|:.2f}}, or",
-        "defaults: standardised, beta=10; MNIST; or {|mean - rho|:.2f} with ``beta=10``)",
-        f"defaults: {SCALED[0]}; *; raw features by {{lowest gain:+.3f}} to {{highest gain:+.3f}} (standardised)",
-        f"defaults: {SCALED[1]}; *; and {{lowest gain:+.3f}} to {{highest gain:+.3f}} (in [0, 1])",
-        "sparsity: all sets; defaults; defaults {least < .05:.0f} {least zero:.0f}",
-        f"sparsity: all sets; rho=0.045, alpha=3e-4; rho=0.045, alpha=3e-4 {LINE}",
-        f"sparsity: all sets; rho=0.02; rho=0.02 {LINE}",
-        f'sparsity: all sets; ReLU; activation="relu" {LINE}',
-        f'sparsity: all sets; ReLU, rho=0.05; activation="relu", rho=0.05 {LINE}',
-        "sparsity: defaults; *; with the defaults: {lowest < .05:.0f} to {highest < .05:.0f} % of the activations",
-        f"sparsity_adbench: all sets; ReLU, rho=0.05; the figures are {LIST} for the last setting",
-        f"sparsity_adbench: all sets; rho=0.02; for the last setting and {LIST} for ``rho=0.02``",
-        f"sparsity_mnist: MNIST; {NO_PENALTY}; the code reaches {{lowest accuracy:.1f}} to {{highest accuracy:.1f}} %",
-        "sparsity_mnist: MNIST; rho = 0.05, beta = 1.0; within a point of the best, {accuracy:.1f} %",
-        "mnist_probe: MNIST, 256; sigmoid output; it reaches {accuracy:.1f} % on a code trained with",
-        'mnist_probe: MNIST, 256; sparse autoencoder; and {accuracy:.1f} % with "identity"',
-        "natural_images: Filters; 192 units, seed 0; iterations and give {R² >= 0.7, %:.0f} % instead of",
-        "trials: published results; natural images, filters from a random start; instead of {figure} edge filters",
-    ],
-    "skl_sae/topk.py": [
-        "trials: top-k defaults; MNIST, step size 2e-3; size of 2e-3 leaves {figure} of the variance unexplained",
-        "trials: top-k defaults; MNIST, step size 1e-3; of the variance unexplained, 1e-3 {figure}",
-        "trials: top-k defaults; MNIST, step size 1e-3, random; 1e-3 from random atoms about {figure}",
-        "trials: top-k defaults; epochs; stops after {figure} epochs with an error",
-        "trials: top-k defaults; error, most; with an error about {figure} above that of 300 epochs",
-        "trials: top-k defaults; error, texts; (embeddings of texts {figure},",
-        "trials: top-k defaults; error, breast; breast cancer {figure})",
-    ],
-}
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:\s+to\s+\d+)?(?:\s+%)?"  # or a range
 # A line that begins with a comment is HTML to its end, so that what follows on it is not Markdown.
 MISPLACED = re.compile(r"^\s*(?:[-*>]\s+|\d+\.\s+)?<!-- [a-z_0-9]+: ", re.MULTILINE)
