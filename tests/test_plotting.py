@@ -164,6 +164,41 @@ def test_anomalies(detector, wine, labelled):
     assert AnomalyDisplay.from_estimator(detector, wine.data, row=3).row == 3
 
 
+def test_a_row_has_the_name_that_its_index_gives(detector, wine):
+    """An int is a position, as scikit-learn indexes rows, also where the index holds other integers."""
+    X = wine.data[::-1]
+    display = draws(AnomalyDisplay.from_estimator(detector, X, row=3))
+    assert (display.row, display.row_name) == (3, "174")
+    assert display.ax_[1].get_xlabel() == "contribution to the score of row 174"
+    assert any(text.get_text().startswith("row 174, score") for text in display.ax_[0].get_legend().get_texts())
+    expected = detector.score_contributions(wine.data.iloc[[174]])[0]
+    np.testing.assert_allclose(display.contributions, expected)
+    highest = AnomalyDisplay.from_estimator(detector, X)
+    assert highest.row_name == str(X.index[highest.row])
+    assert AnomalyDisplay.from_estimator(detector, X, row=-1).row == len(X) - 1
+    assert AnomalyDisplay.from_estimator(detector, wine.data, row=np.int64(3)).row_name is None
+
+
+def test_a_row_can_be_given_by_its_label(detector, wine):
+    X = wine.data.set_axis([f"$wine$ {i}" for i in wine.data.index])
+    display = draws(AnomalyDisplay.from_estimator(make_pipeline("passthrough", detector), X, row="$wine$ 5"))
+    assert (display.row, display.row_name) == (5, "$wine$ 5")
+    assert display.ax_[1].get_xlabel() == "contribution to the score of row $wine$ 5"
+    days = wine.data.set_axis(pd.date_range("2026-01-01", periods=len(X)))
+    assert AnomalyDisplay.from_estimator(detector, days, row=pd.Timestamp("2026-01-03")).row == 2
+
+
+def test_rows_that_are_not_there_are_refused(detector, wine):
+    with pytest.raises(IndexError, match="no row at position 178: X has 178 rows"):
+        AnomalyDisplay.from_estimator(detector, wine.data, row=178)
+    with pytest.raises(TypeError, match="row must be an int"):
+        AnomalyDisplay.from_estimator(detector, wine.data.to_numpy(), row="first")
+    with pytest.raises(KeyError, match="first"):
+        AnomalyDisplay.from_estimator(detector, wine.data, row="first")
+    with pytest.raises(ValueError, match="Several rows of X have the label 'a'"):
+        AnomalyDisplay.from_estimator(detector, wine.data.set_axis(["a"] * len(wine.data)), row="a")
+
+
 def test_labels_of_either_convention(detector, wine):
     found = detector.predict(wine.data)
     anomaly = found == -1

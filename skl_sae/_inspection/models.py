@@ -126,8 +126,17 @@ def as_codes(codes: Any, silent: float = 0.0) -> csc_array:
     return codes
 
 
-def check_names(names: Any, n: int) -> list[str] | None:
-    """Return the names of ``n`` rows as a list of str."""
+def row_labels(X: Any) -> list[Any] | None:
+    """Return the index of a DataFrame, or None if X has none or if it only counts the rows."""
+    if not hasattr(X, "iloc"):
+        return None
+    labels = list(X.index)
+    return None if labels == list(range(len(labels))) else labels
+
+
+def check_names(names: Any, X: Any, n: int) -> list[str] | None:
+    """Return names of the ``n`` rows of X as a list of str, by default those of its index; None if it has none."""
+    names = row_labels(X) if names is None else names
     if names is None:
         return None
     names = [str(name) for name in names]

@@ -216,7 +216,7 @@ def feature_report(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows to describe the units by. Rows that the fit has not seen are the better test.
     names : array-like of shape (n_samples,), default=None
-        Names of the rows, such as words, titles or file names.
+        Names of the rows, such as words, titles or file names; None takes the index of a DataFrame.
     y : array-like of shape (n_samples,), default=None
         Classes or numbers. For each unit half of the rows choose the class and the other half measures ``effect_``.
     n_top : int, default=10
@@ -285,7 +285,7 @@ def feature_report(
         raise ValueError("The code is constant: no unit is active on any row of X. Are these the rows of the fit?")
     report = FeatureReport()
     report.n_rows = codes.shape[0]
-    report.names = check_names(names, report.n_rows)
+    report.names = check_names(names, X, report.n_rows)
     report.feature_names = inspected.feature_names(feature_names)
     _describe_activity(report, codes, n_top, n_middle)
     _describe_atoms(report, inspected.atoms, codes, n_top)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import _safe_indexing, check_consistent_length
 
+from .._inspection.models import row_labels
 from ..metrics import is_anomaly
 from ._common import (
     BLUE,
@@ -24,6 +25,7 @@ from ._common import (
     log_ticks,
     make_axes,
     mark_log,
+    position_of,
     room_for,
     shorten,
     width_of,
@@ -125,10 +127,13 @@ class AnomalyDisplay:
     contributions : ndarray of shape (n_features,)
         Contributions to the score of ``row``.
     row : int
+        Position of the row that is explained.
     feature_names : list of str
     y : array-like of shape (n_samples,) or None
         Labels of known anomalies: True of booleans, 1 of 0 and 1, or -1 of -1 and +1, as `predict` gives them. Labels
         that are all 1 raise a ValueError, since they can mean all anomalies or none; pass booleans then.
+    row_name : str, default=None
+        Name of the row in the picture; None takes ``row``.
 
     Attributes
     ----------
@@ -144,9 +149,10 @@ class AnomalyDisplay:
         row: int,
         feature_names: Sequence[str],
         y: ArrayLike | None = None,
+        row_name: str | None = None,
     ) -> None:
         self.scores, self.threshold, self.contributions = scores, threshold, contributions
-        self.row, self.feature_names = row, feature_names
+        self.row, self.feature_names, self.row_name = row, feature_names, row_name
         check_consistent_length(scores, y)
         self.y = None if y is None else is_anomaly(y)
 
@@ -157,7 +163,7 @@ class AnomalyDisplay:
         X: ArrayLike,
         y: ArrayLike | None = None,
         *,
-        row: int | None = None,
+        row: int | Hashable | None = None,
         feature_names: Iterable[str] | None = None,
         ax: AxesLike | None = None,
         n_features: int = 10,
@@ -172,8 +178,10 @@ class AnomalyDisplay:
             Labels of known anomalies: True of booleans, 1 of 0 and 1, or -1 of -1 and +1, as `predict` gives them.
             Labels that are all 1 raise a ValueError, since they can mean all anomalies or none; pass booleans then,
             for example ``estimator.predict(X) == -1``.
-        row : int, default=None
-            Row to explain; None takes the one with the highest anomaly score.
+        row : int, or label of another type, default=None
+            Row to explain; None takes the one with the highest anomaly score. An int is a position, as `argmax` gives
+            it, whatever the index of X is; ``X.index.get_loc`` gives the position of an integer label. A str or
+            another label is looked up in the index of X, a DataFrame. The picture names the row by its label.
         feature_names : list of str, default=None
             None uses the names seen during `fit`. In a Pipeline these are the names of the first step's input, passed
             through ``get_feature_names_out`` of the steps before the detector.
@@ -184,16 +192,29 @@ class AnomalyDisplay:
         Returns
         -------
         display : AnomalyDisplay
+
+        Raises
+        ------
+        ValueError
+            If the estimator is no outlier detector, the arguments do not fit together, or several rows have the label.
+        IndexError
+            If there is no row at this position.
+        KeyError
+            If no row has this label.
+        TypeError
+            If ``row`` is a label, but X has no index.
         """
         parts = Parts.of(estimator)
         rows, detector = parts.prepare(X), parts.autoencoder
         if not hasattr(detector, "score_contributions"):
             raise ValueError(f"{type(detector).__name__} is no outlier detector: it has no anomaly scores.")
         scores = -detector.score_samples(rows)
-        row = int(np.argmax(scores)) if row is None else row
+        row = int(np.argmax(scores)) if row is None else position_of(row, X, len(scores))
+        labels = row_labels(X)
         contributions = detector.score_contributions(_safe_indexing(rows, [row]))[0]
         names = check_names(parts.feature_names() if feature_names is None else feature_names, len(contributions))
-        return cls(scores, -detector.offset_, contributions, row, names, y).plot(ax, n_features=n_features)
+        name = None if labels is None else str(labels[row])
+        return cls(scores, -detector.offset_, contributions, row, names, y, name).plot(ax, n_features=n_features)
 
     def plot(self, ax: AxesLike | None = None, *, n_features: int = 10, bins: int = 40) -> Self:
         """Draw scores and contributions; ``ax``, if given, holds two axes.
@@ -219,7 +240,8 @@ class AnomalyDisplay:
             axis.hist(groups, bins=edges, stacked=True, color=[BLUE, ORANGE], label=["normal", "anomaly"])
         score = self.scores[self.row]
         axis.axvline(scale.place(self.threshold), color=ink(axis), linestyle="--", linewidth=1, label="threshold")
-        axis.axvline(scale.place(score), color=GREY, linewidth=1.5, label=f"row {self.row}, score {score:.3g}")
+        label = f"{self._name()}, score {score:.3g}".replace("$", r"\$")  # or what is between two is a formula
+        axis.axvline(scale.place(score), color=GREY, linewidth=1.5, label=label)
         axis.set(xscale="log", xlabel="anomaly score", ylabel="number of rows")
         scale.mark(axis, np.append(self.scores, self.threshold))
         count_in_whole_numbers(axis.yaxis)
@@ -240,4 +262,7 @@ class AnomalyDisplay:
         axis.barh(range(len(values)), values, color=np.where(np.array(values) < 0, ORANGE, BLUE))
         axis.axvline(0, color=ink(axis), linewidth=0.8)
         label_features(axis, labels)
-        axis.set(xlabel=f"contribution to the score of row {self.row}")
+        axis.set_xlabel(f"contribution to the score of {self._name()}", parse_math=False)
+
+    def _name(self) -> str:
+        return f"row {self.row if self.row_name is None else shorten([self.row_name], 1)[0]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import numbers
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -99,6 +100,20 @@ def check_names(names: Iterable[str] | None, n_features: int) -> list[str]:
     if len(names) != n_features:
         raise ValueError(f"There are {len(names)} feature names for {n_features} features.")
     return names
+
+
+def position_of(row: Any, X: Any, n_rows: int) -> int:
+    """Return the position of a row of X, given by it or, if it is no integer, by a label of the index of X."""
+    if isinstance(row, numbers.Integral):
+        if not -n_rows <= row < n_rows:
+            raise IndexError(f"There is no row at position {row}: X has {n_rows} rows.")
+        return int(row) % n_rows
+    if not hasattr(X, "iloc"):
+        raise TypeError(f"row must be an int, the position of a row, unless X is a DataFrame of pandas; got {row!r}.")
+    found = X.index.get_loc(row)
+    if not isinstance(found, numbers.Integral):
+        raise ValueError(f"Several rows of X have the label {row!r}: pass the position of one.")
+    return int(found)
 
 
 def shorten(names: Iterable[str] | None, n_features: int) -> list[str]:

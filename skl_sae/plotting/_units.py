@@ -96,7 +96,7 @@ class UnitDisplay:
         unit : int
             Index of the unit.
         names : array-like of shape (n_samples,), default=None
-            Names of the rows; None takes their indices.
+            Names of the rows; None takes the index of a DataFrame, or positions.
         images : bool, default=None
             Whether rows are images. None means that they are if ``image_shape`` is given, or if neither rows nor
             features have names and the number of features is a square of at least 16.
@@ -138,7 +138,7 @@ class UnitDisplay:
             named = names is not None or feature_names is not None or hasattr(X, "columns")
             square = pixels >= 16 and round(np.sqrt(pixels)) ** 2 == pixels
             images = image_shape is not None or (square and not named)
-        row_names = check_names(names, codes.shape[0])
+        row_names = check_names(names, X, codes.shape[0])
         return cls(
             unit,
             activations,
