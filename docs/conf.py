@@ -81,6 +81,7 @@ html_theme_options = {
     "footer_end": ["sphinx-version"],
 }
 html_sidebars = {
-    page: [] for page in ("index", "install", "tutorial", "faq", "glossary", "changelog")
+    page: []
+    for page in ("index", "install", "tutorial", "faq", "glossary", "references", "changelog")
 }
 html_show_sourcelink = False

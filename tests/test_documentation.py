@@ -156,6 +156,17 @@ def test_readme_has_two_commands_and_the_version():
     assert f'version: "{skl_sae.__version__}"' in (ROOT / "CITATION.cff").read_text("utf-8")
 
 
+def test_the_references_page_lists_every_source():
+    page = (ROOT / "docs" / "references.md").read_text("utf-8")
+    listed = " ".join(page.split())
+    assert f"version = {{{skl_sae.__version__}}}" in page
+    for path in (ROOT / "skl_sae").rglob("*.py"):
+        entries = re.findall(r"^ *\.\. \[\d+\] (.*(?:\n +(?! |\.\. ).*)*)", path.read_text("utf-8"), flags=re.MULTILINE)
+        for entry in entries:
+            title = re.search(r'".*?"', " ".join(entry.split()))[0]
+            assert title in listed, f"{path.name} names {title}"
+
+
 PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if not {"_build", "generated"} & set(page.parts)]
 SNIPPETS = {
     f"{page.relative_to(ROOT)}-{i}": block for page in PAGES for i, block in enumerate(blocks_of(page.read_text()))
