@@ -55,6 +55,12 @@ os.replace = lambda *paths: (calls.append(paths), replace(*paths))
 atexit.register(lambda: Path({0!r}).write_text(str(len(calls))))
 """
 
+LOG = """
+import logging
+logging.getLogger("skl_sae").addHandler(logging.FileHandler({0!r}))
+logging.getLogger("skl_sae").setLevel(logging.DEBUG)
+"""
+
 KILL = """
 import os
 calls, replace = [], os.replace
@@ -96,11 +102,16 @@ Path.write_bytes = Path.mkdir = refuse
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """A cache folder with everything that the kernel needs."""
-    cache = tmp_path_factory.mktemp("compiled")
-    run(cache)
-    return cache
+def compiled_and_logged(tmp_path_factory):
+    """A cache folder with everything that the kernel needs, and the lines that were logged when it was compiled."""
+    cache, log = tmp_path_factory.mktemp("compiled"), tmp_path_factory.mktemp("log") / "log"
+    run(cache, before=LOG.format(str(log)))
+    return cache, log.read_text().splitlines()
+
+
+@pytest.fixture
+def compiled(compiled_and_logged):
+    return compiled_and_logged[0]
 
 
 @pytest.fixture
@@ -395,22 +406,15 @@ def test_two_dtypes_at_the_same_moment(tmp_path):
 # -- the log ---------------------------------------------------------------------------------------
 
 
-def test_the_log_names_what_was_compiled_and_what_was_read(package, tmp_path):
-    cache, log = tmp_path / "cache", tmp_path / "log"
-    before = f"""
-import logging
-logging.getLogger("skl_sae").addHandler(logging.FileHandler({str(log)!r}))
-logging.getLogger("skl_sae").setLevel(logging.DEBUG)
-"""
-    run(cache, before=before)
-    lines = log.read_text().splitlines()
+def test_the_log_names_what_was_compiled_and_what_was_read(compiled_and_logged, tmp_path):
+    cache, lines = compiled_and_logged
     assert lines[0].startswith("compiled products._all_finite(")
     assert lines[1].startswith("compiled activations.activate(int64, ")
     assert lines[2].startswith("compiled products.add_bias_activate(")
     kept = [line.rpartition(" s; file: ")[2] for line in lines]
     assert sorted(kept) == sorted(str(path) for path in cache.rglob("*.nbc"))
-    log.unlink()
-    run(cache, before=before)
+    log = tmp_path / "log"
+    run(cache, before=LOG.format(str(log)))
     (line,) = log.read_text().splitlines()
     assert line.startswith("read products.add_bias_activate(")
     assert line.endswith(f" s; file: {kept[2]}")
