@@ -14,6 +14,7 @@ from skl_sae._kernels import activations, adam, evaluate, inference, penalties, 
 from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from skl_sae._kernels.gemm import gemm
 from skl_sae._kernels.groups import cut
+from skl_sae._kernels.jit import as_readonly
 from skl_sae._kernels.penalties import PENALTIES, penalty_term
 from skl_sae._kernels.structs import Architecture
 from skl_sae._objectives import FullBatchObjective, MiniBatchObjective, Objective, full_batch
@@ -340,13 +341,13 @@ def test_evaluation_leaves_the_statistics_of_the_units(activation, rng):
 @pytest.mark.parametrize("output", ACTIVATIONS)
 def test_encode_and_decode_agree_with_the_reference(activation, output, dtype, rng):
     model = random_model(rng, activation, output, False)
-    X = random_rows(rng, 2 * sizes.BLOCK_ROWS + 3, 7, dtype)
+    X = as_readonly(random_rows(rng, 2 * sizes.BLOCK_ROWS + 3, 7, dtype))  # as the package hands them over
     H, Y = np.empty((len(X), 5), dtype), np.empty_like(X)
-    W, b, V, c = (part.astype(dtype) for part in (model.W, model.b, np.ascontiguousarray(model.Wd.T), model.c))
+    W, b, V, c = (as_readonly(part.astype(dtype)) for part in (model.W, model.b, model.Wd.T, model.c))
     kinds = ACTIVATIONS[activation].kind, ACTIVATIONS[output].kind
     finite = np.zeros((2, count_blocks(len(X), 7, 5)), bool)
     over_blocks(functools.partial(inference.encode, X, W, b, kinds[0], H, finite[0]), len(X), 7, 5)
-    over_blocks(functools.partial(inference.decode, H, V, c, kinds[1], Y, finite[1]), len(X), 7, 5)
+    over_blocks(functools.partial(inference.decode, as_readonly(H), V, c, kinds[1], Y, finite[1]), len(X), 7, 5)
     assert finite.all()
     expected = model.encode(X.astype(np.float64))
     np.testing.assert_allclose(H, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
