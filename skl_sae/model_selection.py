@@ -113,7 +113,8 @@ feature_names_in_
         If the search chooses the smallest ``beta`` by the reconstruction error.
     ConvergenceWarning, HiddenUnitWarning, DataRangeWarning
         What the autoencoders of the search would warn of, from all processes: one warning of each category, at the end,
-        with the number of fits and the parameters of a few candidates. Then those of the fit to all rows.
+        with the message of the first fit, the number of fits, and the parameters of a few candidates. Then those of the
+        fit to all rows.
 
     See Also
     --------
@@ -326,7 +327,7 @@ feature_names_in_
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
         task.call_on_fit_task_end(estimator=self, **data)
-        return [(f"In the fit of the best candidate to all rows: {text}", kind) for text, kind in walk.problems(stop)]
+        return [(f"{message} [best candidate, fit to all rows]", category) for message, category in walk.problems(stop)]
 
     def _warn_of_density(self, candidates: list[dict[str, Any]]) -> None:
         """Warn if the reconstruction error alone has chosen the smallest beta, as it will on most data."""
@@ -349,9 +350,10 @@ feature_names_in_
 
 
 def summarise(problems: dict[int, Problems], candidates: list[dict[str, Any]], n_splits: int) -> Problems:
-    """Return one problem of each category: how many fits have it, the message of the first, some candidates.
+    """Return one problem of each category: the message of the first fit that has it, how many have, some candidates.
 
-    ``problems`` has those of each fit, by its number: fits of the first candidate, of the second, ...
+    ``problems`` has those of each fit, by its number: fits of the first candidate, of the second, ... Filters of
+    warnings match the beginning of a message, so what is added comes last.
     """
     fits: dict[type[BaseException], dict[int, str]] = {}
     for number, found in sorted(problems.items()):
@@ -360,12 +362,11 @@ def summarise(problems: dict[int, Problems], candidates: list[dict[str, Any]], n
     summary: Problems = []
     for category, messages in fits.items():
         affected = [candidates[index] for index in dict.fromkeys(number // n_splits for number in messages)]
-        names = [", ".join(f"{key}={value!r}" for key, value in sorted(one.items())) for one in affected[:MOST_NAMED]]
+        names = [", ".join(f"{key}={value}" for key, value in sorted(one.items())) for one in affected[:MOST_NAMED]]
         if len(affected) > MOST_NAMED:
             names.append(f"{len(affected) - MOST_NAMED} more")
-        first = next(iter(messages.values()))
-        fits_of = f"In {len(messages)} of {len(candidates) * n_splits} fits, of {len(affected)} candidates"
-        summary.append((f"{fits_of} ({'; '.join(names)}). The first: {first}", category))
+        where = f"{len(messages)} of {len(candidates) * n_splits} fits of the search: {'; '.join(names)}"
+        summary.append((f"{next(iter(messages.values()))} [{where}]", category))
     return summary
 
 
