@@ -6,6 +6,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from fits import assert_same_fit, quiet, weights_of
+from scipy.sparse import csr_array
 from searches import GRID, assert_same_results, classifier, code, search, within
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_transformer
@@ -30,6 +31,7 @@ from skl_sae._path import (
     BROKEN,
     CONSTANT,
     Path,
+    Walk,
     arrange,
     find_autoencoder,
     plan,
@@ -173,6 +175,21 @@ def test_parts_of_a_path_have_about_as_many_candidates_each_and_keep_branches_to
 
 
 @pytest.mark.plain
+def test_a_part_of_a_walk_forgets_every_fit_after_its_last_use():
+    path = path_over(4, 5)
+    for part in path.divide(3):
+        walk = Walk(path, part)
+        for i in part:
+            j = i
+            while j is not None:  # as if i had been fitted, and what was missing on the way to it
+                walk.fits.setdefault(j, None)
+                j = path.stops[j].start
+            walk.leave(i)
+            assert {path.stops[later].start for later in part if later > i} <= {*walk.fits, *part, None}
+        assert not walk.fits
+
+
+@pytest.mark.plain
 def test_the_last_walks_are_divided_among_processes_and_threads():
     def shares(*args):
         return [(share.split, len(share.stops), share.n_processors) for share in share_walks(*args)]
@@ -187,6 +204,7 @@ DIVIDED = {
     "a generator": lambda: (classifier(random_state=np.random.RandomState(0)), within(GRID)),
     "no seed": lambda: (classifier(random_state=None), within(GRID)),
     "adam": lambda: (classifier(solver="adam", max_iter=3), within(GRID)),
+    "sparse": lambda: (code(), GRID),
     "detector": lambda: (SparseAutoencoderOutlierDetector(max_iter=5, random_state=0), {"rho": [0.1, 0.2, 0.3]}),
     "its generator": lambda: (
         SparseAutoencoderOutlierDetector(max_iter=5, random_state=np.random.RandomState(0)),
@@ -203,6 +221,7 @@ DIVIDED = {
 def test_a_part_of_a_walk_has_the_bits_of_the_whole(digits, name, monkeypatch):
     X, y = digits
     X, y = (X[:150, 20:40], np.where(y[:150] < 1, -1, 1)) if name in ("detector", "its generator") else (X, y)
+    X = csr_array(X) if name == "sparse" else X
     found = []
     for n_processes in (1, 5):
         monkeypatch.setattr("skl_sae.model_selection.effective_n_jobs", lambda _, n=n_processes: n)
