@@ -24,6 +24,11 @@ MANY_UNITS = 0.05
 # themselves, up to 1.4 points (benchmarks/sparsity.py --minmax).
 LEAST_RELATIVE_DEVIATION = 0.05
 
+# A fit that explains less than the first number, of whose units half have a standard deviation below the second number
+# times their mean, has been held back by the penalties. TF-IDF rows of texts have 0 to 0.53 and 0.003 to 0.11 with
+# defaults, small tables in [0, 1] at least 0.83 or at least 0.25 (13 sets; any number of units).
+HELD_BACK = 0.7, 0.2
+
 # If half of the units have a mean activation more than this many times rho, the sparsity term has lost: to values of X
 # that are too large or, if X is scaled, to a beta so small that the term is below this fraction of L.
 STRAY_ACTIVATION, NEGLIGIBLE_TERM = 3, 0.05
@@ -131,7 +136,7 @@ class Fit(NamedTuple):
     settings: Any
     final: Any
     variance: np.ndarray
-    most_explained: float  # of data without structure: m components can explain the fraction m / d
+    n_components: int
     kind: str  # of the rows as they came
 
     @property
@@ -142,6 +147,23 @@ class Fit(NamedTuple):
             return float(varying.mean()) if len(varying) else 1.0
 
     @property
+    def explained(self):
+        """Share of the variance that the fit explains."""
+        total = self.variance.sum()
+        with np.errstate(over="ignore", invalid="ignore"):
+            return 1 - self.final["reconstruction"] / total if total > 0 else 1.0
+
+    @property
+    def most_explained(self):
+        """Share that it can explain of data without structure."""
+        return min(1, self.n_components / len(self.variance))
+
+    @property
+    def variation(self):
+        """Median over the units of the standard deviation in relation to the mean."""
+        return np.median(self.objective.deviation / np.maximum(self.objective.mean, np.finfo(float).tiny))
+
+    @property
     def has_target(self):
         """Whether the units were asked to have the mean activation rho."""
         return PENALTIES[self.settings.penalty].has_target and self.settings.beta > 0
@@ -150,16 +172,27 @@ class Fit(NamedTuple):
         """Return that X should be scaled, if it is too small or large for the penalties, or else another remedy."""
         (low, high), variance = STANDARD_VARIANCE, self.mean_variance
         direction = "small" if variance < low else "large" if not variance <= high else None
-        is_sparse = self.kind == "sparse"  # what makes its values larger makes rare features too large
-        if direction not in directions or _standardizes(self.settings) or (is_sparse and direction == "small"):
+        if direction not in directions or _standardizes(self.settings):
             return remedy
-        if self.settings.output_activation == "identity" and not is_sparse:
-            return f"Standardise X (StandardScaler): its features have a variance of {variance:.3g} on average."
+        keeps_zeros, output = self.kind == "sparse", self.settings.output_activation
+        of_variance = f"its features have a variance of {variance:.3g} on average."
+        if output == "identity" and not keeps_zeros:
+            return f"Standardise X (StandardScaler): {of_variance}"
         if direction == "large":
-            return f"Scale X (MaxAbsScaler): its features have a variance of {variance:.3g} on average."
-        if variance < FULL_RANGE_VARIANCE:
-            return f"Scale X to [0, 1] (MinMaxScaler): its features have a variance of {variance:.3g} on average."
+            return f"Scale X (MaxAbsScaler): {of_variance}"
+        if keeps_zeros and not np.isfinite(ACTIVATIONS[output].high):  # a scaler would make rare features too large
+            return f"Multiply X by {self._factor():g}: {of_variance}"
+        if variance < FULL_RANGE_VARIANCE and not keeps_zeros:
+            return f"Scale X to [0, 1] (MinMaxScaler): {of_variance}"
         return "Lower alpha: the penalties are large beside the variance of X."
+
+    def _factor(self):
+        """Return by what to multiply X for as much variance as that of one standardised feature for each unit.
+
+        There are at most as many of these as features. The factor has one digit.
+        """
+        wanted = min(self.n_components, np.count_nonzero(self.variance))
+        return float(f"{np.sqrt(wanted / self.variance.sum()):.1g}")
 
 
 def _change_step(settings):
@@ -174,12 +207,9 @@ def _sharpen(settings):
 
 def _find_nothing_learned(fit):
     """Training that converged to nothing."""
-    total = fit.variance.sum()
-    with np.errstate(over="ignore", invalid="ignore"):
-        explained = 1 - fit.final["reconstruction"] / total if total > 0 else 1.0
-    if explained >= LEAST_EXPLAINED * fit.most_explained:
+    if fit.explained >= LEAST_EXPLAINED * fit.most_explained:
         return None
-    share = max(np.nan_to_num(explained), 0)
+    share = max(np.nan_to_num(fit.explained), 0)
     cause = f"The fit explains {share:.1%} of the variance of X, hardly more than the mean row does."
     settings, dead = fit.settings, _uninformative(fit.objective, fit.settings)[0]
     if not PENALTIES[settings.penalty].has_target and dead.mean() > 0.5:
@@ -232,24 +262,38 @@ def _find_uninformative(fit):
     return advice(cause, fit.scale_or(remedy), "Dead, saturated and constant units"), HiddenUnitWarning
 
 
+def _find_held_back(fit):
+    """Values so small that the penalties leave little to learn."""
+    most_explained, most_variation = HELD_BACK
+    if not fit.has_target or fit.explained >= most_explained or fit.variation >= most_variation:
+        return None
+    remedy = fit.scale_or(None, ["small"])
+    if remedy is None:
+        return None
+    cause = (
+        f"The penalties outweigh small values: the fit explains {max(fit.explained, 0):.0%} of the variance of X, and "
+        f"most units vary by less than {fit.variation:.1%} around their mean activation."
+    )
+    return advice(cause, remedy, "Small values"), HiddenUnitWarning
+
+
 def _find_dense(fit):
     """Units that are near rho for every row."""
-    variation = np.median(fit.objective.deviation / np.maximum(fit.objective.mean, np.finfo(float).tiny))
-    if not fit.has_target or variation >= LEAST_RELATIVE_DEVIATION:
+    if not fit.has_target or fit.variation >= LEAST_RELATIVE_DEVIATION:
         return None
-    cause = f"The code is not sparse: most units vary by less than {variation:.1%} around their mean activation."
+    cause = f"The code is not sparse: most units vary by less than {fit.variation:.1%} around their mean activation."
     remedy = fit.scale_or(_sharpen(fit.settings), ["small"])
     return advice(cause, remedy, "A mean near rho is not sparsity"), HiddenUnitWarning
 
 
 # The worst problem first: a fit is warned of one only, since what follows usually has the same cause. Half of the units
 # far above rho are worse than some that are dead.
-FINDERS = _find_nothing_learned, _find_stray, _find_uninformative, _find_dense
+FINDERS = _find_nothing_learned, _find_stray, _find_uninformative, _find_held_back, _find_dense
 
 
 def diagnose_fit(objective, settings, final, variance, arch, kind):
     """Return the worst problem of a fit, if it has any; see `Fit` for the arguments."""
-    fit = Fit(objective, settings, final, variance, min(1, arch.n_components / arch.n_features), kind)
+    fit = Fit(objective, settings, final, variance, arch.n_components, kind)
     return [found for found in (find(fit) for find in FINDERS) if found is not None][:1]
 
 

@@ -157,8 +157,9 @@ class SparseAutoencoderTransformer(
     Warns
     -----
     HiddenUnitWarning
-        If at least a twentieth of the units are dead, saturated or constant, or if most units hardly vary or have a
-        mean activation far above ``rho``. The message names the worst problem, its cause and a remedy.
+        If at least a twentieth of the units are dead, saturated or constant, if most units hardly vary or have a
+        mean activation far above ``rho``, or if the penalties outweigh small values. The message names the worst
+        problem, its cause and a remedy.
     DataRangeWarning
         If X has values outside the range of ``output_activation``.
     ConvergenceWarning

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 
 from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, TopKAutoencoderTransformer
@@ -66,16 +67,19 @@ class Case(NamedTuple):
         """Return those that are left after the remedy."""
         settings, X = self.fault | self.settings, self.mend(self.spoil(X))
         for _ in range(self.turns):
-            number = re.search(r"n_components=(\d+)", messages[0])
-            if number:
-                settings["n_components"] = int(number[1])
+            number = re.search(r"(n_components=|Multiply X by )(\d[\d.e+]*\d|\d)", messages[0])
+            if number and "X" in number[1]:
+                X = X * float(number[2])
+            elif number:
+                settings["n_components"] = int(number[2])
             messages = self._caught(X, settings)
             if not messages:
                 break
         return messages
 
 
-NOTHING, IDLE, DENSE = "explains .* of the variance", "hidden units, .* dead", "most units vary"
+NOTHING, IDLE, DENSE = "The fit explains .* of the variance", "hidden units, .* dead", "not sparse: most units vary"
+HELD_BACK = "penalties outweigh small values"
 STRAY = "half of the units exceed"
 ADAM, L1 = {"solver": "adam"}, {"penalty": "l1", "activation": "relu"}
 STEPS = {"learning_rate_init": 1e-2}
@@ -88,6 +92,9 @@ CASES = {
     ),
     "nothing learned: [0, 1], sigmoid output": Case(
         NOTHING, "Lower alpha", {"output_activation": "sigmoid", "alpha": 3e-2}, {"alpha": 1e-4}, spoil=to_unit
+    ),
+    "nothing learned: small values, sparse rows": Case(
+        NOTHING, "Multiply X by", spoil=lambda X: csr_array(to_unit(X) / 30)
     ),
     "nothing learned: weight decay": Case(NOTHING, "Lower alpha", {"alpha": 10.0}, {"alpha": 1e-3}),
     "nothing learned: L1": Case(NOTHING, "Lower beta", L1 | {"beta": 100.0}, {"beta": 0.3}),
@@ -110,7 +117,12 @@ CASES = {
         STRAY, "MaxAbsScaler", {"output_activation": "relu"}, spoil=lambda X: 1000 * to_unit(X), mend=to_largest
     ),
     "far above rho: beta": Case(STRAY, "Raise beta", {"beta": 1e-4}, {"beta": 3.0}),
-    "near rho: small values": Case(DENSE, "Standardise X", spoil=times(0.1), mend=standardize),
+    "small values": Case(HELD_BACK, "Standardise X", spoil=times(0.1), mend=standardize),
+    "small values: sparse rows": Case(HELD_BACK, "Multiply X by", spoil=lambda X: csr_array(to_unit(X) / 3)),
+    "small values: [0, 1], rho": Case(HELD_BACK, "Standardise X", {"rho": 0.02}, spoil=to_unit, mend=standardize),
+    "small values: [0, 1], sigmoid output": Case(
+        HELD_BACK, "Lower alpha", {"output_activation": "sigmoid"}, {"alpha": 1e-4}, spoil=to_unit
+    ),
     "near rho: weight decay": Case(DENSE, "Lower alpha", {"alpha": 0.2}, {"alpha": 1e-3}),
     "near rho: beta": Case(DENSE, "Raise beta", {"beta": 1e-4}, {"beta": 3.0}),
     "max_iter: L-BFGS": Case("reached max_iter", "Increase max_iter", {"max_iter": 15}, {"max_iter": 1000}),

@@ -1,5 +1,6 @@
 """Warnings about fits that did not converge, learn a sparse code or match the range of the data."""
 
+import inspect
 import re
 import warnings
 from pathlib import Path
@@ -12,10 +13,12 @@ from remedies import CASES
 from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_moons
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skl_sae import DataRangeWarning, HiddenUnitWarning, SparseAutoencoderTransformer, _diagnostics, model_selection
 from skl_sae._kernels.activations import ACTIVATIONS
+from skl_sae.metrics import explained_variance_scorer
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +81,8 @@ def test_dead_units_are_reported(digits):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_dense_code_is_reported():
-    with pytest.warns(HiddenUnitWarning, match="The code is not sparse.*Standardise X"):
+def test_a_code_that_the_penalties_hold_back_is_reported():
+    with pytest.warns(HiddenUnitWarning, match="explains [45].% .*Standardise X"):
         SparseAutoencoderTransformer(random_state=0).fit(MinMaxScaler().fit_transform(load_breast_cancer().data) / 3)
 
 
@@ -134,8 +137,27 @@ def test_remedies_suit_sparse_rows():
         SparseAutoencoderTransformer(5, output_activation="sigmoid", random_state=0).fit(X)
     with pytest.warns(UserWarning, match="MaxAbsScaler"):
         SparseAutoencoderTransformer(random_state=0).fit(1000 * X)
-    with pytest.warns(ConvergenceWarning, match="Lower beta"):
+    with pytest.warns(ConvergenceWarning, match="Multiply X by"):
         SparseAutoencoderTransformer(random_state=0).fit(X / 1000)
+    with pytest.warns(ConvergenceWarning, match="Lower alpha"):  # the output has to reach the data
+        SparseAutoencoderTransformer(output_activation="sigmoid", random_state=0).fit(X / 1000)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"max_features": 50}, {"max_features": 300}, {"analyzer": "char", "max_features": 200}]
+)
+def test_tf_idf_of_texts_is_too_small(settings):
+    """All words share a variance below 1: defaults learn a part of it, in units that hardly vary."""
+    texts = [inspect.getdoc(getattr(np, name)) for name in np.__all__ if callable(getattr(np, name))][:250]
+    X = TfidfVectorizer(**settings).fit_transform(texts)
+    with pytest.warns(UserWarning, match="Multiply X by ") as caught:
+        SparseAutoencoderTransformer(random_state=0).fit(X)
+    factor = float(re.search("Multiply X by ([0-9]+)", str(caught[0].message))[1])
+    assert 3 <= factor <= 30
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sae = SparseAutoencoderTransformer(random_state=0).fit(factor * X)
+    assert explained_variance_scorer(sae, factor * X) > 0.5
 
 
 def test_without_a_sparsity_term_beta_is_not_to_blame():

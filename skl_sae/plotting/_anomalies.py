@@ -205,11 +205,13 @@ class AnomalyDisplay:
             If ``row`` is a label, but X has no index.
         """
         parts = Parts.of(estimator)
-        rows, detector = parts.prepare(X), parts.autoencoder
+        detector = parts.autoencoder
         if not hasattr(detector, "score_contributions"):
             raise ValueError(f"{type(detector).__name__} is no outlier detector: it has no anomaly scores.")
+        position = None if row is None else position_of(row, X)
+        rows = parts.prepare(X)
         scores = -detector.score_samples(rows)
-        row = int(np.argmax(scores)) if row is None else position_of(row, X, len(scores))
+        row = int(np.argmax(scores)) if position is None else position
         labels = row_labels(X)
         contributions = detector.score_contributions(_safe_indexing(rows, [row]))[0]
         names = check_names(parts.feature_names() if feature_names is None else feature_names, len(contributions))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._inspection.models import default_names, names_seen, steps_of
 
@@ -102,9 +102,10 @@ def check_names(names: Iterable[str] | None, n_features: int) -> list[str]:
     return names
 
 
-def position_of(row: Any, X: Any, n_rows: int) -> int:
+def position_of(row: Any, X: Any) -> int:
     """Return the position of a row of X, given by it or, if it is no integer, by a label of the index of X."""
     if isinstance(row, numbers.Integral):
+        n_rows = _num_samples(X)
         if not -n_rows <= row < n_rows:
             raise IndexError(f"There is no row at position {row}: X has {n_rows} rows.")
         return int(row) % n_rows
