@@ -101,12 +101,23 @@ def diagnose_weights(weights):
     return [(advice(cause, remedy, "Weights that are shares"), DataRangeWarning)]
 
 
-def diagnose_convergence(problem):
-    """Return the problem that a solver reports, a cause and a remedy, if any."""
-    if problem is None:
-        return []
-    cause, remedy = problem
-    return [(advice(cause, remedy, "Training that did not settle"), ConvergenceWarning)]
+class Unsettled(NamedTuple):
+    """Why training did not settle, and the remedy; ``rose`` if the loss did."""
+
+    cause: str
+    remedy: str
+    rose: bool
+
+
+def diagnose_training(unsettled, found):
+    """Return the worst problem: that training did not settle (None if it did) or what was found in the code.
+
+    A fault of the code is worse than too few iterations: its own remedy ended it more often than more iterations did,
+    which cost time as well. But idle units are no news after a loss that rose.
+    """
+    if unsettled is None or (found and not (unsettled.rose and found[0][1] is HiddenUnitWarning)):
+        return found
+    return [(advice(unsettled.cause, unsettled.remedy, "Training that did not settle"), ConvergenceWarning)]
 
 
 def _uninformative(objective, settings):
@@ -138,6 +149,7 @@ class Fit(NamedTuple):
     variance: np.ndarray
     n_components: int
     kind: str  # of the rows as they came
+    unsettled: Unsettled | None
 
     @property
     def mean_variance(self):
@@ -195,9 +207,15 @@ class Fit(NamedTuple):
         return float(f"{np.sqrt(wanted / self.variance.sum()):.1g}")
 
 
-def _change_step(settings):
+def ran_out(unsettled):
+    """Whether training ended before it settled, so that it may have had no time to learn."""
+    return unsettled is not None and not unsettled.rose
+
+
+def _change_step(settings, unsettled):
     """Return the remedy for steps of Adam that teach nothing."""
-    return "Raise learning_rate_init." if settings.learning_rate_init <= LARGE_STEP else "Lower learning_rate_init."
+    small = unsettled is None and settings.learning_rate_init <= LARGE_STEP
+    return "Raise learning_rate_init." if small else "Lower learning_rate_init."
 
 
 def _sharpen(settings):
@@ -209,6 +227,8 @@ def _find_nothing_learned(fit):
     """Training that converged to nothing."""
     if fit.explained >= LEAST_EXPLAINED * fit.most_explained:
         return None
+    if ran_out(fit.unsettled) and fit.scale_or(None) is None:
+        return None
     share = max(np.nan_to_num(fit.explained), 0)
     cause = f"The fit explains {share:.1%} of the variance of X, hardly more than the mean row does."
     settings, dead = fit.settings, _uninformative(fit.objective, fit.settings)[0]
@@ -217,12 +237,14 @@ def _find_nothing_learned(fit):
     elif settings.alpha > STRONG_DECAY:
         remedy = "Lower alpha: the weight decay leaves no signal."
     elif settings.solver == "adam":
-        remedy = _change_step(settings)
+        remedy = _change_step(settings, fit.unsettled)
     elif settings.beta > 0:
         remedy = "Lower beta."
     else:
         remedy = "Lower tol."
-    return advice(cause, fit.scale_or(remedy), "Nothing learned"), ConvergenceWarning
+    rose = fit.unsettled is not None and fit.unsettled.rose  # which small values do not cause
+    remedy = fit.scale_or(remedy, ["large"] if rose else ["small", "large"])
+    return advice(cause, remedy, "Nothing learned"), ConvergenceWarning
 
 
 def _find_stray(fit):
@@ -291,18 +313,18 @@ def _find_dense(fit):
 FINDERS = _find_nothing_learned, _find_stray, _find_uninformative, _find_held_back, _find_dense
 
 
-def diagnose_fit(objective, settings, final, variance, arch, kind):
-    """Return the worst problem of a fit, if it has any; see `Fit` for the arguments."""
-    fit = Fit(objective, settings, final, variance, arch.n_components, kind)
+def diagnose_fit(objective, settings, final, variance, arch, kind, unsettled=None):
+    """Return the worst problem of a code, if it has any; see `Fit` for the arguments."""
+    fit = Fit(objective, settings, final, variance, arch.n_components, kind, unsettled)
     return [found for found in (find(fit) for find in FINDERS) if found is not None][:1]
 
 
-def diagnose_silent(frequency, final, settings, k):
+def diagnose_silent(frequency, final, settings, k, unsettled=None):
     """Return the worst problem of a code with k active units, given how often each unit is active."""
     dead = np.count_nonzero(frequency == 0)
-    if final["fvu"] > 1 - LEAST_EXPLAINED and final["loss"] > 0:
+    if final["fvu"] > 1 - LEAST_EXPLAINED and final["loss"] > 0 and not ran_out(unsettled):
         cause = f"The fit explains {max(1 - final['fvu'], 0):.1%} of the variance of X, hardly more than the mean row."
-        return [(advice(cause, _change_step(settings), "Nothing learned"), ConvergenceWarning)]
+        return [(advice(cause, _change_step(settings, unsettled), "Nothing learned"), ConvergenceWarning)]
     if dead < MANY_UNITS * len(frequency):
         return []
     cause = f"Of {len(frequency)} hidden units, {dead} are dead (never active on the training rows)."

@@ -84,8 +84,8 @@ class TopKRun(Run):
         frequency = objective.frequency.copy()
         return {"activation_frequency_": frequency, "dead_fraction_": float(np.mean(frequency == 0))}
 
-    def _diagnose(self, objective, final, variance):
-        return diagnose_silent(objective.frequency, final, self.settings, self.code.k)
+    def _diagnose(self, objective, final, variance, unsettled):
+        return diagnose_silent(objective.frequency, final, self.settings, self.code.k, unsettled)
 
 
 class TopKTraining(Training):

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from ._crew import Crew
-from ._diagnostics import INTERRUPTED, diagnose_convergence, diagnose_fit, shares_of_units
+from ._diagnostics import INTERRUPTED, Unsettled, diagnose_fit, diagnose_training, shares_of_units
 from ._kernels.activations import ACTIVATIONS
 from ._log import logger
 from ._model import architecture, initial_parameters, regularization, unpack
@@ -102,11 +102,11 @@ class Run:
             return Outcome(self._attributes(theta, monitor), [INTERRUPTED])
         final = monitor.rows[-1]
         attributes = self._attributes(theta, monitor) | self._findings(objective)
-        problem = monitor.describe_rise() or result.problem
-        problems = diagnose_convergence(problem)
-        if self.training.judges_fit:
-            problems += self._diagnose(objective, final, variance)
-        return Outcome(attributes, problems)
+        rise = monitor.describe_rise()
+        problem = rise or result.problem
+        unsettled = None if problem is None else Unsettled(*problem, rose=rise is not None)
+        found = self._diagnose(objective, final, variance, unsettled) if self.training.judges_fit else []
+        return Outcome(attributes, diagnose_training(unsettled, found))
 
     def _hold_out(self):
         """Keep the rows to train on; return the others and their weights, the same ones when a fit is continued."""
@@ -246,9 +246,9 @@ class Run:
         mean = objective.mean.astype(self.rows.dtype)
         return shares_of_units(objective, self.settings) | {"mean_activation_": mean}
 
-    def _diagnose(self, objective, final, variance):
-        """Return problems of the fit; ``final`` is the last row of the history."""
-        return diagnose_fit(objective, self.settings, final, variance, self.arch, self.kind)
+    def _diagnose(self, objective, final, variance, unsettled):
+        """Return the worst problem of the code; ``final`` is the last row of the history."""
+        return diagnose_fit(objective, self.settings, final, variance, self.arch, self.kind, unsettled)
 
 
 class Training:

@@ -16,7 +16,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skl_sae import DataRangeWarning, HiddenUnitWarning, SparseAutoencoderTransformer, _diagnostics, model_selection
+from skl_sae import (
+    DataRangeWarning,
+    HiddenUnitWarning,
+    SparseAutoencoderTransformer,
+    TopKAutoencoderTransformer,
+    _diagnostics,
+    model_selection,
+)
 from skl_sae._kernels.activations import ACTIVATIONS
 from skl_sae.metrics import explained_variance_scorer
 
@@ -57,7 +64,21 @@ def test_a_loss_that_rises_warns(digits):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         sae.fit(digits)
-    assert any(re.search("The loss rose from .* Lower learning_rate_init", str(w.message)) for w in caught)
+    assert len(caught) == 1  # with the same remedy for what it did not learn
+    assert "Lower learning_rate_init" in str(caught[0].message)
+
+
+@pytest.mark.plain
+def test_one_warning_of_units_and_of_iterations():
+    """The fault of the code comes first; when it is gone, so does the other."""
+    X = StandardScaler().fit_transform(load_wine().data)
+    sae = TopKAutoencoderTransformer(100, k=2, max_iter=20, random_state=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sae.fit(X)
+    assert [one.category for one in caught] == [HiddenUnitWarning]
+    with pytest.warns(ConvergenceWarning, match="Increase max_iter"):
+        sae.set_params(n_components=10).fit(X)
 
 
 @pytest.mark.plain
