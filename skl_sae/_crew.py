@@ -44,6 +44,13 @@ def _controller():
     return ThreadpoolController().select(user_api="blas")
 
 
+def _let_this_thread_limit():
+    """Let the calling thread set limits: newer versions of threadpoolctl silently ignore all threads but one."""
+    for library in _controller().lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
+
+
 class _HeldBlas:
     """Holds BLAS at one thread while any thread wants it; remembers how many threads it was granted before."""
 
@@ -58,6 +65,7 @@ class _HeldBlas:
             if not self._holds:
                 self._granted = self._count()
                 if self._granted > 1:
+                    _let_this_thread_limit()
                     self._limiter = _controller().limit(limits=1)
             self._holds[holder] = self._holds.get(holder, 0) + 1
         return holder
@@ -89,7 +97,9 @@ class _HeldBlas:
     def _restore(self):
         limiter, self._limiter = self._limiter, None
         if limiter is not None:
+            _let_this_thread_limit()
             limiter.restore_original_limits()
+            _let_this_thread_limit()  # and then any other
 
     def after_fork(self):
         """In a forked process only the calling thread may still hold it: the others are gone."""

@@ -250,6 +250,24 @@ def test_blas_has_its_threads_back_whatever_the_order_in_which_fits_end():
         assert threadpool_info() == before
 
 
+def test_blas_is_held_and_given_back_by_any_thread():
+    def blas():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    crews, before = [], blas()
+    with threadpool_limits(2):
+        granted = blas()
+        for method in ("__enter__", "__exit__"):
+            crews = crews or [_crew.Crew(2)]
+            thread = threading.Thread(target=getattr(crews[0], method))
+            thread.start()
+            thread.join()
+            assert blas() == ([1] * len(granted) if method == "__enter__" else granted)
+    with _crew.Crew(2):
+        assert blas() == [1] * len(granted)
+    assert blas() == before
+
+
 # -- shares of fits side by side -------------------------------------------------------------------
 
 
