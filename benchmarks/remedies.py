@@ -2,7 +2,7 @@
 
     python benchmarks/remedies.py                     # thirteen sets of scikit-learn: about two minutes
     python benchmarks/remedies.py --adbench FOLDER    # thirteen others, on which no choice was made
-    python benchmarks/remedies.py --texts             # TF-IDF of texts: about two minutes
+    python benchmarks/remedies.py --texts             # TF-IDF of texts: about five minutes
 
 Each line is a fault of ``tests/remedies.py``, tried on 300 standardised rows of every set: on how many sets the fault
 brings the warning with this remedy, and on how many of these the warning is gone after it. The second table counts the
@@ -86,10 +86,10 @@ def try_text(X):
     """Fit with defaults and follow the message."""
     messages, explained = fit_defaults(X)
     factor = re.search(r"Multiply X by ([\d.e+]+):", " ".join(messages))
-    row = {"words": X.shape[1], "factor": float(factor[1]) if factor else "no warning", "explained, %": explained}
+    row = {"words": X.shape[1], "factor": float(factor[1]) if factor else "no warning", "explained %": explained}
     if factor:
         messages, explained = fit_defaults(float(factor[1]) * X)
-        row |= {"after, %": explained, "warnings after": len(messages)}
+        row |= {"after %": explained, "warnings after": len(messages)}
     return row
 
 
