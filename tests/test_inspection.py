@@ -144,11 +144,12 @@ def test_report_measures_on_other_rows_than_it_chooses_by(data, topk):
     np.testing.assert_allclose(report.effect_, expected)
 
 
-def test_rows_are_named_by_an_index(data, topk):
-    frame = pd.DataFrame(data[0], index=[f"row {i}" for i in range(len(data[0]))])
-    report = feature_report(topk, frame.rename(columns=str))
+def test_rows_are_named_by_an_index(data):
+    frame = pd.DataFrame(data[0], index=[f"row {i}" for i in range(len(data[0]))]).rename(columns=str)
+    topk = TopKAutoencoderTransformer(20, 3, max_iter=5, random_state=0).fit(frame)
+    report = feature_report(topk, frame)
     assert report[3].top[0] == f"row {report.top_rows_[3, 0]}"
-    assert feature_report(topk, frame.reset_index(drop=True).rename(columns=str)).names is None
+    assert feature_report(topk, frame.reset_index(drop=True)).names is None
 
 
 def test_labels_names_and_tables(data, topk):
