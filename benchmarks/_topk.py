@@ -3,15 +3,20 @@
 HypotheSAEs' autoencoder is a file of its own, which needs nothing but PyTorch and tqdm:
 
     pip install --no-deps hypothesaes tqdm
+    pip install sae-lens
 """
 
+import contextlib
 import importlib.util
+import io
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.functional import embedding_bag, linear
+
+from skl_sae._kernels.topk_units import STEPS_TO_HALVE
 
 
 def planted(n, d, m, k, noise, seed):
@@ -39,12 +44,13 @@ def batches_of(order, n_batches):
 class PyTorch:
     """A top-k autoencoder with fused Adam, atoms of norm 1 and gradients on the sphere, from given W, b, V, c.
 
-    ``bag`` decodes with embedding_bag, which reads active atoms only, instead of a product with the dense code.
+    ``bag`` decodes with embedding_bag, which reads active atoms only, instead of a product with the dense code. With
+    ``falling`` the step size falls as that of skl_sae.
     """
 
-    def __init__(self, parts, k, learning_rate, bag):
+    def __init__(self, parts, k, learning_rate, bag, falling=False):
         self.parts = self.W, self.b, self.V, self.c = [torch.tensor(part, requires_grad=True) for part in parts]
-        self.k, self.bag = k, bag
+        self.k, self.bag, self.learning_rate, self.falling, self.n_steps = k, bag, learning_rate, falling, 0
         self.adam = torch.optim.Adam(self.parts, lr=learning_rate, fused=True)
 
     def encode(self, X):
@@ -58,6 +64,9 @@ class PyTorch:
         return torch.addmm(self.c, H, self.V)
 
     def step(self, X):
+        self.n_steps += 1
+        if self.falling:
+            self.adam.param_groups[0]["lr"] = self.learning_rate / (1 + self.n_steps / STEPS_TO_HALVE) ** 0.5
         self.adam.zero_grad()
         (self.decode(*self.encode(X)) - X).square().sum(1).mean().backward()
         with torch.no_grad():
@@ -110,3 +119,23 @@ def hypothesaes():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.SparseAutoencoder
+
+
+def saelens(X, m, k, n_epochs, batch_size=512):
+    """Train SAELens' top-k autoencoder on a tensor X (n, d), with its defaults but for the size of a batch; return it.
+
+    Its trainer takes any iterator over batches, here whole epochs of shuffled rows.
+    """
+    from sae_lens import TopKTrainingSAE, TopKTrainingSAEConfig
+    from sae_lens.config import SAETrainerConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+
+    sae = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=X.shape[1], d_sae=m, k=k))
+    settings = SAETrainerConfig(
+        total_training_samples=n_epochs * len(X),
+        train_batch_size_samples=batch_size,
+        lr_end=SAETrainerConfig.lr,  # it insists on a number, which its constant schedule does not use
+    )
+    batches = (X[rows] for _ in range(n_epochs) for rows in torch.randperm(len(X)).split(batch_size))
+    with contextlib.redirect_stderr(io.StringIO()):  # a progress bar
+        return SAETrainer(settings, sae, batches).fit()

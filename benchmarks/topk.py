@@ -1,7 +1,8 @@
-"""How fast are top-k autoencoders, compared with PyTorch, HypotheSAEs and the product of the encoder alone?
+"""How fast are top-k autoencoders, compared with PyTorch, HypotheSAEs, SAELens and the encoder's product alone?
 
     pip install ".[bench]"
     pip install --no-deps hypothesaes tqdm    # for its row
+    pip install sae-lens                      # for its row
     python benchmarks/topk.py --threads 1
     python benchmarks/topk.py --threads 2
     OPENBLAS_CORETYPE=Haswell python benchmarks/topk.py --threads 1    # AVX2 kernels
@@ -14,11 +15,13 @@ rows. In a round the contenders take turns, each after a run to warm up, PyTorch
 stopped otherwise; figures are medians over the rounds, and ratios are taken within a round.
 
 Then whole fits, with everything included, in the setting of HypotheSAEs' authors (20000 texts, 1536 features, 256
-units, k = 8): its `fit` beside ours for ``--epochs`` epochs, and ours for 60.
+units, k = 8): its `fit` and SAELens' trainer, each with its defaults, beside ours for ``--epochs`` epochs of batches of
+512, and ours for 60. The trainer of sparsify (`eai-sparsify`) is missing: it needs a language model and its tokens.
 """
 
 import contextlib
 import functools
+import importlib.util
 import statistics
 import time
 import warnings
@@ -26,7 +29,7 @@ import warnings
 import numpy as np
 import torch
 from _harness import REST, Elsewhere, Report, parser
-from _topk import PyTorch, batches_of, hypothesaes, planted, use_best_threads
+from _topk import PyTorch, batches_of, hypothesaes, planted, saelens, use_best_threads
 from threadpoolctl import threadpool_limits
 
 from skl_sae import TopKAutoencoderTransformer
@@ -48,7 +51,7 @@ SHAPES = [
 class Ours:
     """An epoch, and codes, without what a fit does beside."""
 
-    def __init__(self, X, m, k, batch_size, learning_rate=2e-3, by_batch=False):
+    def __init__(self, X, m, k, batch_size, learning_rate=4e-3, by_batch=False):
         self.X, self.rows, rng = X, as_rows(X), np.random.RandomState(0)
         weights, arch, code = np.ones(len(X)), architecture(X.shape[1], m), Code(k, by_batch)
         mean, variance = self.rows.moments(weights)
@@ -137,48 +140,57 @@ def epochs(options, elsewhere, shape):
 
 
 @functools.cache
-def hypothesaes_data(n, threads):
-    """Return HypotheSAEs' class and rows for it; let PyTorch use its best number of threads."""
-    theirs, data = hypothesaes(), torch.from_numpy(planted(n, 1536, 3072, 8, 0.1, seed=0)[0])
-    if theirs is not None:
-        use_best_threads(threads, lambda: theirs(1536, 256, 8).fit(data[:2048], n_epochs=1, show_progress=False))
-    return theirs, data
+def peers_of_fits(n, threads):
+    """Return what trains the other packages that are installed, by name, on the same rows; and their best threads."""
+    data, contenders = torch.from_numpy(planted(n, 1536, 3072, 8, 0.1, seed=0)[0]), {}
+    if (theirs := hypothesaes()) is not None:
+        contenders["HypotheSAEs"] = lambda rows, epochs: theirs(1536, 256, 8).fit(
+            rows, n_epochs=epochs, show_progress=False
+        )
+    if importlib.util.find_spec("sae_lens") is not None:
+        contenders["SAELens"] = lambda rows, epochs: saelens(rows, 256, 8, epochs)
+    best = {
+        name: use_best_threads(threads, lambda train=train: train(data[:2048], 1)) for name, train in contenders.items()
+    }
+    return {name: functools.partial(train, data) for name, train in contenders.items()}, best
 
 
-def hypothesaes_fit(n, threads, n_epochs):
-    """Return the seconds of a fit; None without HypotheSAEs."""
-    theirs, data = hypothesaes_data(n, threads)
-    if theirs is None:
-        return None
-    return seconds(lambda: theirs(1536, 256, 8).fit(data, n_epochs=n_epochs, show_progress=False))
+def fits_of_peers(n, threads, n_epochs):
+    """Return the seconds of a fit of each."""
+    contenders, best = peers_of_fits(n, threads)
+    found = {}
+    for name, train in contenders.items():
+        torch.set_num_threads(best[name])
+        found[name] = seconds(lambda train=train: train(n_epochs))
+    return found
 
 
 def fits(report, options):
     """Time whole fits."""
     X, _ = planted(options.rows, 1536, 3072, 8, 0.1, seed=0)
     settings = dict(n_components=256, k=8, tol=0, n_iter_no_change=10**6, random_state=0)
-    ours = TopKAutoencoderTransformer(max_iter=options.epochs, **settings)
-    longer = TopKAutoencoderTransformer(max_iter=60, **settings)
+    few, many = (TopKAutoencoderTransformer(max_iter=epochs, **settings) for epochs in (options.epochs, 60))
+    few.fit(X[:2000])
     rounds = []
-    with contextlib.closing(Elsewhere(hypothesaes_fit)) as elsewhere, threadpool_limits(options.threads):
-        TopKAutoencoderTransformer(max_iter=1, **settings).fit(X[:1000])
+    with contextlib.closing(Elsewhere(fits_of_peers)) as elsewhere, threadpool_limits(options.threads):
         for _ in range(options.rounds):
-            rounds.append([seconds(lambda: ours.fit(X)), seconds(lambda: longer.fit(X))])
-            rounds[-1].append(elsewhere(len(X), options.threads, options.epochs))
-    found = {f"skl_sae, {options.epochs} epochs": 0, "skl_sae, 60 epochs": 1, f"HypotheSAEs, {options.epochs} epochs": 2}
+            found = {"skl_sae": seconds(lambda: few.fit(X)), "skl_sae, 60 epochs": seconds(lambda: many.fit(X))}
+            rounds.append(found | elsewhere(len(X), options.threads, options.epochs))
+    missing = {"HypotheSAEs", "SAELens"} - rounds[0].keys()
+    if missing:
+        print(f"\nnot installed: {', '.join(sorted(missing))}")
     rows = [
-        {"name": name, "seconds": statistics.median(one[i] for one in rounds)}
-        | {"ratio": statistics.median(one[i] / one[0] for one in rounds)}
-        for name, i in found.items()
-        if rounds[0][i] is not None
+        {"name": name, "seconds": statistics.median(found[name] for found in rounds)}
+        | {"ratio": statistics.median(found[name] / found["skl_sae"] for found in rounds)}
+        for name in rounds[0]
     ]
-    report.add(f"whole fits, {len(X)} x 1536 -> 256, k=8", rows)
+    report.add(f"fits of {options.epochs} epochs, {len(X)} x 1536 -> 256, k=8", rows)
 
 
 def main():
     options = parser(__doc__, rounds=5, threads=True, plot=False)
     options.add_argument("--rows", type=int, default=20000)
-    options.add_argument("--epochs", type=int, default=20, help="epochs of the fits beside HypotheSAEs")
+    options.add_argument("--epochs", type=int, default=20, help="epochs of the fits beside other packages")
     options.add_argument("--shapes", type=int, nargs="*", default=range(len(SHAPES)), help="only these, 0 to 5")
     options.add_argument("--only", choices=["epochs", "fits"])
     options = options.parse_args()

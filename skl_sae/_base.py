@@ -160,6 +160,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
             one_epoch = dict(solver="adam", max_iter=1, tol=0, n_iter_no_change=1)
             settings = self._settings(**one_epoch, early_stopping=False, verbose=0, warm_start=True)
             training = self._training_class(settings, check_random_state(self.random_state))
+            training.chunked = True
             self._train(rows, weights, training, warm)
             self._warn(problems)
         return self

@@ -270,6 +270,7 @@ class Training:
     def __init__(self, settings, rng, tasks=None, usable=False):
         self.settings, self.rng, self.tasks, self.usable = settings, rng, tasks, usable
         self.judges_fit = True  # whether to warn of a fit that explains little, and of codes that say little
+        self.chunked = False  # whether the rows are one chunk of many
         self.distinct = False  # whether equal rows were merged before the run
         self.title = None  # what to print above the lines of a run
 

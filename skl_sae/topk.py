@@ -198,7 +198,7 @@ class TopKAutoencoderTransformer(
         init: Literal["whitened", "random"] = "whitened",
         resample_dead: bool = True,
         batch_size: int = 512,
-        learning_rate_init: float = 2e-3,
+        learning_rate_init: float = 4e-3,
         shuffle: bool = True,
         max_iter: int = 300,
         tol: float = 5e-3,

@@ -9,13 +9,21 @@ on how many threads there are.
 
 import numpy as np
 
-from .adam import adam_rates, is_finite
+from .adam import is_finite
 from .jit import jit, jit_inline
 from .largest import new_search
 from .structs import PickedRows
 from .team import meet, share
 from .topk_rows import encode_and_compare
-from .topk_units import first_entries, first_unit, learn_atoms, learn_centre, learn_encoders, sort_by_units
+from .topk_units import (
+    falling_rates,
+    first_entries,
+    first_unit,
+    learn_atoms,
+    learn_centre,
+    learn_encoders,
+    sort_by_units,
+)
 
 
 @jit_inline
@@ -23,7 +31,7 @@ def learn(theta, state, t, n, share_of_batch, starts, ends, gradient, work, team
     """Take a step on this thread's units."""
     first_entries(work.unit_counts, starts)
     low, high = first_unit(starts, team.me, team.size), first_unit(starts, team.me + 1, team.size)
-    rates = adam_rates(state, t)
+    rates = falling_rates(state, t)
     sort_by_units(n, starts, low, high, ends, work)
     learn_atoms(theta, state, rates, starts, low, high, gradient, work)
     learn_encoders(theta, state, rates, starts, low, high, gradient, work)

@@ -10,13 +10,26 @@ the first, but both come to nothing): such steps are what units die of.
 
 import numpy as np
 
-from .adam import adam_range
+from .adam import adam_range, adam_rates
 from .jit import jit, jit_inline
 from .picked import add_picked
 from .topk_rows import square_sum
 
 # What a unit costs beside its entries, in entries: Adam reads and writes its weights in any case.
 UNIT_COST = 8
+
+# Steps until the squared step size has fallen to half of what it was.
+STEPS_TO_HALVE = 200
+
+
+@jit_inline
+def falling_rates(state, t):
+    """Return the factors of step t = 1, 2, … of Adam with a step size that falls like 1 / sqrt(t) after a while.
+
+    It does not depend on how many steps there will be, so a fit can be continued.
+    """
+    step, scale = adam_rates(state, t)
+    return step / np.sqrt(1 + t / STEPS_TO_HALVE), scale
 
 
 @jit

@@ -25,7 +25,7 @@ from .._topk_model import calibrate, decode, encode, errors_of_codes, network
 from ..exceptions import DivergenceError
 from .base import APART
 
-# A unit is dead if it has not been active for an epoch, and for as many batches.
+# Batches for which a unit is not active before it counts as dead, if an epoch need not show all kinds of rows.
 PATIENCE = 30
 
 # Rows at most from whose errors dead units start anew.
@@ -119,7 +119,9 @@ class TopKObjective(TopKLoss):
     batch_size : int
         With more than there are rows, all rows are one batch.
     revives : bool
-        Whether dead units start anew.
+        Whether units that are not active for an epoch start anew.
+    patience : int
+        For how many batches they must not have been active at least.
     rng : numpy.random.RandomState
         For these.
     crew : Crew, optional
@@ -131,11 +133,12 @@ class TopKObjective(TopKLoss):
         What an epoch needs to know of those before, beside the parameters.
     """
 
-    def __init__(self, *problem, batch_size, revives, rng, crew=None):
+    def __init__(self, *problem, batch_size, revives, rng, patience=0, crew=None):
         super().__init__(*problem)
         n = self.n_rows = len(self.rows)
         d, m, dtype = self.arch.n_features, self.arch.n_components, self.rows.dtype
         self.n_batches = sizes.count_batches(n, batch_size)
+        self._patience = max(self.n_batches, patience)
         self.crew, self._revives, self._rng = Crew(1) if crew is None else crew, revives, rng
         largest = sizes.count_batches(n, self.n_batches)
         self._work = _workspace(largest, d, m, self.code, dtype)
@@ -173,40 +176,48 @@ class TopKObjective(TopKLoss):
     def _revive(self, theta, state):
         """Let dead units start anew from rows of large error, which their atoms then make good.
 
-        Their activation is the mean of that row's others, or what the row misses if that is less, unless their encoder
-        weights would become longer than those of other units: they might take over rows of another kind.
+        The error is what a row misses without the weaker half of its units: these are more active than the rest of the
+        error alone could make a new unit, which would never be among the k largest. The activation is the mean of the
+        row's others, or what the row misses if that is less. Rows for which the encoder weights would have to be longer
+        than those of other units are left out: the unit might take over rows of another kind. Adam's average of squares
+        starts at the mean of the others, since from zero the unit's steps would be several times as long as theirs.
         """
-        dead = np.flatnonzero(self._work.silent >= max(self.n_batches, PATIENCE))
+        dead = np.flatnonzero(self._work.silent >= self._patience)
         if not dead.size:
             return
+        alive = np.delete(np.arange(self.arch.n_components), dead)
         picked = self._rng.choice(self.n_rows, min(self.n_rows, ROWS_TO_REVIVE), replace=False)
         X, missing, level = self._errors(theta, picked)
-        squares = self.weights[picked] * np.einsum("ij,ij->i", missing, missing, dtype=np.float64)
-        n = min(dead.size, np.count_nonzero(squares))
-        if not n or not np.isfinite(squares).all():
-            return
-        chosen = self._rng.choice(len(picked), n, replace=False, p=squares / squares.sum())
-        dead, alive, missing = dead[:n], np.delete(np.arange(self.arch.n_components), dead), missing[chosen]
+        tiny, lengths = np.finfo(theta.dtype).tiny, np.linalg.norm(missing, axis=1)
+        atoms = missing / np.maximum(lengths, tiny)[:, None]
+        gain = np.minimum(level, lengths) / np.maximum(np.einsum("ij,ij->i", atoms, X), tiny)
         _, W, V, b, _ = unpack(theta, self.arch)
-        lengths = np.linalg.norm(missing, axis=1)
-        atoms = missing / lengths[:, None]
-        products = np.maximum(np.einsum("ij,ij->i", atoms, X[chosen]), np.finfo(theta.dtype).tiny)
         most = np.linalg.norm(W[alive], axis=1).mean() if alive.size else 1.0
-        gain = np.minimum(np.minimum(level[chosen], lengths) / products, most)
-        W[dead], V[dead], b[dead] = atoms * gain[:, None], atoms, 0
-        for average in state.exp_avg, state.exp_avg_sq:
-            _, *parts, _ = unpack(average, self.arch)
-            for part in parts:
-                part[dead] = 0
+        chances = np.where(gain <= most, self.weights[picked] * np.square(lengths, dtype=np.float64), 0)
+        n = min(dead.size, np.count_nonzero(chances))
+        if not n or not np.isfinite(chances).all():
+            return
+        chosen, dead = self._rng.choice(len(picked), n, replace=False, p=chances / chances.sum()), dead[:n]
+        W[dead], V[dead], b[dead] = atoms[chosen] * gain[chosen, None], atoms[chosen], 0
+        averages = (unpack(average, self.arch)[1:4] for average in (state.exp_avg, state.exp_avg_sq))
+        for first, second in zip(*averages, strict=True):
+            first[dead], second[dead] = 0, second[alive].mean(axis=0) if alive.size else 0
         self._work.silent[dead] = 0
 
     def _errors(self, theta, picked):
-        """Return rows as training sees them, what their reconstructions miss, the mean of their activations."""
+        """Return rows as training sees them, what they miss without their weaker units, the mean of their activations.
+
+        That half of the k units counts as weaker, or one more; rows with few active units keep all of them.
+        """
         rows = self.rows.take(picked)
         net = self.network(theta)
         codes, X = encode(net, rows), rows.toarray()
+        counts = np.diff(codes.indptr)
+        level = codes.sum(axis=1) / np.maximum(counts, 1) / self.frame.scale
+        descending = np.lexsort((-codes.data, np.repeat(np.arange(len(counts)), counts)))
+        rank = np.arange(codes.nnz) - np.repeat(codes.indptr[:-1], counts)
+        codes.data[descending[rank >= self.code.k // 2]] = 0
         missing = (X - decode(net, codes)) / self.frame.scale
-        level = codes.sum(axis=1) / np.maximum(np.diff(codes.indptr), 1) / self.frame.scale
         return self.frame.normalized(X), missing.astype(theta.dtype), level.astype(theta.dtype)
 
 
