@@ -10,8 +10,8 @@ rows that is not explained. Images of MNIST and planted rows had no part in the 
 - same start: ten epochs of skl_sae and of PyTorch's dense autoencoder (the loss, fused Adam, atoms of norm 1), from the
   same start, over the same batches, with the same step sizes. skl_sae leaves inactive units as they are, PyTorch's Adam
   moves them on.
-- defaults: ten epochs of skl_sae with its defaults beside PyTorch's from random atoms, with constant step sizes; "ratio"
-  is that to the best of these.
+- defaults: ten epochs of skl_sae with its defaults beside PyTorch's from random atoms, with constant step sizes;
+  "ratio" is that to the best of these.
 - dead: units that are never active on the training rows, after a fit with the defaults.
 - planted: how well the atoms of a dictionary are found: the mean over the true atoms of the best absolute cosine.
 - dictionary: MiniBatchDictionaryLearning with as many atoms, and codes of as many non-zeros (OMP), on 5000 images.

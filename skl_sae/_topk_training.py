@@ -4,7 +4,7 @@ import numpy as np
 
 from ._diagnostics import diagnose_silent
 from ._model import unpack
-from ._objectives.topk import PATIENCE, TopKLoss, TopKObjective, divergence
+from ._objectives.topk import PATIENCE, PATIENCE_WITH_CHUNKS, TopKLoss, TopKObjective, divergence
 from ._topk_model import Code, Frame, architecture, calibrate, initial_parameters
 from ._training import Run, Training
 
@@ -63,7 +63,7 @@ class TopKRun(Run):
             *(self.rows, self.weights, self.arch, self.code, self.frame, self.variance),
             batch_size=int(settings.batch_size),
             revives=settings.resample_dead,
-            patience=PATIENCE if self.training.chunked else 0,
+            patience=PATIENCE_WITH_CHUNKS if self.training.chunked else PATIENCE,
             rng=self.state.rng,
             crew=self.crew,
         )

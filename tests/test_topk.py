@@ -12,15 +12,18 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csc_array, csr_array, csr_matrix, issparse
 from sklearn import config_context, get_config
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skl_sae import DivergenceError, HiddenUnitWarning, TopKAutoencoderTransformer
+from skl_sae._kernels.structs import AdamState
+from skl_sae._model import unpack
 from skl_sae._objectives import topk as objective
-from skl_sae._topk_model import _directions
+from skl_sae._rows import as_rows
+from skl_sae._topk_model import Code, Frame, _directions, architecture, encode, initial_parameters
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::skl_sae.HiddenUnitWarning"),
@@ -48,7 +51,7 @@ CONFIGURATIONS = [
     {"init": "random"},
     {"early_stopping": True},
     {"n_components": 3, "k": 1},
-    {"warm_start": True, "learning_rate_init": 1e-12},
+    {"warm_start": True, "learning_rate_init": 1e-12, "resample_dead": False},
 ]
 
 
@@ -264,8 +267,7 @@ def test_a_fit_that_diverges_leaves_the_earlier_state(digits):
 @pytest.mark.parametrize(
     "parameters", [{}, {"selection": "batchtopk"}, {"init": "random", "n_components": 100}, {"shuffle": False}]
 )
-def test_two_fits_are_one_that_is_longer(digits, parameters, dtype, monkeypatch):
-    monkeypatch.setattr(objective, "PATIENCE", 3)  # units start anew
+def test_two_fits_are_one_that_is_longer(digits, parameters, dtype):
     X = digits.astype(dtype)[:700]
     whole = short(max_iter=10, **parameters).fit(X)
     parts = short(max_iter=4, warm_start=True, **parameters).fit(X)
@@ -385,13 +387,57 @@ def test_dask_rows(digits):
 # -- dead units ------------------------------------------------------------------------------------
 
 
-def test_dead_units_start_anew(digits, monkeypatch):
-    monkeypatch.setattr(objective, "PATIENCE", 5)
+def test_dead_units_start_anew(digits):
     settings = {"n_components": 300, "k": 2, "init": "random", "max_iter": 30}
     without = short(resample_dead=False, **settings).fit(digits)
     with_ = short(**settings).fit(digits)
     assert with_.dead_fraction_ < 0.5 * without.dead_fraction_
     assert with_.loss_ < without.loss_
+
+
+def test_few_units_of_a_small_table_are_dead():
+    X = load_wine().data
+    sae = TopKAutoencoderTransformer(random_state=0).fit((X - X.mean(axis=0)) / X.std(axis=0))
+    assert sae.dead_fraction_ < 0.02
+
+
+def test_units_that_a_small_chunk_misses_are_kept(digits):
+    sae = short(n_components=100, k=2, learning_rate_init=1e-12).fit(digits)
+    atoms = sae.components_.copy()
+    for _ in range(3):
+        sae.partial_fit(digits[:20])
+    assert_allclose(sae.components_, atoms, atol=1e-9)
+    sae.set_params(warm_start=True, max_iter=4).fit(digits[:20])
+    assert np.abs(sae.components_ - atoms).max() > 0.01
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_a_unit_that_starts_anew_is_active(digits, k):
+    """The atom of a new unit is what its row misses without the weaker half of its active units."""
+    X = digits - digits.mean(axis=0)
+    X /= np.sqrt(np.square(X).sum(axis=1).mean())
+    rows, arch, code, rng = as_rows(X), architecture(X.shape[1], 40), Code(k, False), np.random.RandomState(0)
+    frame, weights = Frame.of(np.zeros(X.shape[1]), np.full(X.shape[1], 1 / X.shape[1])), np.ones(len(X))
+    theta = initial_parameters(arch, rows, weights, frame, code, "whitened", rng)
+    training = objective.TopKObjective(
+        *(rows, weights, arch, code, frame, 1.0), batch_size=10**6, revives=True, rng=rng
+    )
+    _, W, V, b, _ = unpack(theta, arch)
+    V[:3], W[:3], b[:3] = V[3], 0, -1  # they never are
+    training.memory["silent"][:3] = objective.PATIENCE
+    state = AdamState(np.ones_like(theta), np.ones_like(theta), 0, 1e-3, 0.9, 0.999, 1e-8)
+    before = training.network(theta)
+    codes = encode(before, rows).toarray()
+    training._revive(theta, state)
+    after = encode(training.network(theta), rows).toarray()
+    assert np.all((after[:, :3] > 0).any(axis=0))
+    codes[np.arange(len(X))[:, None], np.argsort(codes, axis=1)[:, : 40 - k // 2]] = 0
+    missing = X - codes @ before.V
+    missing /= np.linalg.norm(missing, axis=1, keepdims=True)
+    assert_allclose((missing @ V[:3].T).max(axis=0), 1)
+    assert_allclose(np.linalg.norm(V[:3], axis=1), 1)
+    assert np.all(unpack(state.exp_avg, arch)[2][:3] == 0)
+    assert np.all(unpack(state.exp_avg_sq, arch)[2][:3] == 1)
 
 
 def test_dead_units_are_warned_of(digits):

@@ -25,8 +25,9 @@ from .._topk_model import calibrate, decode, encode, errors_of_codes, network
 from ..exceptions import DivergenceError
 from .base import APART
 
-# Batches for which a unit is not active before it counts as dead, if an epoch need not show all kinds of rows.
-PATIENCE = 30
+# A unit is dead if it has not been active for an epoch, and for so many batches: a new one has to take a step first. If
+# the rows are one chunk of many, they need not show what a unit is for.
+PATIENCE, PATIENCE_WITH_CHUNKS = 2, 30
 
 # Rows at most from whose errors dead units start anew.
 ROWS_TO_REVIVE = 4096
@@ -133,7 +134,7 @@ class TopKObjective(TopKLoss):
         What an epoch needs to know of those before, beside the parameters.
     """
 
-    def __init__(self, *problem, batch_size, revives, rng, patience=0, crew=None):
+    def __init__(self, *problem, batch_size, revives, rng, patience=PATIENCE, crew=None):
         super().__init__(*problem)
         n = self.n_rows = len(self.rows)
         d, m, dtype = self.arch.n_features, self.arch.n_components, self.rows.dtype
