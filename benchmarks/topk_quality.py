@@ -5,7 +5,8 @@
 
 FOLDER holds mnist.npz (see CONTRIBUTING.md); without it the rows on MNIST are left out, and without its subfolder
 embeddings (NAME.npz with an array X) those on embeddings. Float32; FVU is the share of the variance of the training
-rows that is not explained. Images of MNIST and planted rows had no part in the choice of the defaults.
+rows that is not explained. Images of MNIST and planted rows had no part in the choice of the defaults, breast cancer
+none in that of the step size and of when units start anew.
 
 - same start: ten epochs of skl_sae and of PyTorch's dense autoencoder (the loss, fused Adam, atoms of norm 1), from the
   same start, over the same batches, with the same step sizes. skl_sae leaves inactive units as they are, PyTorch's Adam
