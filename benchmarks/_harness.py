@@ -23,7 +23,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 # Seconds until the threads of a library, which wait for work in a loop at first, sleep.
 REST = 0.3
 
-PACKAGES = ["skl-sae", "numpy", "scipy", "scikit-learn", "numba", "torch", "pyod", "isotree"]
+PACKAGES = [
+    "skl-sae", "numpy", "scipy", "scikit-learn", "numba", "torch", "pyod", "isotree", "hypothesaes", "sae-lens",
+]  # fmt: skip
 
 
 def parser(doc, rounds=5, threads=False, plot=True):
