@@ -33,12 +33,12 @@ DOCSTRINGS = {
         "trials: published results; natural images, filters from a random start; instead of {figure} edge filters",
     ],
     "skl_sae/topk.py": [
-        "trials: top-k defaults; MNIST, step size 2e-3; size of 2e-3 leaves {figure} of the variance unexplained",
-        "trials: top-k defaults; MNIST, step size 1e-3; of the variance unexplained, 1e-3 {figure}",
-        "trials: top-k defaults; MNIST, step size 1e-3, random; 1e-3 from random atoms about {figure}",
+        "trials: top-k defaults; MNIST, falling; they leave {figure} of the variance unexplained",
+        "trials: top-k defaults; MNIST, constant; a constant step size of 2e-3 {figure}",
+        "trials: top-k defaults; planted, falling; of planted rows (1536 units, k=20) {figure} and",
+        "trials: top-k defaults; planted, constant; and {figure}. The step size",
         "trials: top-k defaults; epochs; stops after {figure} epochs with an error",
-        "trials: top-k defaults; error, most; with an error about {figure} above that of 300 epochs",
-        "trials: top-k defaults; error, texts; (embeddings of texts {figure},",
+        "trials: top-k defaults; error, most; with an error {figure} above that of 300 epochs",
         "trials: top-k defaults; error, breast; breast cancer {figure})",
     ],
 }

@@ -242,8 +242,8 @@ def _find_nothing_learned(fit):
         remedy = "Lower beta."
     else:
         remedy = "Lower tol."
-    rose = fit.unsettled is not None and fit.unsettled.rose  # which small values do not cause
-    remedy = fit.scale_or(remedy, ["large"] if rose else ["small", "large"])
+    rose = fit.unsettled is not None and fit.unsettled.rose and settings.learning_rate_init >= LARGE_STEP
+    remedy = fit.scale_or(remedy, ["large"] if rose else ["small", "large"])  # small values do not cause that
     return advice(cause, remedy, "Nothing learned"), ConvergenceWarning
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from dask_rows import MARKS, ROWS, D, assert_same_fit, detector, in_csr, made_on
 from models import layout_of
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import NotFittedError
 
 from skl_sae import DataRangeWarning
 from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
@@ -218,11 +219,15 @@ def test_callbacks_are_given_the_dask_array(threads):
 
 
 def test_warnings_are_those_of_one_machine(threads):
-    chunks, _ = made_on_workers(2)
-    with pytest.warns(DataRangeWarning):
-        transformer(max_iter=2, output_activation="relu").fit(chunks)
-    with pytest.warns(ConvergenceWarning, match="max_iter=2"):
-        transformer(max_iter=2).fit(chunks)
+    chunks, X = made_on_workers(2)
+    for settings in {"output_activation": "relu"}, {"rho": 0.5}, {}:
+        found = []
+        for rows in chunks, X:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                transformer(max_iter=2, **settings).fit(rows)
+            found.append([(one.category, str(one.message)) for one in caught])
+        assert found[0] == found[1] != []
 
 
 @pytest.mark.parametrize(

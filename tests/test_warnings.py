@@ -72,7 +72,7 @@ def test_a_loss_that_rises_warns(digits):
 def test_one_warning_of_units_and_of_iterations():
     """The fault of the code comes first; when it is gone, so does the other."""
     X = StandardScaler().fit_transform(load_wine().data)
-    sae = TopKAutoencoderTransformer(100, k=2, max_iter=20, random_state=0)
+    sae = TopKAutoencoderTransformer(100, k=2, max_iter=20, resample_dead=False, random_state=0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         sae.fit(X)

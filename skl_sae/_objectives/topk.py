@@ -191,7 +191,8 @@ class TopKObjective(TopKLoss):
         X, missing, level = self._errors(theta, picked)
         tiny, lengths = np.finfo(theta.dtype).tiny, np.linalg.norm(missing, axis=1)
         atoms = missing / np.maximum(lengths, tiny)[:, None]
-        gain = np.minimum(level, lengths) / np.maximum(np.einsum("ij,ij->i", atoms, X), tiny)
+        with np.errstate(over="ignore"):
+            gain = np.minimum(level, lengths) / np.maximum(np.einsum("ij,ij->i", atoms, X), tiny)
         _, W, V, b, _ = unpack(theta, self.arch)
         most = np.linalg.norm(W[alive], axis=1).mean() if alive.size else 1.0
         chances = np.where(gain <= most, self.weights[picked] * np.square(lengths, dtype=np.float64), 0)
