@@ -36,9 +36,6 @@ DOCSTRINGS = {
         "trials: top-k defaults; MNIST, falling; they leave {figure} of the variance unexplained",
         "trials: top-k defaults; MNIST, constant; a constant step size of 2e-3 {figure}",
         "trials: top-k defaults; planted, falling; of planted rows (1536 units, k=20) {figure} and",
-        "trials: top-k defaults; planted, constant; and {figure}. The step size",
-        "trials: top-k defaults; epochs; stops after {figure} epochs with an error",
-        "trials: top-k defaults; error, most; with an error {figure} above that of 300 epochs",
-        "trials: top-k defaults; error, breast; breast cancer {figure})",
+        "trials: top-k defaults; planted, constant; and {figure}. Steps",
     ],
 }

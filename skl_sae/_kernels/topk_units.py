@@ -19,7 +19,7 @@ from .topk_rows import square_sum
 UNIT_COST = 8
 
 # Steps until the squared step size has fallen to half of what it was.
-STEPS_TO_HALVE = 200
+STEPS_TO_HALVE = 600
 
 
 @jit_inline
