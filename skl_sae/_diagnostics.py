@@ -203,7 +203,7 @@ class Fit(NamedTuple):
 
         There are at most as many of these as features. The factor has one digit.
         """
-        wanted = min(self.n_components, np.count_nonzero(self.variance))
+        wanted = min(self.n_components, int(np.count_nonzero(self.variance)))
         return float(f"{np.sqrt(wanted) / np.sqrt(self.variance.sum()):.1g}")  # the ratio itself may overflow
 
 
