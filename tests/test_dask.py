@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -11,9 +10,9 @@ from dask_rows import MARKS, ROWS, D, assert_same_fit, detector, in_csr, made_on
 from models import layout_of
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from skl_sae import DataRangeWarning
+from skl_sae import DataRangeWarning, HiddenUnitWarning
 from skl_sae._kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from skl_sae._objectives import Objective, objective_for
 from skl_sae._rows import as_rows
@@ -218,16 +217,21 @@ def test_callbacks_are_given_the_dask_array(threads):
     assert seen[0] is chunks
 
 
-def test_warnings_are_those_of_one_machine(threads):
-    chunks, X = made_on_workers(2)
-    for settings in {"output_activation": "relu"}, {"rho": 0.5}, {}:
-        found = []
-        for rows in chunks, X:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                transformer(max_iter=2, **settings).fit(rows)
-            found.append([(one.category, str(one.message)) for one in caught])
-        assert found[0] == found[1] != []
+@pytest.mark.parametrize(
+    ("settings", "category", "words"),
+    [
+        (dict(output_activation="relu"), DataRangeWarning, "X lies in"),
+        (dict(rho=0.5), ConvergenceWarning, "max_iter=2"),
+        ({}, HiddenUnitWarning, "not sparse"),
+    ],
+)
+def test_warnings_are_those_of_one_machine(threads, settings, category, words):
+    found = []
+    for rows in made_on_workers(2):
+        with pytest.warns(category, match=words) as caught:
+            transformer(max_iter=2, **settings).fit(rows)
+        found.append([(one.category, str(one.message)) for one in caught])
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(
