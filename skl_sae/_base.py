@@ -313,7 +313,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
 
     def _method(self, name):
         """Return a method as it is now, for other processes."""
-        left_out = {"_once", "_warn", "_training", "_skl_callbacks", "_sklearn_output_config", "feature_names_in_"}
+        left_out = {"_training", "_skl_callbacks", "_sklearn_output_config", "feature_names_in_"}
         left_out |= {"history_", "_first_history", *DURING_FIT}
         left_out.update((key for key, method in self._only_for.items() if method != name))
         attributes = {key: value for key, value in vars(self).items() if key not in left_out}

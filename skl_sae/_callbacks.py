@@ -2,10 +2,13 @@
 
 import contextlib
 
-__all__ = ["DURING_FIT", "CallbackSupportMixin", "FitTasks", "NoTask"]
+__all__ = ["DURING_FIT", "FROM_SEARCH", "CallbackSupportMixin", "FitTasks", "NoTask"]
 
-# Attributes that scikit-learn sets during a fit; a copy saved by a callback leaves them out.
-DURING_FIT = "_callback_fit_ctx", "_skl_callbacks_to_teardown"
+# What a search lends an autoencoder for a fit: a memory of results, and where to report problems.
+FROM_SEARCH = "_once", "_warn"
+
+# Attributes that a search and scikit-learn set during a fit; a copy saved by a callback leaves them out.
+DURING_FIT = *FROM_SEARCH, "_callback_fit_ctx", "_skl_callbacks_to_teardown"
 
 try:
     from sklearn.callback import CallbackSupportMixin

@@ -21,7 +21,7 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from ._base import BaseAutoencoder
-from ._callbacks import DURING_FIT
+from ._callbacks import DURING_FIT, FROM_SEARCH
 from ._types import Problems
 from .exceptions import DivergenceError
 
@@ -422,7 +422,7 @@ class Walk:
 def _twin(model, **values):
     """Return an unfitted model with the same parameters, but for ``values``, and without callbacks."""
     twin = type(model)(**model.get_params(deep=False) | values)
-    vars(twin).update({name: vars(model)[name] for name in ("_once", "_warn") if name in vars(model)})
+    vars(twin).update({name: vars(model)[name] for name in FROM_SEARCH if name in vars(model)})
     return twin
 
 

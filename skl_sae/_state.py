@@ -13,7 +13,7 @@ from ._callbacks import DURING_FIT
 LAYOUT = 3
 
 # Attributes that are made anew when they are needed.
-NOT_SAVED = (*DURING_FIT, "_folds", "_once", "_warn")
+NOT_SAVED = (*DURING_FIT, "_folds")
 
 
 def translate(state: dict[str, Any], layout: int) -> dict[str, Any]:
