@@ -130,7 +130,8 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
                 vars(self).pop("encoder_coef_", None)  # so that a copy for a callback does not mix two fits
             tasks.begin(X, y, sample_weight)
             rng = check_random_state(self.random_state)
-            training = self._training_class(self._settings(), rng, tasks, self._weights_suffice)
+            usable, one_view = self._weights_suffice, self._is_one_view()
+            training = self._training_class(self._settings(), rng, tasks, usable, one_view=one_view)
             with releasing(as_rows(X)) as rows:
                 problems = self._learn(rows, rows.check_weights(sample_weight, 2), training, warm)
             try:
@@ -159,8 +160,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
             problems = self._diagnose_rows(rows)
             one_epoch = dict(solver="adam", max_iter=1, tol=0, n_iter_no_change=1)
             settings = self._settings(**one_epoch, early_stopping=False, verbose=0, warm_start=True)
-            training = self._training_class(settings, check_random_state(self.random_state))
-            training.chunked = True
+            training = self._training_class(settings, check_random_state(self.random_state), chunked=True)
             self._train(rows, weights, training, warm)
             self._warn(problems)
         return self
@@ -191,6 +191,10 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
 
     def _count_components(self, n_features):
         return int(self.n_components)
+
+    def _is_one_view(self):
+        """Whether the autoencoder is one view of the rows among others."""
+        return False
 
     def _learn(self, rows, weights, training, warm):
         """Set the fitted attributes; return what to warn of, pairs of a message and a category, or `INTERRUPTED`."""

@@ -33,7 +33,7 @@ class TopKRun(Run):
         merged, weights = self.rows.merge_duplicates(self.weights) if self.settings.shuffle else (self.rows, None)
         if merged is not self.rows:
             order = in_order(merged.toarray())
-            self.rows, self.weights, self.training.distinct = merged.take(order), weights[order], True
+            self.rows, self.weights, self.distinct = merged.take(order), weights[order], True
 
     def _start(self, mean, variance):
         with np.errstate(over="ignore"):

@@ -71,6 +71,7 @@ class Run:
     def __init__(self, training, rows, weights, n_components, earlier):
         self.training, self.settings, self.earlier = training, training.settings, earlier
         self.rows, self.weights, self.kind = rows, weights, rows.kind
+        self.distinct = training.one_view  # whether equal rows were merged
         self._set_up(n_components)
         fresh = earlier is None or earlier.state is None
         self.state = SolverState(training.rng) if fresh else earlier.state.copy()
@@ -105,7 +106,7 @@ class Run:
         rise = monitor.describe_rise()
         problem = rise or result.problem
         unsettled = None if problem is None else Unsettled(*problem, rose=rise is not None)
-        found = self._diagnose(objective, final, variance, unsettled) if self.training.judges_fit else []
+        found = [] if self.training.one_view else self._diagnose(objective, final, variance, unsettled)
         return Outcome(attributes, diagnose_training(unsettled, found))
 
     def _hold_out(self):
@@ -113,7 +114,7 @@ class Run:
         n, fraction = len(self.rows), self.settings.validation_fraction
         n_held_out = int(np.ceil(fraction * n))
         if n - n_held_out < 2:
-            samples = "distinct samples" if self.training.distinct else "samples"
+            samples = "distinct samples" if self.distinct else "samples"
             raise ValueError(
                 f"early_stopping=True with validation_fraction={fraction} leaves {n - n_held_out} of {n} {samples} "
                 "for training; at least 2 are required. Set early_stopping=False."
@@ -263,16 +264,23 @@ class Training:
         To be told of iterations.
     usable : bool
         Whether the weights alone make a usable estimator: an interrupted run can be kept, a callback can be given one.
+    chunked : bool
+        Whether the rows are one chunk of many.
+    one_view : bool
+        Whether the autoencoder is one view among others, of distinct rows. They make up for a poor code, so there is no
+        warning of one.
+
+    Attributes
+    ----------
+    title : str or None
+        What to print above the lines of a run.
     """
 
     run_class = Run
 
-    def __init__(self, settings, rng, tasks=None, usable=False):
+    def __init__(self, settings, rng, tasks=None, usable=False, *, chunked=False, one_view=False):
         self.settings, self.rng, self.tasks, self.usable = settings, rng, tasks, usable
-        self.judges_fit = True  # whether to warn of a fit that explains little, and of codes that say little
-        self.chunked = False  # whether the rows are one chunk of many
-        self.distinct = False  # whether equal rows were merged before the run
-        self.title = None  # what to print above the lines of a run
+        self.chunked, self.one_view, self.title = chunked, one_view, None
 
     @property
     def keeps_interrupted(self):

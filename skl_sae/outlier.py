@@ -339,6 +339,9 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
     def _count_trainings(self) -> int:
         return 2 if self.scoring != "auto" and self.support_fraction < 1 else 1
 
+    def _is_one_view(self) -> bool:
+        return self.scoring == "auto"
+
     def _learn(self, rows: Rows, weights: Float64Array, training: Training, warm: bool) -> Problems:
         weights = np.asarray(weights)
         self.support_ = weights > 0
@@ -369,8 +372,6 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
     ) -> tuple[ScorerFit, Problems]:
         """Return a fitted scorer and what to warn of."""
         problems: Problems = []
-        training.judges_fit = self.scoring != "auto"  # other views make up for a poor code
-        training.distinct = self.scoring == "auto"
         turns, n_turns = itertools.count(1), self._count_trainings()
 
         def learn(scaled: Rows, weights: Float64Array, wide: bool = False) -> Network:
@@ -533,7 +534,8 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         """Return what scores blocks of rows, by a fit to other rows."""
         fold = clone(self)
         fold.n_features_in_ = rows.shape[1]
-        training = Training(self._settings(verbose=0, warm_start=False), np.random.RandomState(self._reference["seed"]))
+        settings, rng = self._settings(verbose=0, warm_start=False), np.random.RandomState(self._reference["seed"])
+        training = Training(settings, rng, one_view=self._is_one_view())
         return fold._learn_scorer(rows, weights, training, warm=False)[0].scorer.scores
 
     # -- attributes --------------------------------------------------------------------------------
