@@ -280,7 +280,8 @@ feature_names_in_
             "process": os.getpid(),
         }
         walks = share_walks(paths, len(splits), effective_n_jobs(self.n_jobs))
-        parallel = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)
+        # Walks are few: if joblib put short ones together, processes would be idle.
+        parallel = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch, batch_size=1)
         visits = parallel(
             delayed(walk_fold)(
                 path,
