@@ -1,1 +1,1 @@
-"""What `skl_sae.inspection` is made of."""
+"""The parts of `skl_sae.inspection`."""

@@ -1,4 +1,4 @@
-"""How units have to do with y: rank statistics of codes, on some rows chosen and on others measured."""
+"""How units relate to y: rank statistics of codes, chosen on some rows and measured on others."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .models import IntArray
 
 Task: TypeAlias = Literal["auto", "classes", "numbers"]
 
-MOST_CLASSES = 50  # whole numbers with more values may be classes or numbers: the caller has to say which
-DENSE_SHARE = 0.2  # ranks of which a larger share is not 0 are multiplied as arrays
+MOST_CLASSES = 50  # with more different whole numbers, y may be classes or numbers: the caller has to say which
+DENSE_SHARE = 0.2  # ranks with a larger share of non-zeros are multiplied as dense arrays
 LARGEST_BLOCK = 2**23  # numbers in a block of permuted targets
 
 
 class Target(NamedTuple):
-    """What y is, row by row, as columns of whole numbers that rank statistics take."""
+    """y as columns of whole numbers, for rank statistics."""
 
-    columns: NDArray[np.int64]  # (n, n_classes) indicators of the classes, or (n, 1) doubled ranks of numbers
-    classes: NDArray[Any] | None
+    columns: NDArray[np.int64]  # (n, n_problems) indicators of the classes, or (n, 1) doubled ranks of numbers
+    classes: NDArray[Any] | None  # None for numbers
 
     def of(self, rows: IntArray) -> Target:
-        """Return the target of some rows; ranks are those among these."""
+        """Return the target of some rows; numbers are ranked anew among them."""
         columns = self.columns[rows]
         if self.classes is None:
             columns = _doubled_ranks(columns[:, 0])[:, None]
@@ -37,7 +37,7 @@ class Target(NamedTuple):
 
 
 def _doubled_ranks(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Return twice the ranks, which are whole numbers even where values are equal: sums of them are exact."""
+    """Return twice the ranks: whole numbers even where values are equal, so that sums are exact."""
     return np.rint(2 * rankdata(values)).astype(np.int64)
 
 
@@ -57,7 +57,7 @@ def as_target(y: Any, task: Task = "auto") -> Target:
         task = "numbers" if kind == "continuous" else "classes"
     values, codes = np.unique(y, return_inverse=True)
     if len(values) < 2:
-        raise ValueError(f"y has only one value, {values.tolist()[0]!r}: nothing can have to do with it.")
+        raise ValueError(f"y has only one value, {values.tolist()[0]!r}: no unit can be related to it.")
     if task == "numbers":
         if y.dtype.kind not in "biuf":
             raise ValueError(f"task='numbers' needs a y of numbers, got dtype {y.dtype}.")
@@ -96,8 +96,8 @@ def halves(target: Target, test_size: float, rng: np.random.RandomState) -> tupl
 class Ranks:
     """Ranks of the rows by each unit's activation, doubled, and shifted so that those of inactive rows are 0.
 
-    Rank statistics are sums of centred ranks, which a shift does not change; so they cost as much as the code has
-    active units. All sums are of whole numbers and therefore exact.
+    Rank statistics are sums of centred ranks, which a shift does not change; so their cost depends only on the number
+    of non-zero activations. All sums are of whole numbers and therefore exact.
     """
 
     def __init__(self, codes: csc_array) -> None:
@@ -116,16 +116,16 @@ class Ranks:
         self.spread = np.sqrt(np.maximum(np.asarray(squares).ravel() - n * self.mean**2, 0))
 
     def sums(self, targets: NDArray[Any], units: IntArray | slice = slice(None)) -> Float64Array:
-        """Return the sum over rows of rank times target, for units and columns of targets."""
+        """Return the sums over rows of rank times target (n_units, n_columns)."""
         part = self._scores[:, units].T
         if part.nnz > DENSE_SHARE * part.shape[0] * part.shape[1]:
             part = part.toarray()
         return np.asarray(part @ targets.astype(np.float64))
 
     def effects(self, target: Target) -> Float64Array:
-        """Return how units go along with a target (n_components, n_columns).
+        """Return how strongly each unit is associated with each column of a target (n_components, n_columns).
 
-        For classes it is the AUROC of the activation, minus a half; for numbers Spearman's rank correlation.
+        For classes this is the AUROC of the activation minus a half, for numbers Spearman's rank correlation.
         """
         columns = target.columns.astype(np.float64)
         sums = self.sums(columns) - np.outer(self.mean, columns.sum(axis=0))
@@ -137,7 +137,7 @@ class Ranks:
 
 
 class Association(NamedTuple):
-    """What units have to do with y, on held-out rows."""
+    """How each unit is associated with y on held-out rows."""
 
     effects: Float64Array  # (m,) the chosen column of `Ranks.effects`
     columns: IntArray  # (m,) the column of the target that was chosen
@@ -148,7 +148,7 @@ class Association(NamedTuple):
 
 
 def associate(codes: csc_array, target: Target, test_size: float, rng: np.random.RandomState) -> Association:
-    """Choose for each unit, by some rows, the class and the direction; measure on the others."""
+    """Choose a class and a direction for each unit on some rows; measure the association on the others."""
     chosen, held_out = halves(target, test_size, rng)
     by_row = codes.tocsr()
     effects = Ranks(by_row[chosen].tocsc()).effects(target.of(chosen))
@@ -164,9 +164,9 @@ def permutation_p_values(
 ) -> Float64Array:
     """Return one-sided p-values from permutations of the target's rows, in the directions chosen beforehand.
 
-    A unit is done as soon as ``n_exceeding`` permutations were at least as extreme as the data, after l of them: then
-    its p-value is ``n_exceeding / l`` (Besag and Clifford 1991). Else it is (g + 1) / (n_permutations + 1), for g such
-    permutations. Both hold for any number of rows, ties and shares of the classes.
+    A unit is done as soon as ``n_exceeding`` of its first L permutations were at least as extreme as the data: its
+    p-value is then ``n_exceeding / L`` (Besag and Clifford 1991). Otherwise it is (g + 1) / (n_permutations + 1), with
+    g the number of such permutations. Both are valid for any number of rows, with ties, and for rare classes.
     """
     targets, n = found.target.columns, found.ranks.n
     units = np.arange(len(found.columns))

@@ -1,4 +1,4 @@
-"""One-to-one matches between the units of two dictionaries, and what they find by chance."""
+"""One-to-one matches between the units of two dictionaries, and their chance level."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .tables import as_html, as_text
 
 
 def matched(similarities: Float64Array) -> tuple[IntArray, IntArray]:
-    """Return the pairs (rows, columns) of the one-to-one match with the largest sum."""
+    """Return the pairs (rows, columns) of the one-to-one match with the largest sum of similarities."""
     return linear_sum_assignment(similarities, maximize=True)
 
 
@@ -41,16 +41,16 @@ def correlations(G: csc_array, H: csc_array) -> Float64Array:
 
 
 class DictionarySimilarity:
-    """How alike two dictionaries are. `dictionary_similarity` makes it.
+    """How alike two dictionaries are: the result of `dictionary_similarity`.
 
     Attributes
     ----------
     mean_max_cosine_ : float
         Mean over the atoms of ``a`` of the highest cosine with an atom of ``b``.
     mean_matched_cosine_ : float
-        Mean over matched pairs, of which each atom belongs to one at most.
+        Mean cosine of the matched pairs; each atom belongs to at most one pair.
     chance_max_cosine_, chance_matched_cosine_ : float
-        The same for random atoms, with the mean and covariance of those of ``b``, in place of ``b``.
+        The same with random atoms, which have the mean and covariance of those of ``b``, in place of ``b``.
     max_cosine_ : ndarray of shape (n_atoms_a,)
         The highest cosine of each atom of ``a``.
     pairs_ : ndarray of shape (min(n_atoms_a, n_atoms_b), 2)
@@ -98,16 +98,16 @@ def _as_atoms(dictionary: Any, name: str) -> Float64Array:
 def dictionary_similarity(
     a: Any, b: Any, *, n_random: int = 5, random_state: int | np.random.RandomState | None = None
 ) -> DictionarySimilarity:
-    """Compare two dictionaries by the cosines of their atoms, beside chance.
+    """Compare two dictionaries by the cosines of their atoms, and with chance.
 
     Parameters
     ----------
     a, b : array-like of shape (n_atoms, n_features), or fitted estimator
-        Atoms, or what has some: an autoencoder of this package, alone or at the end of a Pipeline (its decoder
-        weights), or any estimator with ``components_``, such as `sklearn.decomposition.DictionaryLearning`. Both must
-        belong to the same features.
+        Atoms, or an estimator that has them: a `TopKAutoencoderTransformer` or `SparseAutoencoderTransformer`, alone or
+        at the end of a Pipeline (its decoder weights), or any estimator with ``components_``, such as
+        `sklearn.decomposition.DictionaryLearning`. Both must refer to the same features.
     n_random : int, default=5
-        Random dictionaries whose mean similarity to ``a`` is the chance level.
+        Number of random dictionaries; their mean similarity to ``a`` is the chance level.
     random_state : int, RandomState instance or None, default=None
         Seed of the random dictionaries.
 
@@ -118,7 +118,9 @@ def dictionary_similarity(
     Raises
     ------
     ValueError
-        If the atoms have different numbers of features.
+        If the atoms have different numbers of features, or ``n_random`` is below 1.
+    TypeError
+        If an autoencoder or Pipeline is of another kind.
 
     See Also
     --------
@@ -127,9 +129,9 @@ def dictionary_similarity(
     Notes
     -----
     The mean of the highest cosines (mean max cosine similarity [1]_) lets many atoms of ``a`` point at the same atom of
-    ``b``, and is not symmetric. The one-to-one match [2]_ [3]_ is; with dictionaries of different sizes, atoms of the
-    larger one are left over. Both rise with the number of atoms and fall with the number of features, so compare them
-    with chance. Signs count: activations are not negative, so an atom and its opposite are two features.
+    ``b``, and is not symmetric. The one-to-one match [2]_ [3]_ is symmetric; with dictionaries of different sizes,
+    atoms of the larger one are left over. Both rise with the number of atoms and fall with the number of features, so
+    compare them with chance. Signs count: activations are not negative, so an atom and its opposite are two features.
 
     References
     ----------

@@ -42,7 +42,7 @@ class Inspected:
 
     @property
     def atoms(self) -> Float64Array:
-        """What a unit adds to the reconstruction (n_components, n_features), in the space that the autoencoder sees."""
+        """Atoms (n_components, n_features): what each unit adds to the reconstruction of the autoencoder's input."""
         return np.asarray(self.model.decoder_coef_.T, dtype=np.float64)
 
     def inputs(self, X: MatrixLike) -> Any:
@@ -50,19 +50,19 @@ class Inspected:
         return X if self._before is None else self._before.transform(X)
 
     def rows(self, inputs: Any) -> Any:
-        """Return these rows as a validated array or CSR, without names."""
+        """Return the inputs as a validated array or CSR matrix, without names."""
         rows = self.model._check_data(inputs, reset=False)
         if not isinstance(rows, np.ndarray) and not issparse(rows):
-            raise TypeError(f"Refits need rows in memory, not a {type(rows).__name__}: compute them, or a sample.")
+            raise TypeError(f"X must be in memory, got {type(rows).__name__}: pass X.compute(), or a sample.")
         return rows
 
     def codes(self, inputs: Any) -> csc_array:
-        """Return the activations of the units, without those at which a unit counts as silent."""
+        """Return the activations of the units, without those that count as silent."""
         return as_codes(self.model.transform(inputs), self.silent)
 
     @property
     def silent(self) -> float:
-        """At or below this activation a unit counts as inactive, as in ``dead_fraction_``."""
+        """The activation at or below which a unit counts as inactive, as in ``dead_fraction_``."""
         return ACTIVATIONS[self.model.activation].silent if hasattr(self.model, "activation") else 0.0
 
     def feature_names(self, names: Sequence[str] | None) -> list[str]:
@@ -86,7 +86,7 @@ class Inspected:
 
 
 def steps_of(estimator: Any) -> list[Any]:
-    """Return the steps of a Pipeline that do something, also those of Pipelines within it; else the estimator alone."""
+    """Return the steps of a Pipeline, nested ones included, without "passthrough"; otherwise the estimator alone."""
     if estimator is None or isinstance(estimator, str):
         return []
     if not isinstance(estimator, Pipeline):
@@ -102,8 +102,9 @@ def default_names(n_features: int) -> list[str]:
 def names_seen(autoencoder: Any, before: Iterable[Any]) -> list[str] | None:
     """Return the names of what a fitted autoencoder sees, or None if these are only x0, x1, ...
 
-    They are those of its own fit, or what ``get_feature_names_out`` of the steps before it makes of the names of the
-    first one's input. After a step without that method names are unknown until another step gives new ones.
+    They are those of its own fit or, failing that, the names of the first step's input, passed through
+    ``get_feature_names_out`` of each step. After a step without that method, names are unknown until another step gives
+    new ones.
     """
     names = getattr(autoencoder, "feature_names_in_", None)
     if names is None:
@@ -146,19 +147,19 @@ def check_names(names: Any, X: Any, n: int) -> list[str] | None:
 
 
 def check_rows(codes: csc_array, y: Any) -> None:
-    """Check that codes and y have as many rows."""
+    """Check that codes and y have the same number of rows."""
     check_consistent_length(codes, y)
 
 
 def unit_length(atoms: Any) -> Float64Array:
-    """Return atoms of length 1; those that are 0 stay 0."""
+    """Return atoms scaled to length 1; those that are 0 stay 0."""
     atoms = np.asarray(atoms, dtype=np.float64)
     lengths = np.linalg.norm(atoms, axis=1, keepdims=True)
     return np.divide(atoms, lengths, out=np.zeros_like(atoms), where=lengths > 0)
 
 
 def random_atoms(atoms: Float64Array, n: int, rng: np.random.Generator) -> Float64Array:
-    """Return n random directions (n, n_features) that have the mean and the covariance of atoms of length 1."""
+    """Return n random directions (n, n_features), with the mean and covariance of the atoms scaled to length 1."""
     atoms = unit_length(atoms)
     mean = atoms.mean(axis=0)
     return unit_length(mean + rng.standard_normal((n, len(atoms))) @ (atoms - mean) / np.sqrt(len(atoms)))

@@ -1,4 +1,4 @@
-"""What a few units tell about classes, and a frozen random autoencoder to compare with."""
+"""What a few units tell about classes, and an autoencoder with random weights to compare with."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .tables import as_html, as_text
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS_FOR_BIASES = 10_000  # of a frozen random autoencoder
-LEAST_VARIANCE = 1e-6  # share of its variance that a feature must have left beside those chosen before
+ROWS_FOR_BIASES = 10_000  # of an autoencoder with random weights
+LEAST_VARIANCE = 1e-6  # share of a feature's variance that those chosen before must leave unexplained
 
 
 class SparseProbe:
-    """Classifiers on a few features each. `sparse_probe` makes it.
+    """Classifiers on a few features each: the result of `sparse_probe`.
 
-    There is one problem for each class against the rest or, with two classes, one for the second.
+    There is one problem for each class against the rest or, with two classes, a single one, for the second class.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class SparseProbe:
     classes_ : ndarray of shape (n_problems,)
         The class of each problem.
     features_ : list of n_problems ndarrays of ints
-        The features chosen, in the order in which they were; fewer than asked for if the others add nothing.
+        Indices of the chosen features, in the order of choice; fewer than asked for if the others add nothing.
     classifiers_ : list of n_problems LogisticRegression
-        Fitted to the standardised features.
+        Fitted to the chosen features, standardised.
     baselines_ : dict of SparseProbe
-        The same for the baselines.
+        The results for the baselines, by name.
     test_rows_ : ndarray of ints
         The held-out rows.
     """
@@ -58,7 +58,7 @@ class SparseProbe:
     test_rows_: IntArray
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the scores as a data frame of pandas: a row for each class, a column for codes and each baseline."""
+        """Return the scores as a pandas DataFrame: a row for each class, a column for the codes and each baseline."""
         import pandas as pd
 
         table = self._table()
@@ -92,24 +92,24 @@ def sparse_probe(
     test_size: float = 0.25,
     random_state: int | np.random.RandomState | None = None,
 ) -> SparseProbe:
-    """Classify by a few units only, beside as many features of other kinds.
+    """Classify by a few units alone, and by as many features of other kinds for comparison.
 
-    If units stand for something, few of them should tell a class [1]_. How many is a matter of the data as well: so
-    compare with raw features, principal components, and the units of an autoencoder with random weights
-    (`frozen_random`), which do astonishingly well in many measures [2]_.
+    If units stand for something, a few of them should be enough to tell a class [1]_. How many also depends on the
+    data, so compare with raw features, principal components, and the units of an autoencoder with random weights
+    (`frozen_random`), which do surprisingly well by many measures [2]_.
 
     Parameters
     ----------
     codes : {array-like, sparse matrix} of shape (n_samples, n_components)
         Activations, as returned by ``transform``.
     y : array-like of shape (n_samples,)
-        Two or more classes.
+        Labels of two or more classes.
     n_features : int, default=16
-        Number of features for each class.
+        Number of features to choose for each class.
     baselines : dict of {array-like, sparse matrix} of shape (n_samples, n_any), default=None
-        Other features of the same rows, by name; they are chosen from, and tested, in the same way on the same rows.
+        Other features of the same rows, by name, which are chosen and tested in the same way on the same rows.
     scoring : str or callable, default="roc_auc"
-        Score of a binary classifier: a name of scikit-learn's, or a scorer.
+        Score of the binary classifiers: a name known to scikit-learn, or ``scorer(estimator, X, y)``.
     test_size : float, default=0.25
         Share of the rows that are held out, with the same shares of the classes. The others choose the features and
         train the classifiers.
@@ -123,18 +123,19 @@ def sparse_probe(
     Raises
     ------
     ValueError
-        If codes, baselines and y do not fit together, there are fewer features than asked for, all features are
-        constant, y has only one class, or a class a single row.
+        If codes, baselines and y differ in their numbers of rows, there are fewer features than asked for, all features
+        are constant, y has only one class, a class has a single row, ``test_size`` leaves fewer rows than there are
+        classes, or a baseline is called "codes".
 
     See Also
     --------
-    select_features : Single units that have to do with y, with p-values.
+    select_features : Single units that are related to y, with p-values.
 
     Notes
     -----
-    Features are chosen one at a time, each so that the squared error of a linear fit to the class becomes smallest
-    (forward selection); a logistic regression on the chosen ones, standardised, follows. Finding the best set is
-    intractable, and the same search serves all contenders.
+    Features are chosen one at a time: each is the one that most lowers the squared error of a linear fit to the class
+    (forward selection). A logistic regression is then fitted to the chosen ones, standardised. Finding the best set is
+    intractable; the same search serves all contenders.
 
     References
     ----------
@@ -184,7 +185,7 @@ def _probe(matrix: Any, target: Any, n_features: int, scorer: Any, train: IntArr
     mean, covariance = _moments(trained)
     scale = np.sqrt(np.diag(covariance))
     if not scale.any():
-        raise ValueError("The code is constant on the training rows: no feature varies.")
+        raise ValueError("All features are constant on the training rows: there is nothing to choose from.")
     probe = SparseProbe()
     probe.test_rows_, probe.classes_ = test, np.asarray(problem_classes(target))
     probe.features_, probe.classifiers_, scores = [], [], []
@@ -223,9 +224,9 @@ def _moments(rows: Any) -> tuple[Float64Array, Float64Array]:
 
 
 def choose_forward(covariance: Float64Array, with_target: Float64Array, n_features: int) -> IntArray:
-    """Return the features by forward selection: each time the one that lowers the squared error of a linear fit most.
+    """Return features by forward selection: each time the one that most lowers the squared error of a linear fit.
 
-    A pivoted Cholesky decomposition keeps, of the covariance that the chosen features leave, only the diagonal.
+    It is a pivoted Cholesky decomposition, which keeps only the diagonal of the covariance that the chosen ones leave.
     """
     variance, left, with_target = np.diag(covariance).copy(), np.diag(covariance).copy(), with_target.copy()
     factors = np.empty((n_features, len(left)))
@@ -247,35 +248,38 @@ def choose_forward(covariance: Float64Array, with_target: Float64Array, n_featur
 
 
 def frozen_random(estimator: Any, X: MatrixLike, *, random_state: int | np.random.RandomState | None = None) -> Any:
-    r"""Return a copy of a fitted autoencoder whose weights are random and only its biases fit the data.
+    r"""Return a copy of a fitted autoencoder with random weights, in which only the biases fit the data.
 
-    Whatever such an autoencoder does as well as the trained one, training has not achieved.
+    Whatever the copy does as well as the trained autoencoder is no achievement of the training [1]_.
 
     Parameters
     ----------
     estimator : TopKAutoencoderTransformer, SparseAutoencoderTransformer or Pipeline
-        Fitted; it is not changed. Of a Pipeline the steps before the autoencoder are kept.
+        Fitted; it is not changed. In a Pipeline, the steps before the autoencoder are kept.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows to set the biases by, as a rule those of the fit. Of more than 10000 a random sample is taken.
+        Rows to set the biases by, usually those of the fit. If there are more than 10000, a random sample is taken.
     random_state : int, RandomState instance or None, default=None
-        Seed of the weights.
+        Seed of the weights and of the sample.
 
     Returns
     -------
     random : estimator of the same kind
-        With as many units, and as active ones on X: with ``k`` active units for each row, on average with
-        ``selection="batchtopk"``; with a penalty, each unit has its mean activation on X from before.
+        It has as many units, which are as active on X. In a top-k autoencoder, ``k`` units are active for each row (on
+        average with ``selection="batchtopk"``); in one with a penalty, each unit keeps its ``mean_activation_``.
 
     Raises
     ------
     ValueError
         If X has other features than the fit.
+    TypeError
+        If the estimator is of another kind, or X is not in memory.
 
     Notes
     -----
-    Every row of the encoder is replaced by a random direction, uniform on the sphere, of the same length; every atom is
-    that direction, with the length of the old one. Codes of the top-k autoencoder are then the largest products with
-    the centred row, and its weights have one common length, with which its reconstructions are best.
+    Every row of the encoder is replaced by a random direction, uniform on the sphere, and the unit's atom by the same
+    direction. In an autoencoder with a penalty, both keep their lengths. In a top-k autoencoder, atoms have length 1,
+    the active units are those with the largest products with the centred row, and all rows of the encoder have the one
+    length with which reconstructions are best.
 
     References
     ----------

@@ -23,7 +23,7 @@ ATOMS_AT_A_TIME = 1024
 
 
 class UnitSummary(NamedTuple):
-    """One unit of a `FeatureReport`, as `FeatureReport.label` passes it on."""
+    """One unit of a `FeatureReport`, as passed to the function of `FeatureReport.label`."""
 
     unit: int
     frequency: float  # share of the rows on which it is active
@@ -35,16 +35,16 @@ class UnitSummary(NamedTuple):
 
 
 class FeatureReport:
-    """What every unit of an autoencoder does, as arrays and tables. `feature_report` makes it.
+    """What every unit of an autoencoder does, as arrays and tables: the result of `feature_report`.
 
-    ``report[j]`` sums up unit j, as a named tuple; ``len(report)`` is the number of units.
+    ``report[j]`` is the `UnitSummary` of unit j; ``len(report)`` is the number of units.
 
     Attributes
     ----------
     frequency_ : ndarray of shape (n_components,)
         Share of the rows on which a unit is active.
     mean_activation_, max_activation_ : ndarrays of shape (n_components,)
-        Mean over the rows on which it is active, and highest activation; 0 for a unit that never is.
+        Mean activation over the rows on which the unit is active, and highest activation; 0 if it never is.
     reconstruction_share_ : ndarray of shape (n_components,)
         Share of the variance of the reconstructions; the shares add up to 1.
     top_rows_, middle_rows_ : ndarrays of shape (n_components, n_top) and (n_components, n_middle)
@@ -61,14 +61,17 @@ class FeatureReport:
     nearest_cosine_ : ndarray of shape (n_components,)
         That cosine; 0 if there is no other.
     effect_ : ndarray of shape (n_components,) or None
-        With y, how well the unit alone tells it, on held-out rows: for classes the AUROC of its activation for
+        If y is given, how well the unit alone predicts it on held-out rows: for classes the AUROC of its activation for
         ``effect_class_`` against the rest, for numbers Spearman's rank correlation. 0.5 and 0 mean not at all.
     effect_class_ : ndarray of shape (n_components,) or None
-        For classes, the one of which the unit tells most on the other rows.
+        For classes, the one that is most strongly associated with the unit on the other rows.
     labels_ : list of str, or None before `label`
     names : list of str or None
+        Names of the rows.
     feature_names : list of str
+        Names of the features that the autoencoder sees.
     n_rows : int
+        Number of rows.
     """
 
     frequency_: Float64Array
@@ -116,7 +119,7 @@ class FeatureReport:
         Parameters
         ----------
         function : callable
-            Takes a named tuple with ``unit``, ``frequency``, ``mean_activation``, ``share``, ``top`` and ``middle``
+            Takes a `UnitSummary` with ``unit``, ``frequency``, ``mean_activation``, ``share``, ``top`` and ``middle``
             (names of rows, or indices), and ``features`` (weights by name); returns the label, a str. It may ask a
             person, apply a rule, or call a language model. Give it the middle rows as well: a label that fits only the
             top rows claims too much.
@@ -124,7 +127,7 @@ class FeatureReport:
         Returns
         -------
         report : FeatureReport
-            The same, with ``labels_``.
+            This report, with ``labels_``.
 
         Raises
         ------
@@ -141,7 +144,7 @@ class FeatureReport:
         return self
 
     def to_frame(self, units: Iterable[int] | None = None) -> pd.DataFrame:
-        """Return a data frame of pandas with a row for each unit, or for those of ``units``."""
+        """Return a pandas DataFrame with a row for each unit, or for each of ``units``."""
         import pandas as pd
 
         units = range(len(self)) if units is None else list(units)
@@ -206,19 +209,19 @@ def feature_report(
 ) -> FeatureReport:
     r"""Describe what every unit of a fitted autoencoder does on the rows of X.
 
-    Top rows alone mislead: what the rows with the highest activations have in common need not hold where the unit is
-    active as a rule [1]_. So the report adds rows from the middle of its activations.
+    Top rows alone mislead: what the rows with the highest activations have in common need not hold where a unit is
+    usually active [1]_. So the report adds rows around the median of its activations.
 
     Parameters
     ----------
     estimator : TopKAutoencoderTransformer, SparseAutoencoderTransformer or Pipeline
-        Fitted; a Pipeline ends in one of the two. Atoms and features are then those behind the steps before it.
+        Fitted; a Pipeline must end in one of the two, and features are then what the steps before it return.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows to describe the units by. Rows that the fit has not seen are the better test.
     names : array-like of shape (n_samples,), default=None
         Names of the rows, such as words, titles or file names; None takes the index of a DataFrame.
     y : array-like of shape (n_samples,), default=None
-        Classes or numbers. For each unit half of the rows choose the class and the other half measures ``effect_``.
+        Classes or numbers. For each unit, half of the rows choose the class and the other half measure ``effect_``.
     n_top : int, default=10
         Number of top rows and of features with the largest weights.
     n_middle : int, default=5
@@ -226,9 +229,10 @@ def feature_report(
     feature_names : list of str, default=None
         Names of the features that the autoencoder sees; None takes those of the fit, or of the step before.
     task : {"auto", "classes", "numbers"}, default="auto"
-        What y holds. "auto" takes numbers with a fraction for numbers, anything else for classes.
+        What y holds. "auto" takes numbers with a fraction for numbers, anything else for classes, and refuses more than
+        50 different whole numbers, which could be either.
     random_state : int, RandomState instance or None, default=None
-        Seed of the halves.
+        Seed of the split into halves.
 
     Returns
     -------
@@ -237,23 +241,24 @@ def feature_report(
     Raises
     ------
     ValueError
-        If X, names or y do not fit together, if no unit is ever active, or if y has only one value.
+        If X, names, feature_names or y do not fit together, if no unit is ever active, or if y has only one value or a
+        class with a single row.
     TypeError
         If the estimator is of another kind.
 
     See Also
     --------
     feature_stability : Which units another fit finds again.
-    select_features : Units that have to do with y, with p-values.
+    select_features : Units that are related to y, with p-values.
 
     Notes
     -----
     A unit is active where its activation is above 0 or, with a sigmoid code, above 0.01, as in ``dead_fraction_``.
 
     Its share in the variance of the reconstructions is the covariance of its contribution :math:`h_j v_j` (activation
-    times atom) with the reconstruction :math:`\sum_l h_l v_l`, summed over features, over the variance of the latter.
-    Shares add up to 1, as Pratt's measure of importance in a regression does [2]_; one may be negative, if the unit
-    mostly corrects others. An output activation is left aside.
+    times atom) with the reconstruction :math:`\sum_l h_l v_l`, summed over features and divided by the variance of the
+    reconstruction. Shares add up to 1, like Pratt's measure of importance in a regression [2]_; a share is negative if
+    the unit mostly corrects others. The output activation is ignored.
 
     References
     ----------
@@ -300,7 +305,7 @@ def feature_report(
 
 
 def top_and_middle(values: NDArray[Any], n_top: int, n_middle: int) -> tuple[IntArray, IntArray]:
-    """Return where the highest values are, highest first, and where others around the median are."""
+    """Return the indices of the highest values, highest first, and of others around the median."""
     order = np.argsort(-values, kind="stable")
     start = max(n_top, (len(order) - n_middle) // 2)
     return order[:n_top], order[start : start + n_middle]

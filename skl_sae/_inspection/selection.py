@@ -1,4 +1,4 @@
-"""Units that have to do with y, at a false discovery rate."""
+"""Units that are related to y, at a false discovery rate."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ UNITS_OF_TEXT, UNITS_OF_HTML = 10, 50
 
 
 class SelectedFeatures:
-    """Units that have to do with y. `select_features` makes it.
+    """Units that are related to y: the result of `select_features`.
 
     Attributes
     ----------
     selected_ : ndarray of ints
-        The units found, by their p-values, the largest effects first among equal ones. May be empty.
+        The units found, sorted by p-value and, where these are equal, by effect, the largest first. May be empty.
     ranking_ : ndarray of shape (n_components,)
         All units in that order.
     p_values_, adjusted_p_values_ : ndarrays of shape (n_components,)
-        One-sided p-values on the held-out rows, and as adjusted by Benjamini and Hochberg: a unit is found if its
-        adjusted p-value is at most ``fdr``.
+        One-sided p-values on the held-out rows, as they are and adjusted by Benjamini and Hochberg's procedure: a unit
+        is found if its adjusted p-value is at most ``fdr``.
     effect_ : ndarray of shape (n_components,)
         On the held-out rows: for classes the AUROC of the activation for ``class_`` against the rest, for numbers
         Spearman's rank correlation with y. 0.5 and 0 mean that the unit tells nothing.
@@ -41,11 +41,12 @@ class SelectedFeatures:
     class_ : ndarray of shape (n_components,) or None
         For classes, the one that the training rows chose for each unit. With two classes it is the second.
     direction_ : ndarray of shape (n_components,)
-        1 or -1: whether more activation went with more of y (with ``class_``) on the training rows; the p-values are of
-        that direction.
+        1 if higher activations went with higher y (for classes, with ``class_``) on the training rows, -1 if with lower
+        y (the other classes). The p-values test this direction.
     test_rows_ : ndarray of ints
         The held-out rows.
     fdr : float
+        As passed to `select_features`.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class SelectedFeatures:
         self.selected_: IntArray = self.ranking_[self.adjusted_p_values_[self.ranking_] <= fdr]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a data frame of pandas with a row for each unit, the best first."""
+        """Return a pandas DataFrame with a row for each unit, in the order of ``ranking_``."""
         import pandas as pd
 
         return pd.DataFrame(self._table(self.ranking_)).set_index("unit")
@@ -108,13 +109,13 @@ def select_features(
     task: Task = "auto",
     random_state: int | np.random.RandomState | None = None,
 ) -> SelectedFeatures:
-    r"""Find the units that have to do with y, at a false discovery rate.
+    r"""Find the units that are related to y, at a false discovery rate.
 
-    Training rows choose, for each unit, the class of which it tells most and the direction. Held-out rows then test
-    that by a permutation test of the rank sum (classes [1]_) or of Spearman's rank correlation (numbers). So a unit
-    with a few active rows, ties and rare classes is no exception: no formula for many rows is involved. Benjamini and
-    Hochberg's procedure [2]_ keeps the expected share of false units among those found at ``fdr`` or below; if no unit
-    has to do with y, that is the probability of finding any.
+    For each unit, training rows choose the class that is most strongly associated with it, and the direction. Held-out
+    rows then test this by a permutation test of the rank sum (classes [1]_) or of Spearman's rank correlation
+    (numbers). No large-sample formula is involved, so units that are active on few rows, ties and rare classes need no
+    special care. Benjamini and Hochberg's procedure [2]_ keeps the expected share of false units among those found at
+    ``fdr`` or below; if no unit is related to y, that share is the probability of finding any.
 
     Parameters
     ----------
@@ -127,10 +128,11 @@ def select_features(
     test_size : float, default=0.5
         Share of the rows that are held out, with the same shares of the classes.
     n_permutations : int, default=None
-        Permutations of the held-out rows, at most: a unit stops as soon as 20 of them are as extreme as the data
-        [3]_. None means ``n_components / fdr``, with which one unit alone can be found.
+        Largest number of permutations of the held-out rows: the test of a unit stops as soon as 20 of them are at least
+        as extreme as the data [3]_. None means ``n_components / fdr``, enough to find a single unit.
     task : {"auto", "classes", "numbers"}, default="auto"
-        What y holds. "auto" takes numbers with a fraction for numbers, anything else for classes.
+        What y holds. "auto" takes numbers with a fraction for numbers, anything else for classes, and refuses more than
+        50 different whole numbers, which could be either.
     random_state : int, RandomState instance or None, default=None
         Seed of the split and of the permutations.
 
@@ -141,7 +143,8 @@ def select_features(
     Raises
     ------
     ValueError
-        If codes and y do not fit together, all units are constant, y has only one value, or a class a single row.
+        If codes and y differ in their numbers of rows, a parameter is out of range, all units are constant on the
+        held-out rows, y has only one value, or a class has a single row.
 
     See Also
     --------
@@ -150,9 +153,9 @@ def select_features(
 
     Notes
     -----
-    The test takes rows for exchangeable: with several rows of one patient, author or document, their p-values are too
-    small; average them first. A unit that is found goes along with y; it need not be about y, since y goes along with
-    much else.
+    The test assumes that rows are exchangeable: with several rows of one patient, author or document, p-values are too
+    small; average such rows first. A unit that is found is associated with y, but need not be about y, since y is
+    associated with much else.
 
     References
     ----------
@@ -184,7 +187,7 @@ def select_features(
     found = associate(H, target, test_size, seeds)
     if not found.ranks.spread.any():
         raise ValueError(
-            f"The code is constant on the {found.ranks.n} held-out rows: no unit varies, so none can have to do with y."
+            f"The code is constant on the {found.ranks.n} held-out rows: no unit varies, so none can be related to y."
         )
     n_permutations = int(np.ceil(H.shape[1] / fdr)) if n_permutations is None else n_permutations
     rng = np.random.default_rng(seeds.randint(2**31))
@@ -195,7 +198,7 @@ def select_features(
 
 
 def _means(active: Any, values: NDArray[Any], columns: IntArray) -> tuple[Float64Array, Float64Array]:
-    """Return the mean of each unit's column of ``values`` where it is active, and elsewhere."""
+    """Return the mean of each unit's column of ``values`` over the rows on which the unit is active, and the others."""
     units = np.arange(len(columns))
     values = values.astype(np.float64)
     sums = np.asarray(active.T.astype(np.float64) @ values)[units, columns]

@@ -1,4 +1,4 @@
-"""In how far other fits find the same units again."""
+"""Whether other fits find the same units again."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ from .tables import as_html, as_text
 if TYPE_CHECKING:
     import pandas as pd
 
-N_RANDOM = 5  # random dictionaries for the chance level
+N_RANDOM = 5  # random dictionaries for a chance level
 ROWS_TO_MIX = 2000  # rows of which random atoms are mixtures
 FALSE_RATE = 0.05
 UNITS_OF_TEXT, UNITS_OF_HTML = 10, 50
 
 
 class FeatureStability:
-    """In how far refits find the units of an autoencoder again. `feature_stability` makes it.
+    """How well refits find the units of an autoencoder again: the result of `feature_stability`.
 
     Attributes
     ----------
     cosine_ : ndarray of shape (n_components,)
-        Mean over the refits of the cosine between the unit's atom and the atom that is matched with it.
+        Mean over the refits of the cosine between the unit's atom and the atom matched with it.
     correlation_ : ndarray of shape (n_components,)
-        Mean over the refits of the correlation between the unit's activations and those of the unit that is matched
-        with it by them.
+        Mean over the refits of the correlation between the unit's activations and those of the unit matched with it by
+        correlation.
     cosines_, correlations_ : ndarrays of shape (n_refits, n_components)
         The same for each refit.
     matches_ : ndarray of shape (n_refits, n_components)
-        Units of the refits that are matched by cosine.
+        Units of the refits, matched by cosine.
     frequency_ : ndarray of shape (n_components,)
         Share of the rows on which the unit is active.
     p_value_ : ndarray of shape (n_components,)
-        How likely so high cosines are by chance, in the majority of the refits.
+        How likely cosines this high are by chance in the majority of the refits.
     stable_ : ndarray of shape (n_components,), of booleans
         Units that come back, at a false discovery rate of 5 %.
     chance_cosines_, chance_correlations_ : dict of ndarrays
         What matching finds by chance: "random" for the units and random atoms with the covariance of X (cosines
-        alone), "shuffled" for the units and those of a fit to column-shuffled X, "shuffled pair" for two fits to the
+        only), "shuffled" for the units and those of a fit to column-shuffled X, "shuffled pair" for two fits to the
         same column-shuffled X.
     chance_ : dict of floats
         Means of ``chance_cosines_``.
@@ -87,7 +87,7 @@ class FeatureStability:
         return {name: float(values.mean()) for name, values in self.chance_cosines_.items()}
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a data frame of pandas with a row for each unit, the most stable first."""
+        """Return a pandas DataFrame with a row for each unit, the most stable first."""
         import pandas as pd
 
         return pd.DataFrame(self._table(self._order())).set_index("unit")
@@ -129,19 +129,20 @@ def feature_stability(
     callback: Callable[[int, int], object] | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> FeatureStability:
-    r"""Refit an autoencoder with other seeds, and say for every unit in how far it comes back.
+    r"""Refit an autoencoder with other seeds, and measure how well each unit comes back.
 
-    Many units of a sparse autoencoder do not return with another seed [1]_ [2]_ [3]_. A unit that does not is an
-    arbitrary choice among several that serve as well, and no conclusion should rest on it. Units are matched one to one
-    so that the sum of the cosines between atoms is largest, and once more by the correlations of their activations.
+    Many units of a sparse autoencoder do not come back with another seed [1]_ [2]_ [3]_. A unit that does not is an
+    arbitrary choice among several that serve equally well, and no conclusion should rest on it. Units are matched one
+    to one so that the sum of the cosines between atoms is largest, and once more by the correlations of their
+    activations.
 
     Parameters
     ----------
     estimator : TopKAutoencoderTransformer, SparseAutoencoderTransformer or Pipeline
-        Fitted; its units are those that are judged, its parameters those of the refits. Of a Pipeline only the
-        autoencoder is fitted anew, so that atoms stay comparable.
+        Fitted; its units are judged, and the refits have its parameters. In a Pipeline only the autoencoder is fitted
+        anew, so that atoms stay comparable.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        The rows to refit to, as a rule those of the fit.
+        Rows for the refits, usually those of the fit.
     n_refits : int, default=5
         Number of refits.
     subsample : float or int, default=None
@@ -151,7 +152,7 @@ def feature_stability(
         Number of fits at the same time, in threads; None means 1, -1 as many as there are processors. A fit alone
         already uses several threads; fits at the same time share the processors.
     callback : callable, default=None
-        Called as ``callback(done, total)`` after each of the n_refits + 2 fits.
+        Called as ``callback(done, total)`` after each of the ``n_refits + 2`` fits; two are for chance levels.
     random_state : int, RandomState instance or None, default=None
         Seed of the refits, the subsamples and the chance levels.
 
@@ -162,8 +163,10 @@ def feature_stability(
     Raises
     ------
     ValueError
-        If X has other features than the fit, if a refit would have fewer rows than there are units, if there are fewer
-        than two units, or if no unit is ever active.
+        If X has other features than the fit, if ``n_refits`` or ``subsample`` is out of range, if a refit would have
+        fewer rows than there are units, if there are fewer than two units, or if no unit is ever active.
+    TypeError
+        If the estimator is of another kind, or X is not in memory.
 
     See Also
     --------
@@ -174,15 +177,16 @@ def feature_stability(
     -----
     Cosines that matching finds by chance depend on the number of units and features, and on how the data are spread. So
     there are three chance levels: random atoms with the covariance of X; a fit to column-shuffled X, in which every
-    feature keeps its distribution but has nothing to do with the others; and the cosines between two such fits, which
+    feature keeps its distribution but is unrelated to the others; and the cosines between two such fits, which
     also share their rows as refits do. Those two fits take at most as many iterations as the estimator.
 
     A matched cosine is nearly the highest among many. Its p-value therefore comes from an extreme value distribution
-    (Gumbel's), fitted by its moments to the inverse hyperbolic tangent of each chance level; the largest of the three
-    counts. Of the p-values of a unit in R refits the r-th smallest counts, for the smallest majority r, times R / r,
-    which is valid however they depend on one another [4]_. Then Benjamini and Hochberg's procedure is applied.
+    (Gumbel's), fitted by moments to the inverse hyperbolic tangents of the cosines of each chance level; the largest of
+    the three p-values counts. A unit then has a p-value for each of R refits. Its result is the r-th smallest, with r
+    the smallest majority, times R / r, which is valid however the p-values depend on one another [4]_. Benjamini and
+    Hochberg's procedure follows.
 
-    A unit that comes back is one that the data and this kind of autoencoder determine. That makes it neither true nor
+    A unit that comes back is determined by the data and this kind of autoencoder. That makes it neither true nor
     meaningful; a common direction such as the mean of X comes back as well.
 
     References
@@ -232,7 +236,7 @@ def _check(inspected: Inspected, codes: csc_array, n_refits: int, subsample: flo
     else:
         raise ValueError(f"subsample must be a share of the rows in (0, 1] or a number from 1 to {n}, got {subsample}.")
     if m < 2:
-        raise ValueError("Stability is judged beside other units; the autoencoder has only one.")
+        raise ValueError("Stability is judged by comparison with other units, but the autoencoder has only one.")
     if n_rows < m:
         raise ValueError(
             f"A refit to {n_rows} rows cannot determine {m} units: pass at least as many rows as units, a larger "
@@ -244,7 +248,7 @@ def _check(inspected: Inspected, codes: csc_array, n_refits: int, subsample: flo
 
 
 class _Refits:
-    """The fits that stability needs, with all that is random decided beforehand: any n_jobs gives the same."""
+    """The fits that stability needs; all random choices are made beforehand, so any ``n_jobs`` gives the same."""
 
     def __init__(self, model: Any, rows: Any, n_rows: int, n_refits: int, random_state: np.random.RandomState) -> None:
         self._rows, self._n_rows, self._n_refits = rows, n_rows, n_refits
@@ -281,7 +285,7 @@ class _Refits:
 
 
 def shuffle_columns(rows: Any, random_state: np.random.RandomState) -> Any:
-    """Return a copy in which the values of every feature are dealt out anew among the rows."""
+    """Return a copy in which the values of every feature are shuffled among the rows."""
     rng = np.random.default_rng(random_state.randint(2**31))
     if not issparse(rows):
         return rng.permuted(rows, axis=0)
@@ -293,7 +297,7 @@ def shuffle_columns(rows: Any, random_state: np.random.RandomState) -> Any:
 
 
 def random_mixtures(rows: Any, n: int, rng: np.random.Generator) -> Float64Array:
-    """Return n random directions (n, n_features) with the covariance of some rows."""
+    """Return n random directions (n, n_features) with the covariance of the rows, or of a sample of them."""
     some = rows[rng.choice(rows.shape[0], min(rows.shape[0], ROWS_TO_MIX), replace=False)]
     weights = rng.standard_normal((n, some.shape[0]))
     return np.asarray(some.T @ (weights - weights.mean(axis=1, keepdims=True)).T, dtype=np.float64).T
@@ -331,7 +335,7 @@ def _judge(
 
 
 def _pair(similarities: Float64Array) -> tuple[Float64Array, IntArray]:
-    """Return the similarity of each row's unit to the one that is matched with it, and the index of that."""
+    """Return, for the unit of each row, its similarity to the unit matched with it and the index of that unit."""
     rows, columns = matched(similarities)
     return similarities[rows, columns], columns
 
@@ -348,7 +352,7 @@ def _p_values(values: Float64Array, by_chance: list[Float64Array]) -> Float64Arr
 
 
 def _majority(p_values: Float64Array) -> Float64Array:
-    """Return one p-value for each column: it is low where those of most rows are."""
+    """Return one p-value for each column, low if those of most rows are low."""
     n = len(p_values)
     least = n // 2 + 1
     return np.minimum(np.sort(p_values, axis=0)[least - 1] * n / least, 1)
