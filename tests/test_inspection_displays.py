@@ -78,7 +78,7 @@ def test_mistakes_are_refused(sae, digits):
     with pytest.raises(ValueError, match="ax must hold 3 axes"):
         UnitDisplay.from_estimator(sae, digits, 0, ax=plt.subplots()[1])
     silent = np.flatnonzero((sae.transform(digits[:1]).toarray() == 0)[0])[0]
-    with pytest.raises(ValueError, match="active on no row of X"):
+    with pytest.raises(ValueError, match="not active on any row of X"):
         UnitDisplay.from_estimator(sae, digits[:1], int(silent))
 
 

@@ -116,7 +116,7 @@ def test_other_mistakes_are_refused(sae, digits):
             display.from_estimator(make_pipeline(MinMaxScaler()).fit(digits))
     with pytest.raises(NotFittedError):
         FilterDisplay.from_estimator(make_pipeline(MinMaxScaler(), SparseAutoencoderTransformer()))
-    with pytest.raises(ValueError, match="is no outlier detector"):
+    with pytest.raises(ValueError, match="is not an outlier detector"):
         AnomalyDisplay.from_estimator(sae, digits)
 
 
@@ -272,7 +272,7 @@ def test_searches_by_other_classes_and_by_several_scorers(digits):
     np.testing.assert_array_equal(other.figures["score: variance"], found.cv_results_["mean_test_variance"])
     without = search(GridSearchCV, {"rho": [0.05, 0.1]}, digits, scoring=SCORING, refit=False)
     assert not draws(SearchDisplay.from_search(without)).ax_[0, 0].patches
-    with pytest.raises(ValueError, match=r"score='accuracy' is none of .*: variance, sparsity"):
+    with pytest.raises(ValueError, match=r"score='accuracy' is not one of .*: variance, sparsity"):
         SearchDisplay.from_search(found, score="accuracy")
     with pytest.raises(NotFittedError):
         SearchDisplay.from_search(GridSearchCV(SparseAutoencoderTransformer(), {}))

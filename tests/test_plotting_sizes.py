@@ -156,7 +156,7 @@ def test_of_many_units_the_most_active_are_shown(scaled_sae, wine):
     assert FilterDisplay.from_estimator(scaled_sae, components="all").filters.shape == (20, 13)
     unfinished = SparseAutoencoderTransformer(20, max_iter=2, random_state=0).fit(wine.data)
     del unfinished.mean_activation_
-    with pytest.raises(ValueError, match="which units to show in components"):
+    with pytest.raises(ValueError, match="pass the units to show as components"):
         FilterDisplay.from_estimator(unfinished)
 
 

@@ -18,8 +18,8 @@ class ActivationDisplay:
     """Histograms of the activations and of every unit's mean activation.
 
     The mean activation alone does not show whether a code is sparse: a unit may stay near ``rho`` for every row. Both
-    axes of activations start at 0 and reach at least twice ``rho``, so that small differences look small. Of sparse
-    codes the first histogram shows what is not zero.
+    axes of activations start at 0 and reach at least twice ``rho`` (or 1), so that small differences look small. If the
+    codes are a sparse matrix, the first histogram leaves out zeros.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class ActivationDisplay:
         """Show the codes of X, array-like of shape (n_samples, n_features).
 
         ``estimator`` is a `SparseAutoencoderTransformer`, a `TopKAutoencoderTransformer` or a Pipeline with one; X is
-        what the first step takes.
+        the input of the first step.
         """
         parts = Parts.of(estimator)
         if not hasattr(parts.autoencoder, "transform"):
@@ -59,7 +59,7 @@ class ActivationDisplay:
         activations.set(xlabel="activation, if not zero" if sparse else "activation", ylabel="number of activations")
         highest = max(float(np.max(counts)), 1.0)
         mark_log(activations.yaxis, log_ticks(1.0, max(highest, 10.0)))
-        activations.set_ylim(0.5, 2 * highest)  # so that a bar of one shows
+        activations.set_ylim(0.5, 2 * highest)  # so that a bar of height 1 is visible
         averages = np.asarray(self.codes.mean(axis=0)).ravel()
         means.hist(averages, bins=self._edges(averages, min(bins, 40)), color=BLUE)
         if self.rho is not None:
@@ -72,7 +72,7 @@ class ActivationDisplay:
         return self
 
     def _edges(self, values: FloatArray, bins: int) -> FloatArray:
-        """Return the edges of bins from 0 over all values and to twice rho, but not beyond 1 where values do not."""
+        """Return edges of bins that start at 0 and cover all values and twice rho, but end at 1 if all values do."""
         highest, rho = float(np.max(values, initial=0)), 0.0 if self.rho is None else self.rho
         upper = max(2 * rho, 1.05 * highest) or 1.0
         return np.linspace(0, min(upper, 1.0) if highest <= 1 and 0 < rho < 1 else upper, bins + 1)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .._types import Float64Array
     from ._common import AxesLike
 
-# Inches for a bar with its label and for the rest of the figure, and points of a line of small letters.
+# Inches for a bar with its label and for the rest of the figure; points for a line of small letters.
 LINE, REST, SMALL = 0.22, 1.2, 8.0
 
 
@@ -50,7 +50,7 @@ class Scale(NamedTuple):
 
     @classmethod
     def of(cls, scores: Float64Array, threshold: float, bins: int) -> Scale:
-        """Reach over all scores, except those that lie so far out that the others would share a bin or two.
+        """Return a scale that covers all scores except those so far out that the others would share a bin or two.
 
         In logarithms, a score lies far out when it is more than six interquartile ranges above the upper quartile or
         the threshold, or four below the lower quartile.
@@ -124,16 +124,18 @@ class AnomalyDisplay:
     scores : ndarray of shape (n_samples,)
         Anomaly scores: the higher, the more anomalous.
     threshold : float
+        Rows with higher scores are flagged.
     contributions : ndarray of shape (n_features,)
         Contributions to the score of ``row``.
     row : int
         Position of the row that is explained.
     feature_names : list of str
     y : array-like of shape (n_samples,) or None
-        Labels of known anomalies: True of booleans, 1 of 0 and 1, or -1 of -1 and +1, as `predict` gives them. Labels
-        that are all 1 raise a ValueError, since they can mean all anomalies or none; pass booleans then.
+        Labels of the rows. Known anomalies are True among booleans, 1 among 0 and 1, or -1 among -1 and +1, as
+        `predict` returns them. Labels that are all 1 raise a ValueError, since they can mean all anomalies or none;
+        pass booleans then.
     row_name : str, default=None
-        Name of the row in the picture; None takes ``row``.
+        Name of ``row`` in the picture; None takes its position.
 
     Attributes
     ----------
@@ -175,19 +177,20 @@ class AnomalyDisplay:
         estimator : SparseAutoencoderOutlierDetector, or Pipeline with one
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
-            Labels of known anomalies: True of booleans, 1 of 0 and 1, or -1 of -1 and +1, as `predict` gives them.
-            Labels that are all 1 raise a ValueError, since they can mean all anomalies or none; pass booleans then,
-            for example ``estimator.predict(X) == -1``.
+            Labels of the rows. Known anomalies are True among booleans, 1 among 0 and 1, or -1 among -1 and +1, as
+            `predict` returns them. Labels that are all 1 raise a ValueError, since they can mean all anomalies or none;
+            pass booleans then, for example ``estimator.predict(X) == -1``.
         row : int, or label of another type, default=None
-            Row to explain; None takes the one with the highest anomaly score. An int is a position, as `argmax` gives
-            it, whatever the index of X is; ``X.index.get_loc`` gives the position of an integer label. A str or
+            Row to explain; None takes the one with the highest anomaly score. An int is a position, as `argmax` returns
+            it, whatever the index of X is; ``X.index.get_loc`` returns the position of an integer label. A str or
             another label is looked up in the index of X, a DataFrame. The picture names the row by its label.
         feature_names : list of str, default=None
             None uses the names seen during `fit`. In a Pipeline these are the names of the first step's input, passed
             through ``get_feature_names_out`` of the steps before the detector.
         ax : array of two Axes, default=None
         n_features : int, default=10
-            Number of contributions to show, the largest ones, as far as there is room for names; the others are summed.
+            Number of contributions to show, the largest by absolute value, as far as there is room for names; the
+            others are summed.
 
         Returns
         -------
@@ -196,7 +199,8 @@ class AnomalyDisplay:
         Raises
         ------
         ValueError
-            If the estimator is no outlier detector, the arguments do not fit together, or several rows have the label.
+            If the estimator is not an outlier detector, the arguments do not fit together, or several rows have the
+            label.
         IndexError
             If there is no row at this position.
         KeyError
@@ -207,7 +211,7 @@ class AnomalyDisplay:
         parts = Parts.of(estimator)
         detector = parts.autoencoder
         if not hasattr(detector, "score_contributions"):
-            raise ValueError(f"{type(detector).__name__} is no outlier detector: it has no anomaly scores.")
+            raise ValueError(f"{type(detector).__name__} is not an outlier detector: it has no anomaly scores.")
         position = None if row is None else position_of(row, X)
         rows = parts.prepare(X)
         scores = -detector.score_samples(rows)
@@ -221,7 +225,7 @@ class AnomalyDisplay:
     def plot(self, ax: AxesLike | None = None, *, n_features: int = 10, bins: int = 40) -> Self:
         """Draw scores and contributions; ``ax``, if given, holds two axes.
 
-        A figure of its own grows with ``n_features``, up to 20 inches.
+        A new figure grows with ``n_features``, up to 20 inches.
         """
         names = shorten(self.feature_names, len(self.contributions))
         most = int((LARGEST - REST) / LINE) if ax is None else None
@@ -242,7 +246,7 @@ class AnomalyDisplay:
             axis.hist(groups, bins=edges, stacked=True, color=[BLUE, ORANGE], label=["normal", "anomaly"])
         score = self.scores[self.row]
         axis.axvline(scale.place(self.threshold), color=ink(axis), linestyle="--", linewidth=1, label="threshold")
-        label = f"{self._name()}, score {score:.3g}".replace("$", r"\$")  # or what is between two is a formula
+        label = f"{self._name()}, score {score:.3g}".replace("$", r"\$")  # text between two of them would be a formula
         axis.axvline(scale.place(score), color=GREY, linewidth=1.5, label=label)
         axis.set(xscale="log", xlabel="anomaly score", ylabel="number of rows")
         scale.mark(axis, np.append(self.scores, self.threshold))

@@ -63,7 +63,7 @@ class Parts(NamedTuple):
 
     @classmethod
     def of(cls, estimator: Any) -> Parts:
-        """Take an autoencoder, or a Pipeline with one, apart."""
+        """Split a Pipeline at its autoencoder; an autoencoder alone has nothing before it."""
         steps = steps_of(estimator)
         place = next((i for i, step in enumerate(steps) if is_autoencoder(step)), None)
         if place is None:
@@ -103,7 +103,7 @@ def check_names(names: Iterable[str] | None, n_features: int) -> list[str]:
 
 
 def position_of(row: Any, X: Any) -> int:
-    """Return the position of a row of X, given by it or, if it is no integer, by a label of the index of X."""
+    """Return the position of a row of X, given as a position or, if not an integer, as a label in the index of X."""
     if isinstance(row, numbers.Integral):
         n_rows = _num_samples(X)
         if not -n_rows <= row < n_rows:
@@ -118,7 +118,7 @@ def position_of(row: Any, X: Any) -> int:
 
 
 def shorten(names: Iterable[str] | None, n_features: int) -> list[str]:
-    """Return names without their middles where they are long, or from where they differ if that is in the middle."""
+    """Return names with the middle of long ones left out; those that differ only there are cut to where they differ."""
     alike: dict[str, set[str]] = {}
     names = check_names(names, n_features)
     for name in names:
@@ -140,7 +140,7 @@ def _without_middle(name: str) -> str:
 
 
 def width_of(names: Iterable[str], points: float) -> float:
-    """Inches that the longest of names takes in letters of a size, roughly."""
+    """Return roughly how many inches the longest name takes in letters of this many points."""
     return 0.6 * points / 72 * max((len(name) for name in names), default=0)
 
 
@@ -151,7 +151,7 @@ def label_features(axis: Axes, names: Sequence[str]) -> None:
 
 
 def room_for(axis: Axes, points: float) -> int:
-    """Return how many lines of a height in points fit beside given axes."""
+    """Return how many lines of this height in points fit beside the axes."""
     return max(1, int(axis.get_window_extent().height / axis.figure.dpi * 72 / points))
 
 
@@ -207,7 +207,7 @@ def mark_log(axis: Axis, ticks: Sequence[float], labels: Sequence[str] | None = 
 
 
 def are_pixels(n_features: int, image_shape: Sequence[int] | None, named: bool) -> bool:
-    """Whether features are taken for pixels, if nobody says: see ``images`` of `FilterDisplay.from_estimator`."""
+    """Whether features count as pixels if the user does not say: see ``images`` of `FilterDisplay.from_estimator`."""
     square = n_features >= 16 and round(np.sqrt(n_features)) ** 2 == n_features
     return image_shape is not None or (square and not named)
 
@@ -237,7 +237,7 @@ def mosaic(images: FloatArray, shape: tuple[int, int], n_columns: int) -> FloatA
 
 
 def show(axis: Axes, tiles: FloatArray, **options: Any) -> AxesImage:
-    """Draw a mosaic; its borders let the background through."""
+    """Draw a mosaic with transparent borders."""
     import matplotlib
 
     colormap = matplotlib.colormaps[options.pop("cmap", "gray")].with_extremes(bad=(0, 0, 0, 0))

@@ -40,30 +40,31 @@ MOST_BAR_CHARTS = 16
 # With more features than these, bars show the strongest of each unit.
 MOST_BARS, STRONGEST_BARS = 20, 10
 
-# Features of a heat map.
+# Largest number of features in a heat map.
 MOST_ROWS = 60
 
-# Inches for a bar or a row of a heat map with its label, for the rest of a bar chart, and points of a label.
+# Inches for a bar or a row of a heat map with its label, and for the rest of a bar chart; points of a label.
 LINE, REST, LABEL = 0.16, 0.5, 7.0
 
 
 class FilterDisplay:
     r"""Input of norm 1 that excites each hidden unit most, :math:`W_j / \lVert W_j \rVert` [1]_.
 
-    Filters are images or, over features that are not pixels, bars; more than 16 make a heat map.
+    Filters are drawn as images if the features are pixels, otherwise as bars, or as a heat map if there are more than
+    16.
 
     Parameters
     ----------
     filters : ndarray of shape (n_components, n_features)
         Each of norm 1, or 0 for a unit whose weights are all 0.
     image_shape : tuple of two ints or None
-        Height and width, to show filters as images. None shows them over ``feature_names``.
+        Height and width, to show filters as images. None shows them as bars or a heat map.
     feature_names : list of str or None
         None names features x0, x1, ...
     components : array-like of ints or None
         Indices of the units, for their titles; None numbers them from 0.
     title : str or None
-        Written above bars.
+        Title above the bars.
 
     Attributes
     ----------
@@ -249,6 +250,6 @@ def _most_active(autoencoder: Any) -> NDArray[np.integer[Any]]:
     activity = getattr(autoencoder, "mean_activation_", getattr(autoencoder, "activation_frequency_", None))
     if activity is None:
         raise ValueError(
-            "The mean activations are unknown after a fit that was interrupted: say which units to show in components."
+            "The mean activations are unknown after a fit that was interrupted: pass the units to show as components."
         )
     return np.argsort(-np.asarray(activity), kind="stable")[:MOST_BAR_CHARTS]

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from .._types import Float64Array, FloatArray
     from ._common import AxesLike
 
-# Images side by side, unless there are very many; features of a table with a scatter plot each, and rows drawn there.
+# Images side by side, unless there are very many; scatter plots of a table, one per feature; and rows drawn there.
 IMAGES_IN_A_ROW, MOST_PANELS, MOST_POINTS = 12, 16, 2000
 
-# With fewer rows than these R² says little.
+# With fewer rows than this, R² says little.
 ENOUGH_ROWS = 10
 
 
@@ -85,10 +85,9 @@ class ReconstructionDisplay:
         Parameters
         ----------
         estimator : object
-            A `SparseAutoencoderTransformer`, a `SparseAutoencoderOutlierDetector`, a Pipeline with one of them, or
-            anything else with ``transform`` and ``inverse_transform``. In a Pipeline, reconstructions are turned back
-            into the input of the first step; if a step has no ``inverse_transform``, the rows are shown as the
-            autoencoder sees them.
+            An autoencoder of this package, a Pipeline with one, or anything else with ``transform`` and
+            ``inverse_transform``. In a Pipeline, reconstructions are turned back into the input of the first step; if a
+            step has no ``inverse_transform``, the rows are shown as the autoencoder sees them.
         X : array-like of shape (n_samples, n_features)
             A few dozen images or any number of rows of a table.
         images : bool, default=None
@@ -122,9 +121,9 @@ class ReconstructionDisplay:
     def plot(self, ax: AxesLike | None = None, *, n_columns: int | None = None, cmap: str = "gray") -> Self:
         """Draw images or scatter plots.
 
-        Images are wrapped after 12, or later if there are very many. Of a table at most 16 features are shown, those
-        with the largest errors for their spread, and at most 2000 of the rows, evenly spaced; R², the share of the
-        variance that is explained, counts all rows. No figure is larger than 20 inches.
+        Square images are wrapped after 12, or later if there are very many. For tables, at most 16 features are shown,
+        those with the largest errors relative to their spread, and at most 2000 of the rows, evenly spaced; R², the
+        share of the variance that is explained, is computed from all rows. No figure is larger than 20 inches.
 
         Parameters
         ----------
@@ -196,7 +195,7 @@ class ReconstructionDisplay:
         return self
 
     def _unexplained(self) -> tuple[Float64Array, Any]:
-        """Return squared errors for the spread of each feature, or for its size if it is constant; where it is not."""
+        """Return squared errors relative to the spread of each feature, or to its size if constant, and which vary."""
         errors = np.square(self.reconstruction - self.X).sum(axis=0)
         spread, size = np.square(self.X - self.X.mean(axis=0)).sum(axis=0), np.square(self.X).sum(axis=0)
         varies = spread > 1e-20 * size

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .._types import Float64Array
     from ._common import AxesLike
 
-# More cells than this have no room for numbers.
+# With more cells than this there is no room for numbers.
 MOST_NUMBERS = 64
 
 # Figures of `path_results_` that are shown beside the score.
@@ -29,13 +29,13 @@ class SearchDisplay:
     """Heat maps of the results of a search over one, two or three parameters, with the chosen candidate framed.
 
     One heat map shows the score, and with `PathSearchCV` two more show the mean activation and the share of dead units
-    that the fits reached; the last one shows the time of a fit. Values of a third parameter make rows, with the same
-    colours.
+    that the fits reached; the last one shows the time of a fit. Each value of a third parameter has a row of heat maps,
+    with the same colour scales.
 
     Parameters
     ----------
     figures : dict of str to array-like of shape (n_candidates,)
-        What to show, by title.
+        Numbers to show, by title; each makes a heat map.
     params : list of n_candidates dicts
         Parameters of the candidates, such as ``cv_results_["params"]``.
     best_index : int or None
@@ -80,7 +80,7 @@ class SearchDisplay:
         ----------
         search : PathSearchCV, GridSearchCV or another search of scikit-learn
         score : str, default=None
-            Name of the scorer to show. None takes the one that the search refitted by, or the first one.
+            Name of the scorer to show. None takes the one that chose the candidate to refit, or the first one.
         ax : array of Axes, default=None
             One for each figure and value of the third parameter, row by row; None creates a figure.
         cmap : str, default="viridis"
@@ -95,7 +95,7 @@ class SearchDisplay:
         if score is None:
             score = search.refit if search.refit in names else names[0]
         if score not in names:
-            raise ValueError(f"score={score!r} is none of the scorers of this search: {', '.join(names)}.")
+            raise ValueError(f"score={score!r} is not one of the scorers of this search: {', '.join(names)}.")
         figures = {"score" if score == "score" else f"score: {score}": results[f"mean_test_{score}"]}
         for name, title in RECORDS.items():
             values = getattr(search, "path_results_", {}).get(name)
@@ -155,7 +155,7 @@ def _levels(params: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
         texts = dict.fromkeys(_text(value) for value in sorted(values[name], key=_sort_key))
         if len(texts) > 1:
             levels[name] = list(texts)
-    for name in [*names, "", " "]:  # there are two at least, if only to show a single row or cell
+    for name in [*names, "", " "]:  # at least two, if only to show a single row or cell
         if len(levels) < 2 and name not in levels:
             levels[name] = [_text(values[name][0]) if name in values else ""]
     return levels

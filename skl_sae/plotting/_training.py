@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .._types import Float64Array
     from ._common import AxesLike
 
-# The loss has the colour of text, None.
+# The loss has the colour of text (None).
 LINES: dict[str, tuple[str, str | None, str]] = {
     "loss": ("loss", None, "-"),
     "reconstruction": ("reconstruction", BLUE, "-"),
@@ -25,15 +25,15 @@ LINES: dict[str, tuple[str, str | None, str]] = {
 }
 
 
-# What the second axes show of a top-k autoencoder.
+# What the second axes show for a top-k autoencoder.
 SHARES = {"fvu": ("unexplained variance", BLUE, "-"), "dead_fraction": ("dead units", ORANGE, "--")}
 
 
 class TrainingDisplay:
     """Loss, its terms and the mean activation over the iterations.
 
-    Of a top-k autoencoder it shows the share of the variance that is not explained, and that of dead units, in place of
-    the mean activation.
+    For a top-k autoencoder, the share of unexplained variance and the share of dead units take the place of the mean
+    activation.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class TrainingDisplay:
     rho : float or None
         Target mean activation, if there is one.
     first_history : dict of ndarrays or None
-        History of a training before, which is drawn to the left of a line.
+        History of an earlier training, drawn to the left of a vertical line.
 
     Attributes
     ----------

@@ -25,15 +25,15 @@ MOST_SIDE_BY_SIDE = 10  # images
 
 
 class UnitDisplay:
-    """One unit: its top rows and rows from the middle of its activations, their histogram, and its weights.
+    """One unit: its top rows and rows around the median of its activations, the histogram of these, and its weights.
 
     Parameters
     ----------
     unit : int
     activations : ndarray of shape (n_samples,)
-        Of the unit, 0 where it is inactive.
+        Activation of the unit on each row, 0 where it is inactive.
     top, middle : ndarrays of ints
-        Rows to show.
+        Indices of the rows to show.
     weights : ndarray of shape (n_features,)
         Its atom: what it adds to the reconstruction.
     names : list of str
@@ -44,7 +44,7 @@ class UnitDisplay:
     image_shape : tuple of two ints or None
         Height and width of an image.
     label : str or None
-        For the title.
+        Name of the unit, for the title.
 
     Attributes
     ----------
@@ -118,9 +118,11 @@ class UnitDisplay:
         Raises
         ------
         ValueError
-            If the arguments do not fit together, or the unit is active on no row.
+            If the arguments do not fit together, or the unit is not active on any row.
         IndexError
             If there is no such unit.
+        TypeError
+            If the estimator is of another kind.
         """
         inspected = Inspected(estimator)
         codes = inspected.codes(inspected.inputs(X))
@@ -129,7 +131,7 @@ class UnitDisplay:
         part = slice(codes.indptr[unit], codes.indptr[unit + 1])
         values, rows = codes.data[part], codes.indices[part]
         if not len(rows):
-            raise ValueError(f"Unit {unit} is active on no row of X.")
+            raise ValueError(f"Unit {unit} is not active on any row of X.")
         top, middle = (rows[places] for places in top_and_middle(values, n_top, n_middle))
         activations = np.zeros(codes.shape[0])
         activations[rows] = values
@@ -236,7 +238,7 @@ def _as_array(rows: Any) -> Float64Array:
 
 
 class StabilityDisplay:
-    """How stable units are, against how often they are active, with the band of what matching finds by chance.
+    """How stable units are against how often they are active, with a band of the cosines that matching finds by chance.
 
     Parameters
     ----------
@@ -271,7 +273,7 @@ class StabilityDisplay:
         return cls(feature_stability(estimator, X, **options)).plot(ax)
 
     def plot(self, ax: AxesLike | None = None) -> Self:
-        """Draw a point for each unit; None creates a figure."""
+        """Draw a point for each unit; without ``ax`` in a new figure."""
         self.figure_, (self.ax_,) = make_axes(ax)
         frequency, cosine, stable = self.stability.frequency_, self.stability.cosine_, self.stability.stable_
         positive = frequency[frequency > 0]
