@@ -13,15 +13,15 @@ VIEWS = {"scatter": FeatureScatter, "code": CodeScatter, "tails": Tails, "far": 
 # Views of the rows alone that say how plausible a training row is.
 OF_PLAUSIBILITY = ("tails", "far")
 
-# All views of the place of a row among the training rows. They are fitted first; of the place of a training row the
-# other views see only `own_share`.
+# All views of the place of a row among the training rows. They are fitted first; the other views see only `own_share`
+# of the place of a training row.
 OF_PLACES = (*OF_PLAUSIBILITY, "near")
 
 # All views of the rows alone: they need no autoencoder.
 OF_ROWS = (*OF_PLACES, "scatter")
 
-# A covariance of at most this many features can be estimated from any number of rows, with shrinkage; one of more needs
-# as many rows for each feature, and one of more than the last number takes too much time and memory.
+# With shrinkage, a covariance of up to ALWAYS_FEATURES features can be estimated from any number of rows. A larger one
+# needs ROWS_PER_FEATURE rows for each feature, and above MOST_FEATURES it takes too much time and memory.
 ALWAYS_FEATURES, ROWS_PER_FEATURE, MOST_FEATURES = 100, 4, 2048
 
 
@@ -32,5 +32,5 @@ def is_wide(n_rows, n_features):
 
 
 def choose_views(wide):
-    """Return the names of the views of which a score is made."""
+    """Return the names of the views that make up a score."""
     return ("error", "near") if wide else ("scatter", "code", "tails", "far", "near")

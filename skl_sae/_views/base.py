@@ -11,7 +11,7 @@ LIMIT = 100.0
 
 
 class Inputs(NamedTuple):
-    """What views see of n rows, in float64; the last ones are None for views of the rows alone."""
+    """What views see of n rows, in float64; the last three are None while they cannot be computed."""
 
     X: Any  # (n, d) features
     kept: Any  # KeptRows
@@ -22,7 +22,7 @@ class Inputs(NamedTuple):
 
 
 class Explain:
-    """Turns rows into `Inputs`, by the rows that are kept, the scale of the features and an autoencoder.
+    """Turns rows into `Inputs`, given the kept rows, the scale of the features and an autoencoder.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Explain:
         self.kept, self.centre, self.unit, self.network = kept, centre, unit, network
 
     def by(self, network):
-        """Return the same with another autoencoder, or with None."""
+        """Return the same with another autoencoder, or with None for no autoencoder."""
         return Explain(self.kept, self.centre, self.unit, network)
 
     def __call__(self, rows):
@@ -45,7 +45,7 @@ class Explain:
         return inputs._replace(place=self.kept.place(inputs.X))
 
     def without_place(self, rows):
-        """Return the `Inputs` without a search for neighbours, which takes longer than all else."""
+        """Return the `Inputs` without a search for neighbours, which takes longer than everything else."""
         X = rows.toarray().astype(np.float64)
         inputs = Inputs(X, self.kept, None)
         if self.unit is None:
@@ -67,23 +67,23 @@ class Explain:
 
 
 class Fitting(NamedTuple):
-    """What a view may be fitted to; the last ones are None for views of the rows alone."""
+    """What a view may be fitted to; from ``explain`` on, None for the views in `OF_PLACES`."""
 
     reference: Any  # Reference: distinct training rows, or a sample of them
     kept: Any  # KeptRows of these
     rng: Any
     explain: Any = None
-    rows: Any = None  # the rows that the autoencoder was trained on, of any kind
+    rows: Any = None  # the rows that the autoencoder is trained on, before scaling, of any kind
     weights: Any = None  # of these rows, times their plausibility
     spread: Any = None  # (d,), the standard deviation of each feature over plausible rows
-    n_effective: Any = None  # as many equally plausible rows say as much about a covariance
+    n_effective: Any = None  # how many equally plausible rows would say as much about a covariance
 
 
 class View:
     """One way to look at a row; subclasses are listed in `VIEWS`.
 
-    `fit` returns a view; `raw` gives every row a score from 0 upwards, the higher the stranger, which depends on its
-    row alone; `terms` gives what each feature adds to it. The attributes are arrays and numbers.
+    `fit` returns a view; `raw` gives every row a score from 0 upwards, the higher the stranger, whatever the other rows
+    are; `terms` gives what each feature adds to it. The attributes are arrays and numbers.
     """
 
     #: Raw scores below this are rounding errors of zero.

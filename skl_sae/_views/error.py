@@ -14,7 +14,7 @@ class Error(View):
 
     @classmethod
     def fit(cls, fitting):
-        """Return the view; it needs no more than the autoencoder."""
+        """Return the view; only the size of rounding errors is fitted."""
         rows = fitting.reference.rows
         total = sum(np.square(inputs.scaled).sum() for inputs in rows.map(fitting.explain.without_place))
         return cls(floor=ROUNDING * max(total / len(rows), 1e-200))

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-# How many numbers of a table values are compared with at a time: each comparison takes memory.
+# Rows of a table that values are compared with at a time: each comparison takes memory.
 CHUNK = 64
 
-# Of onnx.TensorProto, which is imported only where models are converted.
+# Types of onnx.TensorProto; onnx is imported only where models are converted.
 FLOAT, INT64, DOUBLE = 1, 7, 11
 
 
@@ -22,7 +22,7 @@ def quadratic(node, vectors, location, precision):
 
 
 def count(node, comparison, values, tensor):
-    """Return for every entry of a tensor (n, d) how many of the values (k, d) in its column compare so with it."""
+    """Return for every entry of a tensor (n, d) how many of the values (k, d) of its column fulfil the comparison."""
     rows, total = node("Unsqueeze", tensor, np.array([1])), None
     for start in range(0, len(values), CHUNK):
         hits = node(comparison, rows, values[None, start : start + CHUNK])
@@ -32,10 +32,10 @@ def count(node, comparison, values, tensor):
 
 
 def nearest(node, products, points, identity, excluded):
-    """Return for n rows which of the points (k, d) is nearest (n,).
+    """Return the index (n,) of the nearest of the points (k, d) for each of n rows.
 
     ``products`` (n, k) are -2 Z points'. A point does not count for a row where its ``identity`` (k,) equals
-    ``excluded`` (n, 1); None counts them all.
+    ``excluded`` (n, 1); with ``excluded=None`` all count.
     """
     distances = node("Add", products, np.square(points).sum(axis=1)[None])
     if excluded is not None:

@@ -1,4 +1,4 @@
-"""The training rows among which neighbours are looked for, and which are recognised."""
+"""The training rows that are kept: neighbours are looked for among them, and rows equal to one are recognised."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ LIMIT = 1e100
 # A bound for the rounding errors of approximate squared distances, relative to the squares that they are made of.
 ROUNDING = 1e-12
 
-# Rows whose features differ by no more than this part of their length are the same: another program may have rounded.
+# Rows are the same if no scaled feature differs by more than this: another program may have rounded.
 SAME = 1e-6
 
 
@@ -31,7 +31,7 @@ class Place(NamedTuple):
     distance: Any = None  # (n,), the squared distance to the nearest row that counts
     neighbour: Any = None  # (n,), which one that is, or -1
     own: Any = None  # (n,), which of the kept rows it is, or -1
-    excluded: Any = None  # (n,), the same if there is only one copy, which is then no neighbour
+    excluded: Any = None  # (n,), `own` if there is only one copy, which is then no neighbour, else -1
     own_weight: Any = None  # (n,), the weight that leaving one copy out takes away, or 0
     own_share: Any = None  # (n,), the share of that copy in the plausible weight of all training rows, or 0
 
@@ -54,9 +54,9 @@ class KeptRows:
 
     @classmethod
     def of(cls, reference):
-        """Return those of a `Reference`; the shares are not known yet."""
+        """Return the kept rows of a `Reference`; their shares are not known yet."""
         X, weights = reference.X[reference.kept].astype(np.float64), reference.weights[reference.kept]
-        centre = np.median(X, axis=0)  # for numbers far from zero products would be inexact
+        centre = np.median(X, axis=0)  # products of numbers far from zero would be inexact
         kept = cls(centre, reference.length, X, weights, np.zeros_like(weights))
         kept.points = kept.scaled(X)
         return kept
@@ -98,7 +98,7 @@ class KeptRows:
         return np.where(own >= 0, self.shares[own], 0)
 
     def nearest(self, place, members, starts):
-        """Return squared distances and indices (n, n_samples) of the nearest rows of samples of the kept ones."""
+        """Return squared distances and indices (n, n_samples) of the nearest row in each sample of the kept ones."""
         shape = len(place.Z), len(starts) - 1
         if shape[1] == 1 and len(members) == len(self.points):  # all kept rows
             return place.distance[:, None], place.neighbour[:, None]

@@ -12,10 +12,11 @@ from .base import View
 class Neighbours(View):
     r"""Mean, over samples of the training rows, of the squared distance to the nearest row of the sample.
 
-    .. math:: s(x) = \frac{1}{S} \sum_{s=1}^S \min_{c \in C_s} \sum_j (x_j - c_j)^2 / r_j^2
+    .. math:: s(x) = \frac{1}{S} \sum_{i=1}^S \min_{c \in C_i} \sum_j (x_j - c_j)^2 / r_j^2
 
-    with :math:`r_j` the range of feature j. Distances to the nearest row of small samples [1]_ tell global anomalies,
-    whose neighbours may be other anomalies; the nearest of many rows tells local ones.
+    with :math:`r_j` the range of feature j without wild values (see `Reference.length`). Distances to the nearest row
+    of small samples [1]_ reveal global anomalies, whose neighbours may be other anomalies; the distance to the nearest
+    of many rows reveals local ones.
 
     References
     ----------

@@ -14,13 +14,13 @@ from .base import LIMIT, Explain, Fitting
 from .kept import KeptRows, Place
 from .surprise import Surprise
 
-# Rows that views see at a time: they need many arrays of the size of these.
+# Rows that views see at a time: they need many arrays of this size.
 PART = 256
 
 # No training row counts less than this, so that weights never vanish.
 LEAST_PLAUSIBLE = 1e-6
 
-# The unit of a feature is this part of its standard deviation over all rows at least.
+# The unit of a feature is at least this fraction of its standard deviation over all rows.
 LEAST_SPREAD = 0.01
 
 
@@ -47,7 +47,7 @@ class RowViews:
 class FirstLook(NamedTuple):
     """What training rows say before there is an autoencoder."""
 
-    names: Any  # of the views of which a score is made
+    names: Any  # of the views that make up a score
     wide: Any  # whether rows are too few, or features too many, for a covariance
     scaled: Any  # the distinct training rows as the autoencoder takes them, of any kind
     fitting: Any  # Fitting, without an autoencoder
@@ -79,7 +79,7 @@ class FirstLook(NamedTuple):
         unit = reference.span if wide else np.hypot(spread, reference.deviation)
         if scaling is None:
             centre, unit = np.zeros_like(centre), np.ones_like(unit)
-        unit = np.maximum(unit, np.finfo(rows.dtype).tiny)  # which would be 0 there
+        unit = np.maximum(unit, np.finfo(rows.dtype).tiny)  # a smaller one would be 0 in this dtype
         scaled = rows.map_rows(functools.partial(_standardize, centre, unit))
 
         n_effective = used.sum() ** 2 / (used @ plausible)
@@ -91,7 +91,7 @@ class FirstLook(NamedTuple):
 
 
 def fit_views(names, fitting, own_share):
-    """Fit views that look for no neighbours; return them, their `Surprise`s and what `rank` found, by name."""
+    """Fit views that look for no neighbours; return them, their `Surprise`s and those of the reference, by name."""
     views, rows = {name: VIEWS[name].fit(fitting) for name in names}, fitting.reference.rows
     raw = {}
     for name, view in views.items():
@@ -107,7 +107,7 @@ def rank(raw, views, reference):
 
 
 def chosen(names, *parts):
-    """Return one dictionary of the entries of several that have one of the names, in their order."""
+    """Return one dictionary with the entries of several that have one of the names, in the order of the names."""
     return {name: part[name] for name in names for part in parts if name in part}
 
 
@@ -135,7 +135,7 @@ def raw_given_share(explain, view, rows, own_share):
 
 
 def _plausibility(surprises):
-    """Return how plausible it is that rows are normal: the smallest of the shares of training rows that are as rare."""
+    """Return how plausible it is that rows are normal: over the views, the smallest share of training rows as rare."""
     return np.maximum(np.exp(-np.max(surprises, axis=0)), LEAST_PLAUSIBLE)
 
 

@@ -8,7 +8,7 @@ from .._scatter import moments, share_codes, shrunk_precision
 from .base import View
 from .graph import quadratic
 
-# The least standard deviation of an entry, relative to the spread of its feature, or for codes absolute.
+# The least standard deviation of an entry, relative to the spread of its feature; for codes, absolute.
 CONSTANT = 0.01
 
 
@@ -20,8 +20,8 @@ class WeightedScatter(View):
 
     .. math:: s_{(-i)} = \frac{s}{(1 - a) \big(1 - \kappa \frac{a}{1 - a} s \big)} ,
 
-    which follows from the formula of Sherman and Morrison, with :math:`\kappa` the part of the covariance that the rows
-    have after shrinkage.
+    which follows from the formula of Sherman and Morrison, with :math:`\kappa` the weight of the rows' own covariance
+    in the shrunk one.
     """
 
     @classmethod
@@ -52,7 +52,7 @@ class WeightedScatter(View):
         check_numbers("shrinkage of a view", self.kappa, ())
 
     def raw(self, inputs):
-        """Return squared distances (n,), for training rows that are kept those without the row itself."""
+        """Return squared distances (n,); for a kept training row, by mean and covariance without the row itself."""
         U = self.vectors(inputs) - self.mean
         distance, a = np.maximum(((U @ self.precision) * U).sum(axis=1), 0), inputs.place.own_share
         rest = 1 - self.kappa * a / np.maximum(1 - a, 1e-3) * distance

@@ -72,7 +72,7 @@ class ViewScorer:
         return RowViews(self.explain.by(None), chosen(names, self.views), chosen(names, self.surprises))
 
     def scores(self, rows, once=operator.call):
-        """Return the scores (n,) of rows of any kind; ``once`` is described in `fit`."""
+        """Return the scores (n,) of rows of any kind; ``once`` calls a function, as ``_once`` in `fit` does."""
         surprises, own = once(self.of_rows.look, rows)
         return np.concatenate(list(rows.map(self._score, surprises, self.explain.kept.share_of(own))))
 
@@ -107,7 +107,7 @@ class ViewScorer:
         return rows.toarray() - self.explain.unit * self.residuals(rows)
 
     def location_and_precision(self):
-        """Return the moments behind the code, or what weighs the squared errors in their place."""
+        """Return mean and precision of residual and code or, without that view, zeros and ones for squared errors."""
         if "code" in self.views:
             return self.views["code"].mean, self.views["code"].precision
         return np.zeros_like(self.explain.centre), np.ones_like(self.explain.centre)

@@ -5,10 +5,10 @@ import numpy as np
 from .._scoring import rungs
 from .graph import count
 
-# Raw scores with a smaller relative difference are equal: far above rounding, far below what a rank can resolve.
+# Raw scores with a smaller relative difference count as equal: far above rounding, far below what ranks resolve.
 TIE = 1e-6
 
-# The highest tenth of the scores decides how the tail goes on; it is no thinner than this.
+# The highest tenth of the scores decides how fast the tail falls beyond them; Hill's estimate is at least this.
 TAIL, LEAST_SLOPE = 0.1, 0.2
 
 
@@ -17,7 +17,7 @@ class Surprise:
 
     .. math:: t(s) = -\log \frac{\#\{i : s_i \ge s\} + 1/2}{n + 1} ,
 
-    continued beyond the highest training score M by :math:`\log(s / M) / g`, with g Hill's estimate [1]_ over the
+    to which :math:`\log(s / M) / g` is added beyond the highest training score M, with g Hill's estimate [1]_ over the
     highest tenth: a tail that falls by a power law.
 
     References
@@ -31,7 +31,7 @@ class Surprise:
 
     @classmethod
     def fit(cls, scores, weights, floor):
-        """Return the surprise for raw scores (r,) of training rows with weights; below ``floor`` they are equal."""
+        """Return the surprise for raw scores (r,) of training rows with weights; scores below ``floor`` are equal."""
         scores, inverse = np.unique(np.maximum(scores, floor), return_inverse=True)
         weights = np.bincount(inverse, weights)
         reached = np.cumsum(weights)

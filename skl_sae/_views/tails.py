@@ -13,8 +13,8 @@ class Tails(View):
     .. math:: s(x) = \sum_j \log^2 \min\Big(1, 2 \, \frac{\min(L_j, U_j) + 1/2}{n + 1}\Big)
 
     with :math:`L_j` and :math:`U_j` the weight of the training rows at or below, and at or above, the value of feature
-    j: the tail probabilities of ECOD [1]_, which do not depend on a unit, squared so that one wild value counts more
-    than many that are a little unusual.
+    j: the tail probabilities of ECOD [1]_, which do not depend on the units of the features. The logs are squared so
+    that one wild value counts more than many that are a little unusual.
 
     References
     ----------
@@ -24,7 +24,7 @@ class Tails(View):
 
     @classmethod
     def fit(cls, fitting):
-        """Keep what tells the distribution of every feature to 2 %."""
+        """Keep what describes the distribution of every feature to 2 %."""
         reference = fitting.reference
         values, lower, upper = (_padded(parts) for parts in zip(*reference.columns, strict=True))
         values[np.isnan(values)] = np.inf
@@ -64,7 +64,7 @@ class Tails(View):
 
 
 def _padded(columns):
-    """Return columns of different lengths as one array, filled up with NaN."""
+    """Return columns of different lengths as one array, padded with NaN."""
     array = np.full((max(map(len, columns)), len(columns)), np.nan)
     for j, column in enumerate(columns):
         array[: len(column), j] = column
