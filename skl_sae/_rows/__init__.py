@@ -19,9 +19,9 @@ their kind; only code that has to know where the rows are asks for ``is_local``.
 ``release()``                          drops what is kept for the rows
 =====================================  =================================================================================
 
-Local rows have more members, for the kernels: ``toarray``, ``encode``, ``standardized``, ``errors_of``,
-``contiguous``, ``nbytes``, and ``picked`` and ``kernel_rows``, which return arrays of ``dtype`` or tuples of
-``_kernels/structs.py`` that hold such arrays. `LocalRows` provides all but ``kind``, ``shape``, ``dtype``,
+Local rows have more members, for the kernels: ``toarray``, ``encode``, ``standardized``, ``square_errors``,
+``errors_of``, ``contiguous``, ``nbytes``, and ``picked`` and ``kernel_rows``, which return arrays of ``dtype`` or
+tuples of ``_kernels/structs.py`` that hold such arrays. `LocalRows` provides all but ``kind``, ``shape``, ``dtype``,
 ``rows[block]``, ``merge_duplicates``, ``bounds``, ``moments``, ``toarray``, ``encode``, ``standardized``, ``nbytes``,
 ``picked`` and ``kernel_rows``.
 """

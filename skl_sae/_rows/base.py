@@ -27,7 +27,7 @@ def check_weights(sample_weight, n, minimum):
     weights = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
     with np.errstate(over="ignore"):
         total = weights.sum()
-    weights = np.where(weights < total * np.finfo(float).tiny, 0, weights)  # shares that vanish in the sum
+    weights = np.where(weights < total * np.finfo(float).tiny, 0, weights)  # weights that vanish in the sum
     check_total_weight(total, np.count_nonzero(weights), minimum)
     return weights
 

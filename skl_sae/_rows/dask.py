@@ -61,7 +61,7 @@ def _merge_moments(parts):
 
 def _weigh(rows, sample_weight):
     if np.ndim(sample_weight) and not np.any(sample_weight):
-        return np.zeros(len(rows))  # scikit-learn refuses them, but other blocks have weight
+        return np.zeros(len(rows))  # scikit-learn refuses all zeros, but other blocks may have weight
     return check_weights(sample_weight, len(rows), 0)
 
 
@@ -282,7 +282,7 @@ def check_dask(X):
     """Refuse what is not an array of rows with a known number of features."""
     if not isinstance(X, da.Array):
         raise TypeError(
-            f"Of dask's collections X may be an array, not a {type(X).__name__}. Take to_dask_array() of a dataframe."
+            f"X may be a dask array, not a dask {type(X).__name__}. Convert a dask DataFrame with to_dask_array()."
         )
     if X.ndim != 2:
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead.")

@@ -52,9 +52,8 @@ class DenseRows(LocalRows):
     def merge_duplicates(self, weights):
         """Return the rows in an order that depends on their values only, equal ones as one row of their total weight.
 
-        For sums over rows this is the same data, with fewer rows where some are equal, and with sums that do not
-        depend on the order of the rows to the last bit. Large data, of which an array would be a large copy, are
-        returned as they are.
+        Sums over rows stay the same, take fewer rows where some are equal, and do not depend, to the last bit, on the
+        order of the rows. Large data are returned as they are, since a copy would be large.
         """
         if self.shape[0] * self.shape[1] > mapped.SMALL_COPY:
             return self, weights

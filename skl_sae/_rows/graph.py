@@ -24,7 +24,7 @@ PART = 2**22
 
 
 class Graph:
-    """Tasks to be computed together, from given ones on."""
+    """Tasks to be computed together, in addition to given ones."""
 
     def __init__(self, tasks=()):
         self._tasks, self._name = dict(tasks), uuid.uuid4().hex

@@ -5,7 +5,7 @@ import tempfile
 
 import numpy as np
 
-# Numbers of a data set that may always be copied (8 MiB): fewer than a block of sparse rows takes.
+# A data set of at most this many numbers (8 MiB) may always be copied: a block of sparse rows takes more.
 SMALL_COPY = 2**20
 
 

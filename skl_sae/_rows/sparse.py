@@ -102,14 +102,15 @@ class SparseRows(LocalRows):
         return SparseRows(S, offset.astype(self.dtype))
 
     def errors_of(self, V, c, kind):
-        """Return what computes the squared errors of rows whose codes are known, the faster way for such rows."""
+        """Return what computes the squared errors of rows whose codes are known, whichever way is faster."""
         gram = kind == IDENTITY and len(self) > len(V) and 4 * self.S.nnz < len(self) * len(c)
         return (GramErrors if gram else SquaredErrors)(V, c, kind)
 
     def sparse_blocks(self):
         """Yield slices of rows for work in which they stay sparse.
 
-        The codes of a block take as much memory as the weights, so the dense sums over a block cost no more than it.
+        The codes of a block take at least as much memory as the weights, so dense sums of the size of the weights cost
+        no more than the block itself.
         """
         return gen_batches(len(self), max(sizes.BLOCK_ROWS, self.shape[1]))
 
