@@ -16,10 +16,10 @@ from .._kernels.structs import UnitWorkspace, Workspace
 from .._model import count_parameters, count_weights, unpack
 from ..exceptions import DivergenceError
 
-# Numbers at most that are kept of inputs and codes between two passes over the same rows.
+# Most numbers of inputs and codes that are kept between two passes over the same rows.
 MOST_KEPT = 2**26
 
-# Numbers between sums that different threads write to all the time: they would slow each other down in a cache line.
+# Numbers between sums that different threads write to all the time: in one cache line they would slow each other down.
 APART = 32
 
 
@@ -89,7 +89,7 @@ class Objective:
         self.mean, self._square = np.empty((2, m))
 
     def evaluate(self, theta):
-        """Return L at theta; leave mean, deviation and range of every unit's activation."""
+        """Return L at theta; set the mean, deviation and range of every unit's activation."""
         reconstruction, self.mean[:], self._square[:], self.lowest[:], self.highest[:] = self.statistics(theta)
         sparsity = sparsity_term(self.reg, self.mean, np.empty_like(self.lowest))
         terms = reconstruction, sparsity, weight_decay(unpack(theta, self.arch), self.arch, self.reg.alpha)

@@ -17,10 +17,10 @@ from .._log import logger
 from .._model import count_parameters, count_weights, unpack
 from .base import Evaluation, Objective, clip_at_zero
 
-# Bytes of codes at most that are kept between the two passes of an evaluation: X itself may be larger than memory.
+# Most bytes of codes that are kept between the two passes of an evaluation: X itself may be larger than memory.
 MOST_KEPT = 2**28
 
-# Weights in a layer up to which algebra with Gram matrices, whose terms cancel, saves too little.
+# Up to this many weights in a layer, algebra with Gram matrices, whose terms cancel, saves too little.
 SMALL_MODEL = 2**13
 
 # How many times as long a multiply-add of a sparse product takes as one of a dense product.
@@ -28,9 +28,9 @@ SPARSE_COST = 30
 
 
 def kept_codes(n, row_size, X_size):
-    """Return of how many rows the codes (``row_size`` bytes each) are kept between the two passes of an evaluation.
+    """Return for how many rows the codes (``row_size`` bytes each) are kept between the two passes of an evaluation.
 
-    Those of the others are computed twice, one product in five more, which bounds the memory.
+    The codes of the other rows are computed twice, which takes six products instead of five but bounds the memory.
     """
     return min(n, max(6 * 2**20, min(X_size // 4, MOST_KEPT)) // row_size)
 
@@ -49,7 +49,7 @@ def sparse_gram_wins(arch, rows):
 
 
 def kept_sparse_codes(n, row_size, X_size):
-    """As `kept_codes`, for `SparseGramObjective`: as many as take the memory of X itself."""
+    """As `kept_codes`, for `SparseGramObjective`: codes that take as much memory as X itself."""
     return min(n, max(2**25, X_size) // row_size)
 
 

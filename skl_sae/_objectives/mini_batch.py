@@ -18,19 +18,19 @@ from .base import Evaluation, Objective
 
 
 class MiniBatchObjective(Objective):
-    """L as an average over mini-batches, in each of which mean_j is taken over the batch.
+    """L as an average over mini-batches, with mean_j taken over each batch.
 
     Parameters
     ----------
     batch_size : int
-        With more than there are rows, all rows are one batch.
+        If it exceeds the number of rows, all rows are one batch.
     noise : float
-        Standard deviation of the Gaussian noise added to the input, not to what it is compared with.
+        Standard deviation of the Gaussian noise added to the input, but not to the target of the reconstruction.
     rng : numpy.random.Generator
         For the noise.
     """
 
-    #: What an epoch needs to know of those before, beside the parameters: nothing.
+    #: What an epoch needs to know of earlier ones, apart from the parameters: nothing.
     memory: ClassVar[dict[str, np.ndarray]] = {}
 
     def __init__(self, rows, weights, arch, reg, *, batch_size, noise, rng, crew=None):
@@ -57,8 +57,8 @@ class MiniBatchObjective(Objective):
     def adam_epoch(self, theta, state, order):
         """Take one Adam step for every batch of rows in the given order, in place.
 
-        Returns L with the terms as they were met on the way: the reconstruction error averaged over the batches, the
-        sparsity term of the mean activation over the epoch, the weight decay at its end.
+        Returns L with terms from along the way: the reconstruction error averaged over the batches, the sparsity term
+        of the mean activation over the epoch, the weight decay at its end.
         """
         work, parameters = self._work, unpack(theta, self.arch)
         if not self._even:

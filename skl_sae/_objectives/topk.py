@@ -2,7 +2,7 @@
 
     L(theta) = sum_i w_i ||x_i - x̂_i||²
 
-The gradient is that of the selection as it stands: units that are not among the active ones have none.
+The gradient treats the selection of units as fixed: units that are not active have none.
 """
 
 import math
@@ -25,11 +25,11 @@ from .._topk_model import calibrate, decode, encode, errors_of_codes, network
 from ..exceptions import DivergenceError
 from .base import APART
 
-# A unit is dead if it has not been active for an epoch, and for so many batches: a new one has to take a step first. If
-# the rows are one chunk of many, they need not show what a unit is for.
+# A unit is dead if it has not been active for an epoch and for this many batches: a new one has to take a step first.
+# If the rows are one chunk of many, those that a unit responds to may be in other chunks, so it takes more batches.
 PATIENCE, PATIENCE_WITH_CHUNKS = 2, 30
 
-# Rows at most from whose errors dead units start anew.
+# Most rows whose errors are considered when dead units start anew.
 ROWS_TO_REVIVE = 4096
 
 # Rows at a time whose codes are in memory.
@@ -45,7 +45,7 @@ def divergence(dtype, loss):
 
 
 class TopKEvaluation(NamedTuple):
-    """The error in the units of X; its share in the variance; active units of a row; the share of dead units."""
+    """The error, in the units of X; its share of the variance; active units per row; the share of dead units."""
 
     loss: float
     fvu: float
@@ -73,15 +73,16 @@ class TopKLoss:
     code : Code
         How units are selected.
     frame : Frame
+        Centre and scale with which training sees the rows.
     variance : float
-        Of the rows, with which the error is compared.
+        Variance of the rows, with which the error is compared.
     training_rows : LocalRows, optional
-        From which a threshold is computed. Default: the rows.
+        Rows from which a threshold is computed. Default: ``rows``.
 
     Attributes
     ----------
     frequency : ndarray of shape (m,)
-        On which share of the rows a unit was active at the last call of `evaluate`.
+        Share of the rows on which each unit was active at the last call of `evaluate`.
     """
 
     def __init__(self, rows, weights, arch, code, frame, variance, training_rows=None):
@@ -97,7 +98,7 @@ class TopKLoss:
         return network(*parts, self.code.k, calibrate(parts, self.code, self.training_rows))
 
     def evaluate(self, theta):
-        """Return the `TopKEvaluation` at theta; leave the frequency of every unit."""
+        """Return the `TopKEvaluation` at theta; set the frequency of every unit."""
         if not np.isfinite(theta).all():
             return TopKEvaluation.of((np.nan, 0, 0), self.variance, theta)
         net, loss, active = self.network(theta), 0.0, 0.0
@@ -118,20 +119,20 @@ class TopKObjective(TopKLoss):
     Parameters
     ----------
     batch_size : int
-        With more than there are rows, all rows are one batch.
+        If it exceeds the number of rows, all rows are one batch.
     revives : bool
         Whether units that are not active for an epoch start anew.
-    patience : int
-        For how many batches they must not have been active at least.
     rng : numpy.random.RandomState
-        For these.
+        For the rows from which they start.
+    patience : int
+        Smallest number of batches without activity after which they start anew.
     crew : Crew, optional
         The threads to work with; by default the calling thread works alone.
 
     Attributes
     ----------
     memory : dict of ndarrays
-        What an epoch needs to know of those before, beside the parameters.
+        What an epoch needs to know of earlier ones, apart from the parameters.
     """
 
     def __init__(self, *problem, batch_size, revives, rng, patience=PATIENCE, crew=None):
@@ -156,7 +157,7 @@ class TopKObjective(TopKLoss):
     def adam_epoch(self, theta, state, order):
         """Take one Adam step for every batch of rows in the given order, in place.
 
-        Returns L as it was met on the way.
+        Returns L averaged along the way.
         """
         work = self._work
         if self._revives:
@@ -175,13 +176,14 @@ class TopKObjective(TopKLoss):
         return TopKEvaluation.of(terms, self.variance, theta, state.exp_avg_sq)
 
     def _revive(self, theta, state):
-        """Let dead units start anew from rows of large error, which their atoms then make good.
+        """Let dead units start anew from rows with large errors, which their atoms then reduce.
 
-        The error is what a row misses without the weaker half of its units: these are more active than the rest of the
-        error alone could make a new unit, which would never be among the k largest. The activation is the mean of the
-        row's others, or what the row misses if that is less. Rows for which the encoder weights would have to be longer
-        than those of other units are left out: the unit might take over rows of another kind. Adam's average of squares
-        starts at the mean of the others, since from zero the unit's steps would be several times as long as theirs.
+        The error of a row is computed without the weaker half of its active units: with them, the rest would only make
+        a new unit less active than they are, so that it would never be among the k largest. A new unit's activation on
+        its row is the mean of the row's other activations, or the norm of the error if that is less. Rows for which the
+        encoder weights would have to be longer than those of other units on average are left out: the unit might take
+        over rows of another kind. Adam's average of squares starts at the mean of the other units, since from zero the
+        unit's steps would be several times as long as theirs.
         """
         dead = np.flatnonzero(self._work.silent >= self._patience)
         if not dead.size:
@@ -207,9 +209,9 @@ class TopKObjective(TopKLoss):
         self._work.silent[dead] = 0
 
     def _errors(self, theta, picked):
-        """Return rows as training sees them, what they miss without their weaker units, the mean of their activations.
+        """Return rows as training sees them, their errors without their weaker units, and their mean activations.
 
-        That half of the k units counts as weaker, or one more; rows with few active units keep all of them.
+        All but the k // 2 strongest units of a row count as weaker; the mean is that of all active units.
         """
         rows = self.rows.take(picked)
         net = self.network(theta)

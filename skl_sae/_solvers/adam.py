@@ -12,8 +12,8 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 class Adam(Solver):
     """Adam [1]_ over mini-batches; an iteration is an epoch.
 
-    ``objective.adam_epoch(theta, state, order)`` updates in place theta, the averages in the state, and the arrays in
-    the dictionary ``objective.memory``, which become a part of the solver's memory.
+    ``objective.adam_epoch(theta, state, order)`` updates theta, the averages in the state, and the arrays in the
+    dictionary ``objective.memory`` in place; the latter become part of the solver's memory.
 
     References
     ----------
@@ -66,7 +66,7 @@ class Adam(Solver):
         )
 
     def _checkpoint(self, theta, state, objective):
-        """Return a function that takes arrays and random numbers back to where they are now."""
+        """Return a function that restores the arrays and random states as they are now."""
         if not self._resumable:
             return lambda: None
         changing = theta, state.exp_avg, state.exp_avg_sq, *objective.memory.values()
@@ -90,7 +90,7 @@ def _memory(state, objective):
 
 
 def _recall(objective, memory):
-    """Let the objective know what it knew after the last epoch."""
+    """Restore what the objective knew after the last epoch."""
     for name, array in objective.memory.items():
         if memory is not None and name in memory and memory[name].shape == array.shape:
             array[:] = memory[name]

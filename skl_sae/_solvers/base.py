@@ -15,9 +15,9 @@ class Result(NamedTuple):
 class Solver:
     """A way to minimise an objective, iteration by iteration.
 
-    Class attributes declare what a solver needs and offers; whoever combines it with data and parameters refuses what
-    does not fit. What a solver remembers between iterations is its memory, a dictionary of arrays and numbers: given to
-    a later call, that call continues as if this one had not ended.
+    Class attributes declare what a solver needs and offers; the caller refuses data and parameters that do not fit.
+    What a solver remembers between iterations is its memory, a dictionary of arrays and numbers: a later call that is
+    given it continues as if the earlier one had not ended.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Solver:
     rngs : object with ``rng`` and ``noise_rng``
         Random numbers for the order of the rows and for noise.
     resumable : bool
-        Whether an interrupt has to leave what a later call can continue from.
+        Whether an interrupt has to leave a state from which a later call can continue.
     """
 
     name: str
@@ -52,8 +52,8 @@ class Solver:
             ``n_batches`` and a method for an epoch of each solver. A loss that is not finite raises DivergenceError.
         theta : ndarray
         memories : dict
-            Memory of each solver by its name, this one's under its own; it may belong to parameters of another shape
-            or dtype, and then it does not count.
+            Memory of each solver by its name, this one's included. Memory that belongs to parameters of another shape
+            or dtype is ignored.
         monitor : callable
             ``monitor(theta, evaluation, memories)`` records an iteration, with this solver's memory and those of the
             others, and returns whether it should be the last one. It keeps the arrays themselves: a solver that

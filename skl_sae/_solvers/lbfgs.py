@@ -1,6 +1,6 @@
 """L-BFGS, written out here because SciPy's L-BFGS-B neither returns nor accepts its memory.
 
-With SciPy's no fit could continue where another one ended, and float32 parameters would be copied to float64.
+With SciPy's, no fit could continue where another one ended, and float32 parameters would be copied to float64.
 """
 
 from typing import Any, NamedTuple
@@ -47,7 +47,7 @@ class LBFGS(Solver):
             direction = curvature.direction(point.gradient)
             found = search(objective, point, direction)
             if found is None and curvature.pairs:
-                if -dot(point.gradient, direction) <= 10 * eps * point.loss:  # no gain left that could be seen
+                if -dot(point.gradient, direction) <= 10 * eps * point.loss:  # no gain left above rounding errors
                     return Result(point.theta, None)
                 curvature.pairs = []
                 found = search(objective, point, curvature.direction(point.gradient))
@@ -128,7 +128,7 @@ def evaluate(objective, theta, t=0.0, direction=None):
 
 
 def search(objective, start, direction):
-    """Return a point along the direction that meets the strong Wolfe conditions [1]_, None if rounding hides it.
+    """Return a point along the direction that meets the strong Wolfe conditions [1]_, or None if rounding hides it.
 
     ``low`` is the best point so far, ``high`` the other end of an interval that holds a minimum, None while there is no
     such interval. If the evaluations run out, a point that lowers the loss enough is accepted.
@@ -160,7 +160,7 @@ def search(objective, start, direction):
 
 
 def _between(low, high):
-    """Return the minimum of the cubic through both ends with their slopes, a tenth of the interval or more off them."""
+    """Return the minimum of the cubic through both ends with their slopes, at least a tenth of the interval off."""
     width, part = high.t - low.t, 0.5
     slopes = low.slope, high.slope, (high.loss - low.loss) / width
     unit = max(map(abs, slopes))  # in which squares do not overflow

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# A loss at the end this many times as high as the lowest one was not settling: the steps are too large.
+# A final loss this many times as high as the lowest one has not settled: the steps are too large.
 UNSETTLED_RISE = 1.3
 
 
@@ -76,7 +76,7 @@ class Monitor:
         return self._progress.memories
 
     def start(self, theta):
-        """Note the parameters to start from: with early stopping they may turn out to be the best."""
+        """Record the parameters to start from: with early stopping they may turn out to be the best."""
         if self._validation is not None:
             self._lowest = self._validation.evaluate(theta).loss
             self._progress = Progress(best_theta=theta.copy(), best_iteration=self._n_earlier)
@@ -88,7 +88,7 @@ class Monitor:
             self._lowest = np.inf
 
     def __call__(self, theta, evaluation, memories):
-        """Note an iteration; return True if it should be the last one."""
+        """Record an iteration; return True if it should be the last one."""
         row = self._row(theta, evaluation)
         progress = self._progress
         iteration = self._n_earlier + progress.n_iter + 1
