@@ -94,7 +94,7 @@ def sparse_probe(
 ) -> SparseProbe:
     """Classify by a few units alone, and by as many features of other kinds for comparison.
 
-    If units stand for something, a few of them should be enough to tell a class [1]_. How many also depends on the
+    If units stand for something, a few of them should identify a class [1]_. How many also depends on the
     data, so compare with raw features, principal components, and the units of an autoencoder with random weights
     (`frozen_random`), which do surprisingly well by many measures [2]_.
 

@@ -34,7 +34,7 @@ class SelectedFeatures:
         is found if its adjusted p-value is at most ``fdr``.
     effect_ : ndarray of shape (n_components,)
         On the held-out rows: for classes the AUROC of the activation for ``class_`` against the rest, for numbers
-        Spearman's rank correlation with y. 0.5 and 0 mean that the unit tells nothing.
+        Spearman's rank correlation with y. 0.5 and 0 mean no association.
     mean_active_, mean_inactive_ : ndarrays of shape (n_components,)
         The share of ``class_`` (numbers: the mean of y) among the held-out rows on which the unit is active, and among
         the others. NaN where there are no such rows.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 N_RANDOM = 5  # random dictionaries for a chance level
-ROWS_TO_MIX = 2000  # rows of which random atoms are mixtures
+ROWS_TO_MIX = 2000  # rows that random atoms are mixtures of
 FALSE_RATE = 0.05
 UNITS_OF_TEXT, UNITS_OF_HTML = 10, 50
 

@@ -14,7 +14,7 @@ from .._kernels.sizes import block_rows
 
 
 def check_total_weight(total, n_positive, minimum):
-    """Refuse weights whose sum is too large, or of which too few are positive."""
+    """Refuse weights with too large a sum or too few positive ones."""
     if total > 1e100:
         raise ValueError("The sum of sample_weight is above 1e100, where products with it overflow. Scale the weights.")
     if n_positive < minimum:

@@ -215,7 +215,7 @@ class DaskRows(Rows):
         return DaskRows(self._persist(graph, keys), self._sizes, self.shape[1], self.dtype, self._kept)
 
     def check_weights(self, sample_weight, minimum):
-        """Return ``sample_weight`` validated, beside the rows; a dask array does not pass through this process."""
+        """Return ``sample_weight`` validated, on the workers; a dask array does not pass through this process."""
         if len(self) < minimum:
             raise ValueError(f"Found array with {len(self)} sample(s) while a minimum of {minimum} is required.")
         persisted_parts = {}
@@ -271,7 +271,7 @@ class DaskRows(Rows):
         return graph.compute(graph.tree(parts, _merge_moments))[0][1:]
 
     def place_weights(self, weights):
-        """Return weights, which may be an array, beside the rows."""
+        """Return weights, which may be an array, on the workers, next to the rows."""
         return weights if isinstance(weights, DaskWeights) else self.check_weights(weights, 0)
 
 

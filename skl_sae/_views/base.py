@@ -105,7 +105,7 @@ class View:
         raise NotImplementedError
 
     def check(self, check_numbers, d, m, k):
-        """Refuse attributes that no fit leaves, for d features, m units and k kept rows: a file may come from anybody.
+        """Refuse attributes that no fit leaves, for d features, m units and k kept rows: a file may come from anywhere.
 
         ``check_numbers(name, numbers, shape)`` refuses numbers that are not finite, or of another shape.
         """

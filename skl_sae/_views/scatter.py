@@ -65,7 +65,7 @@ class WeightedScatter(View):
 
     @staticmethod
     def attribution(fitting):
-        """Return what `terms` needs beside the moments."""
+        """Return what `terms` needs besides the moments."""
         return {}
 
     @staticmethod
