@@ -17,15 +17,15 @@ from skl_sae import (
 )
 
 X, y = load_digits(return_X_y=True)
-seen = X[y != 4]  # to the detector, the digit 4 is new
+seen = X[y != 4]  # the digit 4 will be new to the detector
 rows = np.concatenate(
     [np.flatnonzero(y == digit)[:4] for digit in range(10)]
-)  # to look at: four images of each digit
+)  # four images of each digit, to look at
 
 # %%
 # **SparseAutoencoderTransformer** gives activations between 0 and 1, small for most units.
-# **TopKAutoencoderTransformer** gives exactly k activations per row; all others are 0. In both
-# pictures rows of the same digit look alike.
+# **TopKAutoencoderTransformer** gives k activations per row; all others are 0. In both
+# pictures, rows of the same digit look alike.
 
 dense = (
     SparseAutoencoderTransformer(40, rho=0.05, random_state=0).fit(X / 16).transform(X[rows] / 16)

@@ -33,8 +33,8 @@ for i, n_components in enumerate(UNITS):
         error[i, j] = 1 - classifier.score(sae.transform(X_test), y_test)
 
 # %%
-# More active units always reconstruct better, and are harder to read. More units reconstruct
-# better while there are rows to learn them from. The classifier gains little from either beyond a
+# More active units always reconstruct better but are harder to read. More units reconstruct better
+# as long as there are rows to learn them from. The classifier gains little from either beyond a
 # point.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")

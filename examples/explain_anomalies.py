@@ -3,8 +3,8 @@ Which measurements make a tumour unusual?
 =========================================
 
 The detector sees all 357 benign tumours of scikit-learn's breast cancer data and 20 malignant
-ones, without labels. For each row it says how unusual it is, and how much each measurement adds
-to that.
+ones, without labels. It scores how unusual each row is and shows how much each measurement adds to
+the score.
 """
 
 import matplotlib.pyplot as plt

@@ -30,7 +30,7 @@ print(f"sparsity of the codes {population_sparsity(sae.transform(X)):.3f} (Hoyer
 FilterDisplay.from_estimator(sae)
 
 # %%
-# Below each digit is what the decoder makes of its code.
+# Below each digit is its reconstruction from the code.
 
 ReconstructionDisplay.from_estimator(sae, X[:12])
 

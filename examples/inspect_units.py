@@ -2,8 +2,7 @@
 Units to trust and to name
 ==========================
 
-Which units of digits does a refit find again, what do they stand for, and how are they related to
-the digit?
+Which units does a refit find again, what do they stand for, and how are they related to the digit?
 
 A top-k autoencoder is trained on half of scikit-learn's handwritten digits, without their labels.
 So few images do not determine 48 units: few of them come back in most refits, although all are

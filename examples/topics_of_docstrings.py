@@ -4,11 +4,11 @@ Which topics do docstrings have?
 
 A sparse code of the docstrings of NumPy, SciPy and scikit-learn, unit by unit.
 
-Every public function and class gives a text. TF-IDF and a truncated SVD turn the texts into a
-matrix of embeddings (latent semantic analysis), and the autoencoder codes each of them by 5 of
-192 units. For the units with the largest activations, the script prints the words towards which
-their atoms point and the functions that activate them most; then the strongest units of some
-functions.
+The texts are the docstrings of all public functions and classes. TF-IDF and a truncated SVD turn
+them into a matrix of embeddings (latent semantic analysis), and the autoencoder encodes each of
+them with 5 of 192 units. For the units with the largest activations, the script prints the words
+towards which their atoms point and the functions that activate them most; then the strongest units
+of some functions.
 """
 
 import inspect
