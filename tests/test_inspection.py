@@ -432,6 +432,15 @@ def test_frozen_random_keeps_mean_activations(data, options):
     assert random.score(X) < pipeline.score(X)
 
 
+def test_frozen_random_looks_at_the_rows_it_is_given(data):
+    """After an interrupt the mean activations over the rows of the fit are unknown."""
+    X, *_ = data
+    sae = SparseAutoencoderTransformer(10, max_iter=10, random_state=0).fit(X)
+    del sae.mean_activation_
+    random = frozen_random(sae, X[:100], random_state=1)
+    np.testing.assert_allclose(random.transform(X[:100]).mean(axis=0), sae.transform(X[:100]).mean(axis=0), atol=1e-5)
+
+
 # -- mistakes --------------------------------------------------------------------------------------
 
 

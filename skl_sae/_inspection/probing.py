@@ -265,7 +265,7 @@ def frozen_random(estimator: Any, X: MatrixLike, *, random_state: int | np.rando
     -------
     random : estimator of the same kind
         It has as many units, which are as active on X. In a top-k autoencoder, ``k`` units are active for each row (on
-        average with ``selection="batchtopk"``); in one with a penalty, each unit keeps its ``mean_activation_``.
+        average with ``selection="batchtopk"``); in one with a penalty, each unit keeps its mean activation.
 
     Raises
     ------
@@ -303,10 +303,8 @@ def frozen_random(estimator: Any, X: MatrixLike, *, random_state: int | np.rando
     model = copy.deepcopy(inspected.model)
     directions = unit_length(rng.standard_normal(model.encoder_coef_.shape))
     mean = np.asarray(rows.mean(axis=0), dtype=np.float64).ravel()
-    if hasattr(model, "mean_activation_"):
-        _freeze_penalised(model, rows, mean, directions)
-    else:
-        _freeze_topk(model, rows, mean, directions)
+    freeze = _freeze_penalised if hasattr(model, "activation") else _freeze_topk
+    freeze(model, rows, mean, directions)
     vars(model).pop("_training", None)  # what a warm start would continue with
     return inspected.replaced(model)
 
@@ -341,11 +339,11 @@ def _freeze_topk(model: Any, rows: Any, mean: Float64Array, directions: Float64A
 def _freeze_penalised(model: Any, rows: Any, mean: Float64Array, directions: Float64Array) -> None:
     """Give an autoencoder with a penalty random weights, and biases that keep the mean activation of each unit."""
     dtype = model.encoder_coef_.dtype
-    wanted = np.asarray(model.mean_activation_, dtype=np.float64)
     encoder = directions * np.linalg.norm(model.encoder_coef_, axis=1, keepdims=True)
     atoms = directions * np.linalg.norm(model.decoder_coef_, axis=0)[:, None]
-    Z = np.asarray(rows @ encoder.T, dtype=np.float64)
     f = expit if model.activation == "sigmoid" else lambda z: np.maximum(z, 0)
+    wanted = f(np.asarray(rows @ model.encoder_coef_.T, dtype=np.float64) + model.encoder_intercept_).mean(axis=0)
+    Z = np.asarray(rows @ encoder.T, dtype=np.float64)
     spread = 40 + np.abs(Z).max(axis=0) + wanted
     low, high = -spread, spread.copy()
     for _ in range(50):
