@@ -1,11 +1,11 @@
 """Every compiled function of the package, and the tables that name their variants.
 
 The disk cache digests all files of this folder, so a compiled function may call compiled functions of any file here,
-and of no other.
+and of no other folder.
 
-Imports run one way: jit ← activations, penalties, structs ← products ← blocks ← evaluate ← gram, adam; inference
-needs activations only. Of top-k autoencoders: structs ← largest; blocks, largest, picked ← topk_rows ← topk_units ←
-topk ← topk_batch; the same three ← topk_inference.
+Each file imports only files to its left: gemm, jit, sizes, structs ← activations, largest, neighbours, penalties,
+picked, team ← blocks, products ← groups, inference, topk_inference ← evaluate, gram, topk_rows, units ← adam ←
+topk_units ← topk ← topk_batch.
 
 Conventions. X (n, d) rows; W (m, d) encoder weights; V (m, d) = transposed decoder weights, so that a tied model has
 V = W; b (m,), c (d,) biases; H (n, m) codes. All parameters live in one flat vector ``theta`` = [W, V, b, c] (tied:

@@ -10,7 +10,7 @@ from .structs import PickedRows
 from .team import meet, share
 from .units import compare_rows, encode_units, learn_units, pick_rows
 
-# Few enough for their gradient to stay in the first cache.
+# Few enough for their gradient to stay in the first-level cache.
 WEIGHTS_AT_A_TIME = 2048
 
 
@@ -37,7 +37,7 @@ def adam_update(theta, gradient, state, rates, start, stop, decay):
 
 @jit_inline
 def adam_rates(state, t):
-    """Return the factors of step t = 1, 2, … of Adam (Kingma and Ba, 2015, algorithm 1)."""
+    """Return the factors of exp_avg and sqrt(exp_avg_sq) in step t = 1, 2, … (Kingma and Ba, 2015, algorithm 1)."""
     return state.learning_rate / (1 - state.beta_1**t), 1 / np.sqrt(1 - state.beta_2**t)
 
 
@@ -91,8 +91,9 @@ def adam_steps(theta, arch, reg, epoch, noise, state, phases, work, team):
     """Take the given ``phases`` (a `Span`) of an epoch, in each of which a thread does its share; return the next.
 
     A batch takes three phases, or four with noise. The rows are dealt out evenly, so that no batch is much smaller than
-    the others. The reconstruction error of the batches, as it was met, adds up in ``work.totals``, the mean activation
-    in ``work.epoch_mean``, both by the share of the batch. A batch whose error is not finite ends the epoch.
+    the others. The reconstruction errors of the batches, each before its step, add up in ``work.totals``, the mean
+    activations in ``work.epoch_mean``, both weighted by the share of the batch. A batch whose error is not finite ends
+    the epoch.
     """
     n, n_batches, n_groups, of_batch = epoch.order.size, epoch.shares.size, work.errors.size, 3
     if noise is not None:

@@ -1,7 +1,7 @@
 """What is computed for one block of rows: layers, and their derivatives.
 
-Inputs and reconstructions lie in memory by rows, (rows, d), and codes by units, (m, rows): products are fast that way,
-and loops long. The argument ``noise`` may be None: the compiler drops what stands behind "if noise is not None" then.
+Inputs and reconstructions lie in memory by rows, (rows, d), and codes by units, (m, rows): that makes products fast and
+loops long. The argument ``noise`` may be None; the compiler then drops the code under "if noise is not None".
 """
 
 import numpy as np
@@ -64,7 +64,7 @@ def _output_delta(kind, target, w, out, sums):
 
 @jit_sum
 def code_delta(kind, H, w, sparsity_grad, out, sums):
-    """Turn dL/dh of the reconstruction in ``out`` (units, rows) into dL/d(Wx + b) of both terms.
+    """Turn dL/dh of the reconstruction error, in ``out`` (units, rows), into dL/d(Wx + b) with the sparsity term.
 
     The sums of these over the rows are added to ``sums`` (units,).
     """
@@ -106,7 +106,7 @@ def _pick_sparse(X, order, out):
 
 def _pick(X, order, out):
     """Copy the rows of X that ``order`` picks into ``out`` (rows, d)."""
-    # This body runs only with compilation switched off, as does that of the next function with an overload.
+    # This body runs only with compilation switched off, as does that of `load_block`.
     (_pick_sparse if isinstance(X, SparseBlock) else _pick_dense)(X, order, out)
 
 
@@ -129,7 +129,7 @@ def _load_picked(rows, start, stop, buffer, loaded):
 
 
 def load_block(rows, start, stop, buffer, loaded):
-    """Return rows start … stop of `AllRows` or `PickedRows`; ``buffer`` is for those, if they are not there already."""
+    """Return rows start … stop of `AllRows` or `PickedRows`; the latter are copied to ``buffer``, unless ``loaded``."""
     load = _load_all if isinstance(rows, AllRows) else _load_picked
     return load(rows, start, stop, buffer, loaded)
 
@@ -167,7 +167,7 @@ def corrupt_block(target, corrupted, noise):
 
 @jit_inline
 def activate_units(kind, b, w, H, sums):
-    """Turn W x into codes H (units, rows), with weighted sums (units,)."""
+    """Turn W x, in ``H`` (units, rows), into codes; their weighted sums go into ``sums`` (units,)."""
     _add_to_rows(H, b)
     activate(kind, H)
     _weighted_sums(H, w, sums)
@@ -182,9 +182,10 @@ def encode_block(theta, kind, X, w, H, sums):
 
 @jit_inline
 def output_delta(kind, target, w, residual, sums):
-    """Return the error of reconstructions before their activation, which become its derivatives by themselves.
+    """Apply the output activation to ``residual`` (rows, d) and return the error of these reconstructions.
 
-    ``residual`` (rows, d) holds both. The sums of the derivatives over the rows go to ``sums`` (d,).
+    ``residual`` becomes the derivatives of the error with respect to what it held before; the sums of these over the
+    rows go into ``sums`` (d,).
     """
     activate(kind, residual)
     return _output_delta(kind, target, w, residual, sums)
@@ -192,7 +193,7 @@ def output_delta(kind, target, w, residual, sums):
 
 @jit_inline
 def decode_block(theta, kind, H, target, w, residual, sums):
-    """Return the reconstruction error of a block with codes H, its derivatives as `output_delta`."""
+    """Return the reconstruction error of a block with codes H; ``residual`` and ``sums`` are as in `output_delta`."""
     gemm(True, H, False, theta.V, False, residual)
     _add_to_columns(residual, theta.c)
     return output_delta(kind, target, w, residual, sums)

@@ -12,7 +12,7 @@ def evaluate_steps(theta, arch, reg, rows, w, n_rounds, phases, work, team):
 
     The gradient of the sparsity term needs the mean activations over all rows. In the first ``n_rounds`` phases a part
     of every group is encoded, in as many more it enters the gradient of the group, and in the last phase these are
-    added up. ``work.errors`` are the reconstruction errors of the groups, ``work.unit_sums`` their shares in the mean
+    added up. ``work.errors`` are the reconstruction errors of the groups, ``work.unit_sums`` their shares of the mean
     activations.
     """
     n_groups, n_weights = work.errors.size, work.gradients.shape[1]

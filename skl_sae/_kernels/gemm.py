@@ -1,4 +1,4 @@
-"""Products of matrices by BLAS: of any rows and columns, and added to what is there."""
+"""Matrix products by BLAS, also of slices of rows and columns, and also added to the output."""
 
 import numpy as np
 from numba import types
@@ -7,7 +7,7 @@ from numba.np.linalg import ensure_blas
 
 ensure_blas()
 
-# What numba's np.dot calls; np.dot itself neither adds to its output nor writes to columns of it.
+# What numba's np.dot calls; np.dot itself can neither add to its output nor write to some of its columns.
 _XXGEMM = types.ExternalFunction(
     "numba_xxgemm",
     types.intc(
@@ -22,7 +22,7 @@ _PLAIN, _TRANSPOSED = ord("n"), ord("t")
 def gemm(transpose_a, A, transpose_b, B, accumulate, C):
     """Compute C = op(A) op(B), or C += op(A) op(B) if ``accumulate``.
 
-    The matrices have one dtype, and the numbers of a row are neighbours in memory: slices of rows and columns will do.
+    The matrices have one dtype, and the numbers of a row are adjacent in memory: slices of rows and columns will do.
     """
     # This body runs only with compilation switched off.
     product = (A.T if transpose_a else A) @ (B.T if transpose_b else B)
@@ -31,7 +31,7 @@ def gemm(transpose_a, A, transpose_b, B, accumulate, C):
 
 @register_jitable
 def _leading(A):
-    """How many numbers apart two rows begin; for a single row, the strides may say anything."""
+    """Return how many numbers apart adjacent rows begin. The strides of a single row may be anything."""
     return A.strides[0] // A.itemsize if A.shape[0] > 1 else A.shape[1]
 
 

@@ -125,12 +125,12 @@ def _finish(theta, arch, reg, gram, low, high, work):
 def evaluate_gram_steps(theta, arch, reg, gram, X, w, n_rounds, phases, work, team):
     """As `evaluate_steps` for tied weights and identity output, with two products of size n d m instead of five.
 
-    With V = W, G = W W' and e = x̂ - x = W'h + c - x: W e = G h + W c - W x, where W x is the code's own product, and
+    With V = W, G = W W' and e = x̂ - x = W'h + c - x: W e = G h + W c - W x, where W x is known from the encoder, and
 
         ||e||² = ||x - c||² + h · (G h + 2 (W c - W x)),    sum w h e' = (sum w h h') W + mean c' - sum w h x'.
 
-    ``gram`` is a `Gram`. The terms cancel: rounding errors are larger than in `evaluate_steps` by about
-    1 / (1 - share of the variance explained). ``work.errors`` get the sums of h · (…), and the gradient of c is left
+    ``gram`` is a `Gram`. The terms cancel: rounding errors are larger than in `evaluate_steps` by a factor of about
+    1 / (1 - share of the variance explained). ``work.errors`` get the sums of w h · (…), and the gradient of c is left
     out.
     """
     m, n_groups = arch.n_components, work.errors.size

@@ -8,7 +8,7 @@ threads there are.
     learn    groups    slopes of the penalty, reconstructions, errors, and the gradient of the group
     add up   weights   the gradient
 
-In a mini-batch every group has its rows and codes in the cache of one processor from the first phase to the second.
+In a mini-batch, the rows and codes of a group stay in the cache of one processor from the first phase to the second.
 """
 
 from numba.extending import register_jitable
@@ -23,14 +23,14 @@ from .structs import Place
 
 @register_jitable
 def cut(q, n, n_parts):
-    """Return where part q of n begins: parts are even, and all but the last are whole cache lines if they are long."""
+    """Return where part q of n begins: parts are equal, but long ones, except the last, are rounded to cache lines."""
     even = q * n // n_parts
     return (even + 8) // 16 * 16 if q < n_parts and n >= 32 * n_parts else even
 
 
 @register_jitable
 def place(g, n, n_groups, r, n_rounds):
-    """Return round r of group g of n rows."""
+    """Return the `Place` of round r of group g, where n rows make ``n_groups`` groups."""
     first, last = cut(g, n, n_groups), cut(g + 1, n, n_groups)
     return Place(g, first, first + cut(r, last - first, n_rounds), first + cut(r + 1, last - first, n_rounds))
 
@@ -87,7 +87,7 @@ def encode_group(theta, arch, rows, w, noise, part, work):
 
 @jit_inline
 def slope_of_mean(reg, mean):
-    """Return the derivative of the penalty by a mean activation."""
+    """Return the derivative of the sparsity term with respect to a mean activation."""
     _, slope = penalty_term(reg.penalty, reg.rho, mean)
     return reg.beta * slope
 

@@ -11,7 +11,7 @@ CACHE_LINE = 64
 def _compiler(*fastmath, **options):
     """Return a decorator that compiles on the first call and keeps the result on disk.
 
-    error_model="numpy" drops a zero check per division that blocks vectorisation. C code calls none of the functions:
+    error_model="numpy" drops a zero check per division that blocks vectorisation. No C code calls these functions, and
     without wrappers for it they compile in a tenth less time.
     """
     options = {"no_cfunc_wrapper": True, **options}  # numba's stubs do not know it
@@ -43,7 +43,7 @@ def as_readonly(array):
 
 
 def aligned(size, dtype):
-    """Return a new vector that begins with a cache line: vectors of 64 bytes that lie across two cost twice as much."""
+    """Return a new vector, aligned to a cache line: SIMD vectors of 64 bytes that straddle two cost twice as much."""
     dtype = np.dtype(dtype)
     memory = np.empty(size * dtype.itemsize + CACHE_LINE, np.uint8)
     start = -memory.ctypes.data % CACHE_LINE
@@ -51,7 +51,7 @@ def aligned(size, dtype):
 
 
 def aligned_copy(vector):
-    """Return a copy of a vector that begins with a cache line."""
+    """Return a copy of a vector, aligned to a cache line."""
     copy = aligned(vector.size, vector.dtype)
     copy[:] = vector
     return copy

@@ -1,8 +1,8 @@
 """The k largest numbers of a row that are positive, in the order of their places.
 
-Positive floating-point numbers are in the order of their bits, read as integers: a threshold is found among these by
-bisection, exactly, whatever the numbers are. First one for the maxima of some groups of the row, which only few others
-reach, then one for these.
+Positive floating-point numbers are in the order of their bits, read as integers, so bisection on these integers finds a
+threshold exactly, whatever the numbers are: first one for the maxima of groups of the row, which few other numbers
+reach, then one for the numbers that reach it.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from numba.extending import intrinsic, overload, register_jitable
 from .jit import jit, jit_inline, jit_sum
 from .structs import Search
 
-# Groups of a row for each number that is wanted, at least how many, and a multiple of what.
+# Groups of a row for each number that is wanted, the fewest groups, and what their number is a multiple of.
 GROUPS, LEAST_GROUPS, ROUND_GROUPS = 8, 64, 16
 
 
@@ -55,7 +55,7 @@ def _as_bits_compiled(numbers):
 
 @jit_sum
 def _count(bits, least, one):
-    """Return how many of ``bits`` are at least ``least``, in the type of ``one``: so it counts in vectors."""
+    """Return how many of ``bits`` are at least ``least``, counted in the type of ``one`` so that it vectorises."""
     zero = one - one
     total = zero
     for i in range(bits.size):
@@ -65,7 +65,7 @@ def _count(bits, least, one):
 
 @jit
 def count_equal(bits, wanted):
-    """Return how many of ``bits`` are equal to one number."""
+    """Return how many of ``bits`` are equal to ``wanted``."""
     total = 0
     for i in range(bits.size):
         total += 1 if bits[i] == wanted else 0
@@ -74,9 +74,10 @@ def count_equal(bits, wanted):
 
 @jit
 def find_threshold(bits, k, slack, guess, one):
-    """Return the highest threshold, of at least 1, that k of ``bits`` reach, and how many do.
+    """Return the highest threshold of at least 1 that k of ``bits`` reach, and how many reach it.
 
-    It may be lower if no more than k + ``slack`` reach it; and it is 1 if fewer than k are positive.
+    A lower one will do if no more than k + ``slack`` reach it; it is 1 if fewer than k are positive. The search starts
+    at ``guess``; ``one`` is as in `_count`.
     """
     kind = bits.dtype.type
     low, high = np.int64(1), np.int64(1)
@@ -202,7 +203,7 @@ def has_nan(z):
 
 @jit_inline
 def new_search(b, k):
-    """Return scratch memory for rows of as many numbers as b, and of their type, of which k are wanted."""
+    """Return scratch memory for rows of the size and dtype of b, of which k numbers are wanted."""
     m, n_peaks = b.size, count_peaks(b.size, k)
     return Search(
         np.empty(n_peaks, b.dtype),

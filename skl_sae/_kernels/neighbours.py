@@ -1,4 +1,4 @@
-"""The nearest of given points, to the last bit the same whatever stands beside a row.
+"""The nearest of given points, the same to the last bit whatever other rows are in the block.
 
 A matrix product gives approximate distances, whose rounding depends on the shape of the block. So the points within
 ``slack`` of the nearest one are compared exactly; of several at the same distance the first is the nearest.
@@ -8,7 +8,7 @@ import numpy as np
 
 from .jit import jit, jit_inline
 
-# Points whose approximate distances are looked through side by side.
+# Points whose approximate distances are compared side by side.
 LANES = 64
 
 
@@ -34,7 +34,7 @@ def nearest(Z, points, squares, products, slack, members, starts, excluded, dist
     products : ndarray of shape (n, k)
         -2 Z points'.
     slack : ndarray of shape (n,)
-        At least twice the rounding error of a squared distance by way of the products.
+        At least twice the rounding error of a squared distance computed from the products.
     members, starts : ndarrays of shape (n_members,) and (n_samples + 1,)
         Sample s has the points ``members[starts[s] : starts[s + 1]]``.
     excluded : ndarray of shape (n,)
@@ -80,7 +80,7 @@ def two_nearest(Z, points, squares, products, slack, distance, which):
             for lane in range(min(LANES, n_points - start)):
                 approximate = squares[start + lane] + products[i, start + lane]
                 lowest[lane] = approximate if approximate < lowest[lane] else lowest[lane]
-        first, second = np.inf, np.inf  # two points are no further than this, of different lanes
+        first, second = np.inf, np.inf  # two points, in different lanes, are no further than these
         for lane in range(LANES):
             second = min(second, max(first, lowest[lane]))
             first = min(first, lowest[lane])

@@ -15,8 +15,8 @@ BERNOULLI, POISSON, L1 = range(3)
 # For the annotations of public functions; a test compares it with the table.
 PenaltyName: TypeAlias = Literal["kl", "l1"]
 
-# Below this fraction of its target (and of 1 - rho at the upper end) the divergence continues as its tangent: value and
-# slope stay finite and keep pointing towards rho.
+# The divergence continues as its tangent where the mean is below this fraction of rho, or 1 - mean below this fraction
+# of 1 - rho: value and slope stay finite, and still pull the mean towards rho.
 GUARD = 1e-6
 
 
@@ -66,7 +66,7 @@ def penalty_term(kind, rho, mean):
 
 @jit
 def sparsity_term(reg, mean, sparsity_grad):
-    """Return beta * sum_j p(mean_j); its derivative by each mean goes into ``sparsity_grad``."""
+    """Return beta * sum_j p(mean_j); its derivative with respect to each mean goes into ``sparsity_grad``."""
     total = 0.0
     for j in range(mean.size):
         value, derivative = penalty_term(reg.penalty, reg.rho, mean[j])

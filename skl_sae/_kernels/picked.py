@@ -1,4 +1,4 @@
-"""Weighted sums of picked rows of a matrix, and inner products with them: what a sparse code needs of dense weights."""
+"""Weighted sums of picked rows of a matrix, and inner products with them: products of a sparse code and the weights."""
 
 from llvmlite import ir
 from numba import types
@@ -13,7 +13,7 @@ VECTOR_BYTES = 64
 def _adder(n_vectors):
     """Return an intrinsic that adds up a few columns of the picked rows in registers.
 
-    A loop of numba would read and write the sum for every few rows.
+    A numba loop would read and write the sums every few rows.
     """
 
     @intrinsic
@@ -91,7 +91,7 @@ def _add_picked_compiled(out, table, rows, factors, start, stop):
 
 @jit_sum
 def dot_picked(vector, table, rows, n, out):
-    """out[q] = <vector, table[rows[q]]> for the first n."""
+    """out[q] = <vector, table[rows[q]]> for q < n."""
     zero, whole = vector.dtype.type(0), n - n % 4
     for q in range(0, whole, 4):
         first, second, third, fourth = table[rows[q]], table[rows[q + 1]], table[rows[q + 2]], table[rows[q + 3]]

@@ -43,7 +43,7 @@ def weight_decay(theta, arch, alpha):
 
 @register_jitable
 def decay_factor(arch, alpha):
-    """By what the gradient of the weight decay multiplies a weight; a tied weight enters the decay twice."""
+    """The factor of a weight in the gradient of the weight decay; a tied weight enters the decay twice."""
     return alpha * (4 if arch.tied else 2)
 
 
@@ -79,7 +79,7 @@ def affine(inputs, weights, bias, kind, out):
     """out = f(inputs · weights + bias); return whether all inputs of f are finite."""
     np.dot(inputs, weights, out)
     _add_bias(out, bias)
-    finite = _all_finite(out)  # here, where they are in the cache; f may hide it
+    finite = _all_finite(out)  # here, while they are in the cache, and because f may hide an infinity
     activate(kind, out)
     return finite
 

@@ -5,24 +5,25 @@ from numba.extending import register_jitable
 # Rows at a time where all of their features are in memory.
 BLOCK_ROWS = 1024
 
-# Where there are many features, the rows in memory have about this many numbers at a time, sparse rows made dense too.
+# Where there are many features: how many numbers the rows in memory have at a time, also sparse rows made dense.
 LARGEST_BLOCK = 2**22
 
-# Rows of a block of small and of large models, for which BLAS copies the weights in every block; weights in a layer of
-# a large one; and multiply-adds of a group below which a thread would wait longer than it works.
+# Rows of a block for small and for large models, whose weights BLAS copies in every block; the weights of a layer above
+# which a model is large; and the multiply-adds of a group below which a thread would wait longer than it works.
 ROWS_OF_BLOCK, ROWS_OF_LARGE_BLOCK, LARGE_MODEL = 128, 256, 2**13
 LEAST_WORK = 2**15
 
-# Groups of rows, on which threads work side by side; and numbers in all of their gradients, if there are more than two.
+# The most groups of rows, on which threads work side by side; and, where there are more than two, the most numbers in
+# all of their gradients together.
 MOST_GROUPS, MOST_GRADIENTS = 8, 2**24
 
-# Units of a piece, about, where threads share these out; and weights of a layer at least.
+# Where threads share out units: about how many a piece has, and the fewest weights of a layer.
 UNITS_OF_PIECE, LEAST_WEIGHTS = 128, 2**14
 
 # Blocks of a group between two meetings of the threads.
 BLOCKS_OF_ROUND = 8
 
-# For inference: numbers of the inputs and outputs of a block of rows, and the fewest and most rows.
+# For inference: how many numbers the inputs and outputs of a block of rows have, and the fewest and most rows.
 INFERENCE_NUMBERS, LEAST_ROWS, MOST_ROWS = 2**15, 256, 1024
 
 # Multiply-adds up to which OpenBLAS computes a product in the calling thread.
@@ -35,7 +36,7 @@ def block_rows(n_features):
 
 
 def rows_of_block(largest, n_groups, d, m):
-    """Return how many rows at most a block has, where the largest of ``n_groups`` groups has ``largest`` rows."""
+    """Return the most rows of a block, where the largest of ``n_groups`` groups has ``largest`` rows."""
     few = max(1, LARGEST_BLOCK // (n_groups * d))
     n_blocks = max(1, round(largest / _usual_rows(d, m)), count_batches(largest, few))
     return count_batches(largest, n_blocks)
@@ -46,7 +47,7 @@ def _usual_rows(d, m):
 
 
 def _even(number):
-    """Return an even number nearby: two threads then have the same to do."""
+    """Return the nearest even number, at least 2, so that two threads have equal shares."""
     return 2 * max(1, round(number / 2))
 
 
@@ -64,7 +65,7 @@ def count_row_blocks(n, d, m):
 
 
 def shares_units(n, d, m):
-    """Whether threads share out the units of batches of n rows: the weights are more than the inputs and codes."""
+    """Whether threads share out units, in batches of n rows: if weights are many, and more than inputs and codes."""
     return m >= 32 and d * m >= LEAST_WEIGHTS and 2 * d * m > n * (d + m)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Architecture(NamedTuple):
-    """What fixes the layout of the parameters and the shape of the functions."""
+    """What fixes the layout of the parameters, and the numbers of the activation functions."""
 
     n_features: int
     n_components: int
@@ -16,7 +16,7 @@ class Architecture(NamedTuple):
 
 
 class Regularization(NamedTuple):
-    """The terms of the objective beside the reconstruction error."""
+    """The settings of the sparsity term and of the weight decay."""
 
     penalty: int
     rho: float
@@ -64,17 +64,17 @@ class Noise(NamedTuple):
 
 
 class Span(NamedTuple):
-    """The phases of the work that a call does, from ``start`` up to ``stop``."""
+    """The phases or blocks that a call works on, from ``start`` up to, but not including, ``stop``."""
 
     start: int
     stop: int
 
 
 class Place(NamedTuple):
-    """Some rows of a group."""
+    """Rows ``start`` … ``stop``, which belong to one group."""
 
     group: int
-    first: int  # row of the group
+    first: int  # the first row of the group
     start: int
     stop: int
 
@@ -85,7 +85,7 @@ class Epoch(NamedTuple):
     X: np.ndarray | SparseBlock
     order: np.ndarray  # (n,)
     w: np.ndarray  # (n,) weights in that order; those of a batch sum to one
-    shares: np.ndarray  # (n_batches,) of the batches in the weight of all rows
+    shares: np.ndarray  # (n_batches,) the fraction of all row weights that each batch has
 
 
 class AdamState(NamedTuple):
@@ -103,8 +103,8 @@ class AdamState(NamedTuple):
 class Workspace(NamedTuple):
     """Scratch memory for rows that are divided into G groups, on each of which one thread works at a time.
 
-    The first ``kept`` rows of a group keep their inputs and codes from pass to pass; behind these, if the group has
-    more rows, is room for one block.
+    The first ``kept`` rows of a group keep their inputs and codes from pass to pass. If the group has more rows, room
+    for one block follows.
     """
 
     block: int  # rows at a time
@@ -116,8 +116,8 @@ class Workspace(NamedTuple):
     code_delta: np.ndarray  # (G, block * m)
     errors: np.ndarray  # (G,) float64
     unit_parts: np.ndarray  # (G, m) weighted sums of the activations of a block
-    unit_sums: np.ndarray  # (G, m) float64, the same of the groups
-    feature_parts: np.ndarray  # (G, d and more) sums of the output's delta
+    unit_sums: np.ndarray  # (G, m) float64, the same for whole groups
+    feature_parts: np.ndarray  # (G, at least d) sums of the output's delta
     feature_biases: np.ndarray  # (G, d) float64, gradients of c
     unit_biases: np.ndarray  # (G, m) float64, gradients of b
     gradients: np.ndarray  # (G, weights)
@@ -128,18 +128,18 @@ class Workspace(NamedTuple):
 
 
 class UnitWorkspace(NamedTuple):
-    """Scratch memory for a batch of n rows, of which threads take pieces of the units; Q blocks of rows, P pieces."""
+    """Scratch memory for a batch of n rows in Q blocks, with the units in P pieces that threads share out."""
 
     inputs: np.ndarray  # (n * d,) rows picked from X
     corrupted: np.ndarray  # (n * d,) noise, then inputs with noise; or nothing
     codes: np.ndarray  # (m * n,)
-    shares: np.ndarray  # (P, n * d) of the pieces in the reconstructions
+    shares: np.ndarray  # (P, n * d) what each piece adds to the reconstructions
     output_delta: np.ndarray  # (n * d,)
     code_delta: np.ndarray  # (m * n,)
     errors: np.ndarray  # (Q,) float64
     unit_parts: np.ndarray  # (m,) weighted sums of the activations
     unit_sums: np.ndarray  # (1, m) float64, the same
-    feature_parts: np.ndarray  # (Q, d and more) sums of the output's delta
+    feature_parts: np.ndarray  # (Q, at least d) sums of the output's delta
     feature_biases: np.ndarray  # (Q, d) float64, the same
     unit_biases: np.ndarray  # (m,) float64, gradient of b
     sparsity_grad: np.ndarray  # (m,)
@@ -149,11 +149,11 @@ class UnitWorkspace(NamedTuple):
 
 
 class Gram(NamedTuple):
-    """What an evaluation from Gram matrices needs of tied weights W, and sums."""
+    """What an evaluation from Gram matrices computes from the tied weights W in advance, and its sums."""
 
     G: np.ndarray  # (m, m) W W'
     shift: np.ndarray  # (m,) W c
-    twice: np.ndarray  # (m, d)
+    twice: np.ndarray  # (m, d) 2 W
     second: np.ndarray  # (groups, m, m) sums of w h h'
 
 
@@ -166,11 +166,11 @@ class Search(NamedTuple):
     places: np.ndarray  # (m + 1,) int32
     mask: np.ndarray  # (m / 64,) uint64
     cell: np.ndarray  # (1,)
-    guesses: np.ndarray  # (2,) int64, thresholds of the row before
+    guesses: np.ndarray  # (2,) int64, thresholds of the previous row
 
 
 class TopKModel(NamedTuple):
-    """What fixes a top-k autoencoder beside its parameters. It sees rows as (x - centre) * factor."""
+    """What a top-k autoencoder has besides its parameters. It sees rows as (x - centre) * factor."""
 
     n_features: int
     n_components: int
@@ -181,36 +181,36 @@ class TopKModel(NamedTuple):
 
 
 class TopKWorkspace(NamedTuple):
-    """Scratch memory for a batch of n rows in Q blocks, of which rows have up to ``room`` active units."""
+    """Scratch memory for a batch of n rows in Q blocks; a row has up to ``room`` active units."""
 
     inputs: np.ndarray  # (n * d,) rows as the model sees them
     activations: np.ndarray  # (n * m,) of all units, before the selection
-    delta: np.ndarray  # (n * d,) reconstructions, then errors, then derivatives by the reconstructions
-    units: np.ndarray  # (n, room) int32, the active units of a row,
-    values: np.ndarray  # (n, room) their activations,
-    slopes: np.ndarray  # (n, room) and the derivatives by these
-    counts: np.ndarray  # (n,) int64, how many there are
-    unit_counts: np.ndarray  # (Q, m and more) int64, how often a unit is active in a block
+    delta: np.ndarray  # (n * d,) errors, then the derivatives with respect to the reconstructions
+    units: np.ndarray  # (n, room) int32, the active units of a row
+    values: np.ndarray  # (n, room) their activations
+    slopes: np.ndarray  # (n, room) the derivatives with respect to these
+    counts: np.ndarray  # (n,) int64, how many units of a row are active
+    unit_counts: np.ndarray  # (Q, at least m) int64, how often a unit is active in a block
     errors: np.ndarray  # (Q,) float64
-    feature_parts: np.ndarray  # (Q, d and more) sums of delta
+    feature_parts: np.ndarray  # (Q, at least d) sums of delta
     peaks: np.ndarray  # (n, G) maxima of groups of activations; these four only where a batch has one limit
-    limit: np.ndarray  # (1,) the lowest activation that is active
+    limit: np.ndarray  # (1,) the lowest activation that counts as active
     ties: np.ndarray  # (Q,) int64, how many more may equal it, from each block on
-    guess: np.ndarray  # (1,) int64, the limit of the batch before
+    guess: np.ndarray  # (1,) int64, the limit of the previous batch
     rows: np.ndarray  # (n * room,) int32, the code by units: rows,
     unit_values: np.ndarray  # (n * room,) activations,
     unit_slopes: np.ndarray  # (n * room,) and derivatives
-    totals: np.ndarray  # (2,) float64, error and active units a row of an epoch
+    totals: np.ndarray  # (2,) float64, the error of an epoch and its active units per row
     fired: np.ndarray  # (m,) int64, how often units were active in the epoch
     silent: np.ndarray  # (m,) int64, for how many batches units have not been active
 
 
 class TopKNetwork(NamedTuple):
-    """Fitted parameters of a top-k autoencoder, read-only, for rows as users have them."""
+    """Fitted parameters of a top-k autoencoder, read-only, for rows as the user gives them."""
 
     W: np.ndarray  # (m, d)
     b: np.ndarray  # (m,)
     V: np.ndarray  # (m, d)
     c: np.ndarray  # (d,)
     k: int
-    threshold: float  # what an activation has to reach, instead of being among the k largest of its row; or NaN
+    threshold: float  # what an activation has to reach, instead of being among the k largest of its row; NaN if none

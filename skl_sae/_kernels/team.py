@@ -20,8 +20,8 @@ LINE = 8  # numbers of 8 bytes in a cache line: threads that write to one line s
 class Team(NamedTuple):
     """A thread's view of the threads that work together.
 
-    ``sync`` holds a cache line for each thread, with the phase that it has finished, then one that is not zero when a
-    thread sleeps and has to be woken, and one that is not zero when all have to stop.
+    ``sync`` holds a cache line for each thread, with the number of phases that it has finished, then one that is not
+    zero when a thread sleeps and has to be woken, and one that is not zero when all have to stop.
     """
 
     me: int
@@ -114,5 +114,5 @@ def meet(team, phase):
 
 @jit_inline
 def share(team, n):
-    """Return the range of this thread's shares among n."""
+    """Return where this thread's share of n items begins and ends."""
     return team.me * n // team.size, (team.me + 1) * n // team.size

@@ -45,8 +45,9 @@ def learn(theta, state, t, n, share_of_batch, starts, ends, gradient, work, team
 def topk_steps(theta, model, epoch, state, phases, work, team):
     """Take the given ``phases`` (a `Span`) of an epoch, in each of which a thread does its share; return the next.
 
-    Two phases a batch. The error of the batches, as it was met, and the active units of a row add up in
-    ``work.totals`` by the share of the batch. A batch whose error is not finite ends the epoch, with NaN for a total.
+    A batch takes two phases. The errors of the batches, each before its step, and the active units per row add up in
+    ``work.totals``, weighted by the share of the batch. A batch whose error is not finite ends the epoch, and the total
+    error becomes NaN.
     """
     n, n_batches, n_blocks = epoch.order.size, epoch.shares.size, work.errors.size
     first_block, last_block = share(team, n_blocks)

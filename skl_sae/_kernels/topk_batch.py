@@ -1,8 +1,8 @@
-"""As `topk`, with the largest activations of a batch active instead of those of each row.
+"""Like `topk`, but the largest activations of a batch are active instead of those of each row.
 
     activate   blocks   inputs, activations, and the maxima of their groups
     collect    blocks   the few activations that can be among the largest
-    limit      one      the lowest that is
+    limit      one      the lowest activation that is
     compare    blocks   errors and their derivatives
     learn      units    the code by units, the gradient, and a step of Adam
 
@@ -42,7 +42,7 @@ def _activate(theta, model, rows, n, q, work):
 
 @jit_inline
 def _find_limit(k, n, work):
-    """Return a number that at least k n activations of a batch of n rows reach, not many more; or the lowest of all."""
+    """Return the bits of a limit that k n activations of n rows reach, and few more; or of the lowest above zero."""
     peaks = work.peaks[:n].reshape(-1)
     one = peaks.dtype.type(1)
     bits, _ = find_threshold(as_bits(peaks), k * n, k * n // 8, work.guess[0], one)
@@ -82,7 +82,7 @@ def _set_limit(k, n, work):
 
 @jit
 def _keep(limit, n_ties, n, units, values):
-    """Keep the first n activations that are above the limit, and ``n_ties`` equal to it; return how many of both."""
+    """Keep the activations above the limit and up to ``n_ties`` equal to it; return how many, and the ties left."""
     kept = 0
     for q in range(n):
         value = values[q]
@@ -108,7 +108,7 @@ def _compare(theta, model, w, q, work):
 
 @jit
 def batch_topk_steps(theta, model, epoch, state, phases, work, team):
-    """As `topk_steps`, with five phases a batch."""
+    """As `topk_steps`, but a batch takes five phases."""
     n, n_batches, m = epoch.order.size, epoch.shares.size, model.n_components
     first_block, last_block = share(team, work.errors.size)
     starts, ends = np.empty(m + 1, np.int64), np.empty(m, np.int64)

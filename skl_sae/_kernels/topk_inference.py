@@ -16,7 +16,7 @@ from .team import share
 
 @jit_inline
 def _encode_row(z, network, search, units, values):
-    """Write the code of a row; return how many units are active. What is not finite becomes an active unit of NaN."""
+    """Write the code of a row; return how many units are active. If z is not finite, the first of them is NaN."""
     if np.isnan(network.threshold):
         n = select(z, network.b, network.k, search, units, values)
     else:
@@ -28,9 +28,10 @@ def _encode_row(z, network, search, units, values):
 
 @jit
 def encode(rows, network, units, values, counts, blocks, team):
-    """Compute the codes of `AllRows` or `PickedRows`: ``counts`` (n,) active units of each row; return the next block.
+    """Compute the codes of `AllRows` or `PickedRows`; return the next block.
 
-    ``units`` and ``values`` (n, room) have room for k of them, or for all if there is a threshold.
+    ``counts`` (n,) receives the number of active units of each row. ``units`` and ``values`` (n, room) have room for k
+    of them, or for all if there is a threshold.
     """
     m, d = network.W.shape
     size = inference_rows(d, m)

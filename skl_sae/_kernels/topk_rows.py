@@ -1,4 +1,4 @@
-"""Codes of which few units are active, and their errors: what top-k autoencoders compute row by row.
+"""Codes with few active units, and their errors: what top-k autoencoders compute row by row.
 
 x̂ = sum over the active units j of h_j V_j + c
 """

@@ -1,11 +1,11 @@
 """The gradient of a top-k autoencoder and a step of Adam, unit by unit.
 
 Codes that lie by rows are sorted by units first. The gradient of a unit's weights, a sum over the rows in which it is
-active, then never leaves the first cache; there is no gradient of all weights.
+active, then never leaves the first-level cache; there is no gradient of all weights.
 
-A unit that is not active in a batch stays as it is, and so do its averages of the gradient. If these decayed, the first
-steps after a while would be many times as long as others (the square root of the second average decays more slowly than
-the first, but both come to nothing): such steps are what units die of.
+A unit that is not active in a batch stays as it is, and so do its averages of the gradient. If these decayed, its first
+steps after a long silence would be many times as long as others, since the averages of the gradient and of its
+square would both start again from almost nothing: such steps kill units.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from .jit import jit, jit_inline
 from .picked import add_picked
 from .topk_rows import square_sum
 
-# What a unit costs beside its entries, in entries: Adam reads and writes its weights in any case.
+# What a unit costs besides its entries, in entries: Adam reads and writes its weights in any case.
 UNIT_COST = 8
 
 # Steps until the squared step size has fallen to half of what it was.
@@ -24,9 +24,9 @@ STEPS_TO_HALVE = 600
 
 @jit_inline
 def falling_rates(state, t):
-    """Return the factors of step t = 1, 2, … of Adam with a step size that falls like 1 / sqrt(t) after a while.
+    """Return the factors of `adam_rates` with a step size that falls like 1 / sqrt(t) after a while.
 
-    It does not depend on how many steps there will be, so a fit can be continued.
+    They do not depend on how many steps there will be, so a fit can be continued.
     """
     step, scale = adam_rates(state, t)
     return step / np.sqrt(1 + t / STEPS_TO_HALVE), scale
@@ -45,7 +45,7 @@ def first_entries(unit_counts, starts):
 
 @jit
 def first_unit(starts, part, n_parts):
-    """Return where part of the units begins, if parts are to cost the same."""
+    """Return where part ``part`` of the units begins, if all ``n_parts`` parts are to cost about the same."""
     m = starts.size - 1
     if part == n_parts:
         return m

@@ -1,7 +1,7 @@
 """The gradient of a mini-batch, for models with more weights than the batch has inputs and codes.
 
-Threads share out pieces of the units, because the weights are what costs most to move: those of a piece stay in the
-cache of one processor from step to step. A reconstruction is a sum over the pieces.
+Threads share out pieces of the units, because weights cost most to move: those of a piece stay in the cache of one
+processor from step to step. A reconstruction is a sum over the pieces.
 
     pick     rows    inputs
     encode   units   codes, slopes of the penalty, shares in the reconstructions
