@@ -47,7 +47,7 @@ class Mahalanobis(OAS):
 
 
 class MinimumCovarianceDeterminant(EllipticEnvelope):
-    """Robust Mahalanobis distance, with as many rows as the authors of the method ask for."""
+    """Robust Mahalanobis distance, for more than five rows per feature, as the authors of the method advise."""
 
     def fit(self, X, y=None):
         if len(X) <= 5 * X.shape[1]:

@@ -69,7 +69,7 @@ def load_tasks(folder, kind, name):
 
 
 def _tables(folder, name):
-    """Normal rows for training; or, contaminated, half of the test rows join them."""
+    """Normal rows for training; in the contaminated task, half of the test rows join them."""
     with np.load(folder / "tables" / f"{name}.npz") as data:
         train, test, labels = data["X_train"].astype(float), data["X_test"].astype(float), data["y_test"].astype(int)
     yield Task("tables, clean", train, test, labels)
@@ -128,7 +128,7 @@ def _mnist(folder, name, n=2000):
 
 
 def _digits(folder, name):
-    """scikit-learn's digits; one digit is not among the training rows, two thirds of the others are."""
+    """scikit-learn's digits; one digit is not among the training rows, which are two thirds of the other images."""
     X, y = load_digits(return_X_y=True)
     digit = int(name[-1])
     normal = np.random.RandomState(digit).permutation(np.flatnonzero(y != digit))
@@ -137,7 +137,8 @@ def _digits(folder, name):
     yield Task("digits, clean", X[normal[:n]], X[test], (y[test] == digit).astype(int))
 
 
-# Synthetic anomalies of four types, after ADBench [1]_.
+# Synthetic anomalies of four types, after ADBench: S. Han, X. Hu, H. Huang, M. Jiang and Y. Zhao, "ADBench: anomaly
+# detection benchmark", NeurIPS 2022.
 
 BUILT_IN = {
     "breast_cancer": lambda: load_breast_cancer().data[load_breast_cancer().target == 1],
@@ -153,8 +154,9 @@ def _synthetic(folder, name):
 
     For the first three a Gaussian mixture fitted to the set supplies the normal rows. Local anomalies come from the
     mixture with five times the covariances, clusters from that with five times the means, global ones from a uniform
-    distribution over the range of each feature and a tenth more. For the last, normal rows are the set's own, and an
-    anomaly has each value from another row. Half of the normal rows are for training; contaminated: 5 % anomalies.
+    distribution over the range of each feature, a tenth wider at both ends. For the last, normal rows are the set's
+    own, and each value of an anomaly comes from a row of its own. Half of the normal rows are for training; in the
+    contaminated tasks, 5 % of the training rows are anomalies.
     """
     rng = np.random.RandomState(seed_of(name))
     normal = MinMaxScaler().fit_transform(_normal_rows(folder, name, rng))

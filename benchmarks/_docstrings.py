@@ -1,4 +1,4 @@
-"""What docstrings say, with the places of the numbers as in the comments of pages.py; some are lines of a table."""
+"""Words of docstrings, with places for their figures, written as in the comments of pages.py; some are table rows."""
 
 CHANGES = "{worst explained:+.1f} / {mean explained:+.1f}", "{worst score:+.1f} / {mean score:+.1f}"
 LINE = " ".join(["{least < .05:.0f} {least zero:.0f}", *CHANGES])

@@ -119,7 +119,7 @@ def in_processes(seed):
 
 @case("without compilation, to a relative 1e-6 (float32: 1e-3)")
 def plain_python(part):
-    """Rounding differs: the compiler fuses multiply-adds, and NumPy's exp is another one."""
+    """Rounding differs: the compiler fuses multiply-adds, and the kernels have an exp of their own."""
     found, expected = (np.loadtxt(io.StringIO(run_python(tiny_fits, NUMBA_DISABLE_JIT=switch))) for switch in "10")
     tolerance = np.array([1e-6, 1e-3])[np.arange(len(found)) % 2, None]  # float64, float32
     held = (np.abs(found - expected) <= tolerance * np.abs(expected)).all(axis=1)

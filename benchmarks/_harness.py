@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-# Seconds until the threads of a library, which wait for work in a loop at first, sleep.
+# Seconds until the threads of a library sleep; at first they wait for work in a loop.
 REST = 0.3
 
 PACKAGES = [
@@ -185,7 +185,7 @@ class Report:
 
 
 class MarkdownReport(Report):
-    """The same in Markdown, without a plot; cells may be text."""
+    """A `Report` in Markdown, without a plot; cells may be text."""
 
     def __init__(self, options):
         print("```text")

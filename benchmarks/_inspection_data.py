@@ -18,12 +18,12 @@ def planted(seed, noise=0.05):
 
 
 def noise(seed):
-    """Return as many rows of Gaussian noise."""
+    """Return Gaussian noise in the shape of the planted rows."""
     return np.random.default_rng(seed).standard_normal((PLANTED["n"], PLANTED["d"])).astype(np.float32)
 
 
 def directions(atoms):
-    """Return atoms of length 1."""
+    """Return the atoms, scaled to length 1."""
     return atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
 
 
@@ -49,7 +49,7 @@ def mean_cosine(X, groups):
 
 
 def fitting(X, top, middle):
-    """Return which groups of middle rows fit their top rows: their mean cosine is above that of 99 % of random rows."""
+    """Return which middle rows fit their top rows: a mean cosine above that of 99 % of random rows; and the cosines."""
     rng = np.random.default_rng(0)
     both = np.array([np.einsum("ij,kj->", X[a[a >= 0]], X[b[b >= 0]]) / max(1, (a >= 0).sum() * (b >= 0).sum())
                      for a, b in zip(top, middle, strict=True)])  # fmt: skip

@@ -54,7 +54,7 @@ def adbench_sets(folder):
 
 
 def probe(name, features, y):
-    """Return what a linear model on standardised features reaches in 5-fold cross-validation, in percent.
+    """Return the score of a linear model on standardised features in 5-fold cross-validation, in percent.
 
     Balanced accuracy for classes, R² for numbers.
     """

@@ -45,7 +45,7 @@ class PyTorch:
     """A top-k autoencoder with fused Adam, atoms of norm 1 and gradients on the sphere, from given W, b, V, c.
 
     ``bag`` decodes with embedding_bag, which reads active atoms only, instead of a product with the dense code. With
-    ``falling`` the step size falls as that of skl_sae.
+    ``falling`` the step size falls as in skl_sae.
     """
 
     def __init__(self, parts, k, learning_rate, bag, falling=False):
@@ -90,14 +90,14 @@ class PyTorch:
 
 
 def random_parts(d, m, seed):
-    """Return random atoms, the encoder with the same directions, and no biases."""
+    """Return W, b, V, c: random atoms V, an encoder with the same directions, and biases of zero."""
     V = np.random.default_rng(seed).normal(size=(m, d)).astype(np.float32)
     V /= np.linalg.norm(V, axis=1, keepdims=True)
     return V.copy(), np.zeros(m, np.float32), V, np.zeros(d, np.float32)
 
 
 def use_best_threads(most, work):
-    """Let PyTorch use that number of threads, up to ``most``, with which ``work`` is done fastest; return it."""
+    """Set PyTorch's number of threads to that, up to ``most``, with which ``work`` is fastest; return it."""
     seconds = {}
     for number in range(1, most + 1):
         torch.set_num_threads(number)
@@ -111,7 +111,7 @@ def use_best_threads(most, work):
 
 
 def hypothesaes():
-    """Return HypotheSAEs' class, without the rest of that package, which talks to language models; None without it."""
+    """Return HypotheSAEs' class, without the rest of the package, which talks to language models; None if missing."""
     found = importlib.util.find_spec("hypothesaes")
     if found is None:
         return None
@@ -122,7 +122,7 @@ def hypothesaes():
 
 
 def saelens(X, m, k, n_epochs, batch_size=512):
-    """Train SAELens' top-k autoencoder on a tensor X (n, d), with its defaults but for the size of a batch; return it.
+    """Train SAELens' top-k autoencoder on a tensor X (n, d), with its defaults except the batch size; return it.
 
     Its trainer takes any iterator over batches, here whole epochs of shuffled rows.
     """

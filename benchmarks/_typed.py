@@ -70,7 +70,7 @@ PHRASES = [r"(?<!\w)" + r"\s+".join(map(re.escape, words.split())) for words in 
 
 
 def blank(match):
-    """Return as many lines without words."""
+    """Return what was matched, with a dot in place of every character except line breaks."""
     return re.sub(r"[^\n]", "·", match[0])
 
 

@@ -1,4 +1,4 @@
-"""How good are the detector's scores by one distance or error, and how long do they take, beside common detectors?
+"""How good and how fast are the detector's scores by a single distance or error, compared with common detectors?
 
     pip install ".[bench]"
     python benchmarks/anomaly.py --data FOLDER --threads 1             # with anomalies in the training data
@@ -8,7 +8,7 @@ FOLDER holds sets of ADBench [1]_, NAME.npz with X and y (1 = anomaly), and opti
 paper_table*.csv. Without --data, sets of scikit-learn are used: one class of each, thinned out to 5 % of the rows, is
 the anomaly. The protocol is ADBench's: sets of fewer than 1000 rows are resampled to 1000 with replacement (so copies
 of a row may be on both sides of the split), larger ones are cut to 10000; a stratified split with 70 % for training;
-MinMaxScaler fitted on the training rows; default parameters, but for skl_sae the scorings that it had before "auto";
+MinMaxScaler fitted on the training rows; default parameters, except that skl_sae has the scorings from before "auto";
 seeds 1, 2 and 3. detector.py has the default scoring.
 
 The tables show AUROC and average precision on the test rows, in percent, averaged over the seeds; the seconds to fit

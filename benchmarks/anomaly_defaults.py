@@ -1,9 +1,9 @@
-"""Which settings of the detector score best without "auto", and how well do they do on sets without a part in that?
+"""Which settings of the detector score best without "auto", and how well do they do on sets not used to choose them?
 
     python benchmarks/anomaly_defaults.py --data FOLDER      # sets of ADBench, as for anomaly.py; about 15 minutes
 
 Every combination of the settings below is fitted by the protocol of anomaly.py. The first table gives the mean AUROC
-over all sets, for scoring="mahalanobis" with other parameters as they are by default, and for the best combinations.
+over all sets, for scoring="mahalanobis" with all other parameters at their defaults, and for the best combinations.
 For the second, the sets are split into five folds, many times, and the combination that is best on four folds is scored
 on the fifth: this is what such a choice achieves on new sets. The third changes one setting at a time.
 """

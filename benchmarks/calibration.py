@@ -6,8 +6,8 @@
 All rows are drawn: those for training, and new ones from the same distribution. The first tables give, in percent, the
 share of new clean rows with p <= 0.05 and the share that ``predict`` flags, which is to be 5 % by default
 (``contamination="auto"``). p-values are multiples of 1/(n + 1), so with few rows not even exact ones reach 5 %:
-"attainable" is the share that exact ones have. After ± stands the standard error over the repetitions, which share no
-rows.
+"attainable" is the share that exact ones have. The number after ± is the standard error over the repetitions, which
+share no rows.
 
 The last table is about ``detect(X, fdr=0.1)`` on 200 rows of which some are anomalies: the realised false discovery
 rate, that is, the mean share of normal rows among those detected, and the share of the anomalies that is detected.

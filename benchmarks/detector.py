@@ -6,12 +6,12 @@
 
 FOLDER (or SKL_SAE_DATA) holds tables/*.npz (X_train, X_test, y_test), adbench/*.npz and embeddings/*.npz (X, y) and
 mnist.npz. ``_detector_tasks.py`` makes the tasks, ``_detector_peers.py`` the detectors. Every detector has one setting
-for all tasks; features are standardised for those that depend on their units.
+for all tasks; features are standardised for detectors that depend on their units.
 
 AUROC and average precision (AP) are on the test rows, in percent: means over the tasks of a data set, then over the
-data sets. Differences are paired; after ± stands their standard error over the data sets. Times are CPU seconds with
-one thread, the mean and the longest. A data set with a task on which a detector fails counts as failed and is left out
-of that detector's figures. ``--records`` saves the figures of every task.
+data sets. Differences are paired; the number after ± is their standard error over the data sets. Times are CPU seconds
+with one thread, the mean and the longest. A data set with a task on which a detector fails counts as failed and is left
+out of that detector's figures. ``--records`` saves the figures of every task.
 """
 
 import json
@@ -150,7 +150,7 @@ def add_summary(report, groups, detectors):
 
 
 def add_worst(report, groups, records, most=10):
-    """Add a table of the tasks on which ours is furthest behind the forest."""
+    """Add a table of the data sets on which ours is furthest behind the forest."""
     sizes = {(record["group"], record["set"]): record for record in records}
     rows = []
     for group, found in groups.items():

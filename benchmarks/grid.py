@@ -5,13 +5,14 @@
     python benchmarks/grid.py --parts detector --adbench FOLDER
     python benchmarks/grid.py --parts listing
 
-PathSearchCV beside GridSearchCV, both with the same number of processes and with the final fit on all rows:
+PathSearchCV, which walks from setting to setting with warm starts, is compared with GridSearchCV, both with the same
+number of processes and with the final fit on all rows:
 
 - digits, cancer: 64 -> 50 and 30 -> 15 units, features in [0, 1], 5 values of rho and 5 of beta, 5 folds, by the
   accuracy of logistic regression on the standardised code; and without the classifier, by the explained variance.
 - mnist: 20000 images, 784 -> 100 units, float32, 4 x 4 values, 3 folds, by explained variance. ``--rows`` takes fewer.
-- tables: mean difference of the cross-validated scores of a walk from those of a cold search, over that of two cold
-  searches with different seeds, for digits and cancer and several seeds.
+- tables: mean absolute difference between the cross-validated scores of a walk and of a cold search, and the same for
+  two cold searches with different seeds, for digits and cancer and several seeds.
 - accuracy: test accuracy of the chosen model, refitted on 70 % of digits, for 10 splits.
 - detector: outlier detector on five sets of ADBench, 3 values of rho and 4 of alpha, 3 folds, by the AUROC.
 

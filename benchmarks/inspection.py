@@ -1,12 +1,13 @@
-"""Do the functions of `skl_sae.inspection` say the truth, and how long do they take?
+"""Do the functions of `skl_sae.inspection` tell the truth, and how long do they take?
 
     python benchmarks/inspection.py --data FOLDER                     # every question, about ten minutes
     python benchmarks/inspection.py --only planted noise select chance
     python benchmarks/inspection.py --data FOLDER --only words --units 20 --markdown docs/guide/word_units.md
 
-Planted dictionaries have 200 atoms in 128 dimensions, 6 of them in a row, and noise of .05; autoencoders have 300 units
-with k = 8. Seeds of the data begin at --seed (explore: 100, confirm: 500); those of models are 0, 1, 2 ... FOLDER holds
-embeddings/words.npz (words, X) and mnist.npz; questions about missing files are left out, and said to be.
+Planted dictionaries have 200 atoms in 128 dimensions, 6 of them active in each row, and noise of .05 (in the question
+"planted" also .3); autoencoders have 300 units with k = 8 and seed 0. Seeds of the data begin at --seed (explore: 100,
+confirm: 500). FOLDER holds embeddings/words.npz (words, X) and mnist.npz; questions whose file is missing are left out,
+with a message.
 """
 
 import time
@@ -98,7 +99,7 @@ def top_of_components(Z, n):
 def ask_words(report, options):
     file = load(options.data, "embeddings/words.npz")
     if file is None:
-        return print("words: embeddings/words.npz is not there")
+        return print("words: left out, embeddings/words.npz is missing")
     X, words = file["X"].astype(np.float32), file["words"]
     unit, rows = directions(X), []
     sae, seconds = timed(lambda: fit(X, 1000, 8))
@@ -139,7 +140,7 @@ def ask_words(report, options):
 def ask_dictionary(report, options):
     file = load(options.data, "embeddings/words.npz")
     if file is None:
-        return print("dictionary: embeddings/words.npz is not there")
+        return print("dictionary: left out, embeddings/words.npz is missing")
     X, rows = file["X"].astype(np.float32), []
     unit = directions(X)
     learner = MiniBatchDictionaryLearning(
@@ -167,7 +168,7 @@ def ask_dictionary(report, options):
 
 
 def write_units(options, described, stable):
-    """Write the table of random units, as they are."""
+    """Write a table of units drawn at random, none of them left out."""
     units = np.sort(np.random.default_rng(options.seed).choice(len(described), options.units, replace=False))
     lines = ["| unit | active on | comes back | top words | from the middle |", "|---|---|---|---|---|"]
     for j in units:
@@ -182,7 +183,7 @@ def write_units(options, described, stable):
 def ask_mnist(report, options):
     file = load(options.data, "mnist.npz")
     if file is None:
-        return print("mnist: mnist.npz is not there")
+        return print("mnist: left out, mnist.npz is missing")
     X, Y = (file[name].reshape(-1, 784).astype(np.float32) / 255 for name in ("X_train", "X_test"))
     X, y = X[: options.images], file["y_test"]
     common = {"pixels": Y, "PCA": PCA(256, random_state=0).fit(X).transform(Y)}

@@ -49,7 +49,7 @@ def ours(sae, X):
 
 
 def add_speeds(report, rows):
-    """Add how many times as fast as the listing, which comes last, the others are."""
+    """Add a table of how many times as fast as the listing, which is the last row, the others are."""
     listing = rows[-1]["seconds"]
     speeds = [{"name": row["name"], "speed": listing / row["seconds"]} for row in rows[:-1]]
     report.add("times as fast as NumPy and SciPy", speeds)

@@ -4,7 +4,7 @@
 
 The first table has the errors after fits of 100000 iterations, whose weight decay is so small that they do not settle
 earlier, compared with a plain NumPy evaluation at the final weights; the second the largest relative errors of the loss
-and of the gradient in each precision, beside the bounds that the tests check (tests/rounding.py); the third the
+and of the gradient in each precision, and the bounds that the tests check (tests/rounding.py); the third the
 warnings of each solver about data in the wrong units.
 """
 

@@ -55,7 +55,7 @@ def allocated():
 
 
 def child(path, name, allowed):
-    """Print seconds, loss and mean score as JSON; of a fit to the file if the MB allowed are a number."""
+    """Print seconds, loss and mean score of a fit as JSON: to the file with ``allowed`` MB; None: to X in memory."""
     warnings.simplefilter("ignore")
     X = np.load(path, mmap_mode="r")
     few = np.array(X[:2048])

@@ -4,7 +4,7 @@
     python benchmarks/pages.py --check     # only compare; fails where a page differs
 
 The pages are README.md and docs/**/*.md. Comments, which no reader sees, mark what comes from a file. A figure in
-a sentence names the file, the table, the row and the columns, with their formats; of table and row the beginning is
+a sentence names the file, the table, the row and the columns, with their formats; for table and row the first words are
 enough:
 
     <!-- detector: tables, clean (confirm); skl_sae; {AUROC} and {AP} % -->79.9 and 53.0 %<!-- / -->
@@ -72,7 +72,7 @@ def load(name):
 
 
 def only(items, key, wanted, place):
-    """Return the item whose name is the wanted one, or the only one whose name begins like that."""
+    """Return the item whose name is the wanted one, or the only one whose name begins with it."""
     exact = [item for item in items if item[key] == wanted]
     found = exact or [item for item in items if item[key].startswith(wanted)]
     if len(found) != 1:
@@ -231,7 +231,7 @@ def words_of(figure):
 
 
 def rewritten(text, figure):
-    """Return the text of a module with the numbers that belong into these words."""
+    """Return the text of a module with the numbers that belong in these words."""
     row, place = row_of(*figure.split(": ", 1))
     pattern, numbers = words_of(figure)
     found = list(pattern.finditer(text))

@@ -4,8 +4,8 @@
     python benchmarks/pyod_autoencoder.py --data FOLDER --threads 1
 
 FOLDER holds sets of ADBench: *cardio.npz, *pendigits.npz, *shuttle.npz with X and y (1 = anomaly). PyOD runs with its
-defaults, which standardise the data, and its scores are those that its fit leaves. skl_sae runs its outlier detector
-by default and with scoring="mahalanobis", fit and score_samples on the same rows, and also, with both solvers, the
+defaults, which standardise the data; its scores are the ``decision_scores_`` of its fit. skl_sae runs its outlier
+detector by default and with scoring="mahalanobis", fit and score_samples on the same rows, and, with both solvers, the
 plain squared error of the transformer behind a StandardScaler, with half as many components as features, in float32.
 Each round has its own seed (1, 2, 0); the AUROC is the mean over the rounds.
 """

@@ -126,7 +126,7 @@ def count_idle(X):
 def main():
     options = parser(__doc__, rounds=None, threads=True, plot=False)
     options.add_argument("--adbench", help="folder with sets of ADBench, to use instead of the thirteen sets")
-    options.add_argument("--texts", action="store_true", help="TF-IDF of texts in place of all else")
+    options.add_argument("--texts", action="store_true", help="TF-IDF of texts instead of everything else")
     options = options.parse_args()
     report, sets = MarkdownReport(options), []
     if options.texts:

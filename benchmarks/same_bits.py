@@ -5,9 +5,9 @@
     PYTHONPATH=. python benchmarks/same_bits.py write after.pkl
     PYTHONPATH=. python benchmarks/same_bits.py compare before.pkl after.pkl
 
-``write`` fits both estimators in many configurations and saves every fitted attribute and what the methods return;
-``compare`` lists the configurations that differ and exits with 1 if there are any. Run both with the same packages, on
-the same machine and with the same number of threads: rounding depends on these.
+``write`` fits the transformer and the detector in many configurations and saves every fitted attribute and what the
+methods return; ``compare`` lists the configurations that differ and exits with 1 if there are any. Run ``write`` with
+the same packages, on the same machine and with the same number of threads both times: rounding depends on these.
 """
 
 import argparse

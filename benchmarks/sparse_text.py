@@ -1,4 +1,4 @@
-"""How do fits to TF-IDF text with a hundred thousand features do: time, memory, and topics to read?
+"""How do fits to TF-IDF text with a hundred thousand features perform: time, memory, and readable topics?
 
     python benchmarks/sparse_text.py                # about ten minutes
 

@@ -1,16 +1,17 @@
 """How sparse is a code, what does sparsity cost, and which rho and beta should one choose?
 
     python benchmarks/sparsity.py                                         # thirteen small sets: about two minutes
-    python benchmarks/sparsity.py --adbench FOLDER --seeds 1 2 3          # others, which no choice was made on
+    python benchmarks/sparsity.py --adbench FOLDER --seeds 1 2 3          # others, on which no choice was made
     python benchmarks/sparsity.py --minmax                                # in [0, 1] instead of standardised
     python benchmarks/sparsity.py --data mnist.npz --plot sweep.png       # about ten minutes
 
-Thirteen sets, standardised, 100 units. For every setting a line gives, over the seeds, the share of activations below
-0.05 and of exact zeros, the share below rho / 2 (a unit that always stays near a rho below 0.05 would be in the first
-share), sparsity (Hoyer's, over the units), the median over the units of standard deviation / mean of the activation,
-explained variance, and the score of a linear model on the code: balanced accuracy, or R² for numbers, in 5-fold
-cross-validation, and what it gains over the features themselves, whose scores are in the first table. The autoencoder
-is trained without labels on all rows. A last table has the change of explained variance and score from the defaults.
+Thirteen sets, standardised, 100 units. For every setting a line gives, averaged over the seeds, the share of
+activations below 0.05 and of exact zeros, the share below rho / 2 (a unit that always stays near a rho below 0.05 would
+be in the first share), sparsity (Hoyer's, over the units), the median over the units of the activation's standard
+deviation / mean, explained variance, and the score of a linear model on the code: balanced accuracy, or R² for numbers,
+in 5-fold cross-validation, and what it gains over the features themselves, whose scores are in the first table. The
+autoencoder is trained without labels on all rows. A last table has the change of explained variance and score from the
+defaults.
 
 MNIST: 784 -> 200 units on 10000 training images in [0, 1], alpha = 3e-3, sigmoid output as in UFLDL, 100 iterations of
 L-BFGS, float32. For every rho and beta the table gives the accuracy on the 10000 test images of a logistic regression

@@ -3,19 +3,19 @@
     pip install ".[bench]"
     python benchmarks/surface.py --json surface.json --plot surface.png
     OPENBLAS_CORETYPE=Haswell python benchmarks/surface.py        # the same with the AVX2 kernels of OpenBLAS
-    python benchmarks/surface.py --busy                           # beside a process that keeps one core busy
+    python benchmarks/surface.py --busy                           # while another process keeps one core busy
 
 Times an epoch of Adam with batches of 100 and of 1000, an iteration of L-BFGS, transform and score_samples, for sigmoid
 code and output in float32, on random data, since the arithmetic does not depend on the values. Everything runs with one
 thread, and with all that there are. PyTorch minimises the same objective with its fused Adam, with one thread and with
 all; the floor is the products of the same rows with NumPy: five for a batch, or for an evaluation 1000 rows at a time,
-two for score_samples, and for transform one, which returns a new array. The tables compare with the better of both
-numbers of threads, and with one thread alone. An epoch or an iteration is the difference between a long fit and a short
-one, divided by the difference of their lengths.
+two for score_samples, and for transform one, which returns a new array. The tables compare with the better of the two
+numbers of threads, and with one thread alone. The time of an epoch or an iteration is the difference between a long fit
+and a short one, divided by the difference of their lengths.
 
 Waiting threads of BLAS and OpenMP spin for a while, so PyTorch works in a process that is stopped (SIGSTOP) while it is
-not measured, and after several threads have worked nothing is measured for a moment. Every measurement follows a run to
-warm up at once. Rounds are interleaved; a figure is the median of its rounds.
+not measured, and after several threads have worked nothing is measured for a moment. Every measurement comes right
+after a run to warm up. Rounds are interleaved; a figure is the median of its rounds.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ PENALTIES = dict(rho=0.1, beta=3.0, alpha=1e-4)
 
 
 def count_rows(work, d, m):
-    """Return rows for a few hundred milliseconds at most."""
+    """Return how many rows take a few hundred milliseconds at most."""
     products = 4e7 if work in TRAINED else 2e9
     return int(np.clip(products / (d * m), 4000, 60000)) // 1000 * 1000
 
@@ -240,7 +240,7 @@ def draw(report, path):
 
 def main():
     options = parser(__doc__, rounds=5)
-    options.add_argument("--threads", type=int, default=os.cpu_count(), help="threads, beside one")
+    options.add_argument("--threads", type=int, default=os.cpu_count(), help="threads, besides runs with one")
     options.add_argument("--busy", action="store_true", help="keep one core busy meanwhile")
     options.add_argument("--work", choices=WORK, nargs="+", default=WORK)
     options.add_argument("--only", choices=[f"{d}-{m}" for d, m in SIZES], nargs="+", help="sizes: d-m")

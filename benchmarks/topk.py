@@ -15,7 +15,7 @@ rows. In a round the contenders take turns, each after a run to warm up, PyTorch
 stopped otherwise; figures are medians over the rounds, and ratios are taken within a round.
 
 Then whole fits, with everything included, in the setting of HypotheSAEs' authors (20000 texts, 1536 features, 256
-units, k = 8): its `fit` and SAELens' trainer, each with its defaults, beside ours for ``--epochs`` epochs of batches of
+units, k = 8): its `fit` and SAELens' trainer, each with its defaults, and ours for ``--epochs`` epochs of batches of
 512, and ours for 60. The trainer of sparsify (`eai-sparsify`) is missing: it needs a language model and its tokens.
 """
 
@@ -49,7 +49,7 @@ SHAPES = [
 
 
 class Ours:
-    """An epoch, and codes, without what a fit does beside."""
+    """An epoch, and codes, without the rest of a fit."""
 
     def __init__(self, X, m, k, batch_size, learning_rate=4e-3, by_batch=False):
         self.X, self.rows, rng = X, as_rows(X), np.random.RandomState(0)
@@ -141,7 +141,7 @@ def epochs(options, elsewhere, shape):
 
 @functools.cache
 def peers_of_fits(n, threads):
-    """Return what trains the other packages that are installed, by name, on the same rows; and their best threads."""
+    """Return functions that train the installed peers on the same rows, and their best numbers of threads, by name."""
     data, contenders = torch.from_numpy(planted(n, 1536, 3072, 8, 0.1, seed=0)[0]), {}
     if (theirs := hypothesaes()) is not None:
         contenders["HypotheSAEs"] = lambda rows, epochs: theirs(1536, 256, 8).fit(
@@ -156,7 +156,7 @@ def peers_of_fits(n, threads):
 
 
 def fits_of_peers(n, threads, n_epochs):
-    """Return the seconds of a fit of each."""
+    """Return the seconds of a fit of each peer."""
     contenders, best = peers_of_fits(n, threads)
     found = {}
     for name, train in contenders.items():
@@ -190,7 +190,7 @@ def fits(report, options):
 def main():
     options = parser(__doc__, rounds=5, threads=True, plot=False)
     options.add_argument("--rows", type=int, default=20000)
-    options.add_argument("--epochs", type=int, default=20, help="epochs of the fits beside other packages")
+    options.add_argument("--epochs", type=int, default=20, help="epochs of the fits compared with other packages")
     options.add_argument("--shapes", type=int, nargs="*", default=range(len(SHAPES)), help="only these, 0 to 5")
     options.add_argument("--only", choices=["epochs", "fits"])
     options = options.parse_args()

@@ -1,4 +1,4 @@
-"""How well do top-k autoencoders reconstruct, do their units live, and do they find planted atoms?
+"""How well do top-k autoencoders reconstruct, do their units stay alive, and do they find planted atoms?
 
     pip install ".[bench]"
     python benchmarks/topk_quality.py --data FOLDER
@@ -11,8 +11,8 @@ none in that of the step size and of when units start anew.
 - same start: ten epochs of skl_sae and of PyTorch's dense autoencoder (the loss, fused Adam, atoms of norm 1), from the
   same start, over the same batches, with the same step sizes. skl_sae leaves inactive units as they are, PyTorch's Adam
   moves them on.
-- defaults: ten epochs of skl_sae with its defaults beside PyTorch's from random atoms, with constant step sizes;
-  "ratio" is that to the best of these.
+- defaults: ten epochs of skl_sae with its defaults, and of PyTorch from random atoms with constant step sizes; "ratio"
+  is the FVU of skl_sae divided by the lowest of PyTorch's.
 - dead: units that are never active on the training rows, after a fit with the defaults.
 - planted: how well the atoms of a dictionary are found: the mean over the true atoms of the best absolute cosine.
 - dictionary: MiniBatchDictionaryLearning with as many atoms, and codes of as many non-zeros (OMP), on 5000 images.

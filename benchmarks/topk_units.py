@@ -34,7 +34,7 @@ def splits_of(X, y, number):
 
 
 def docstrings():
-    """Embeddings of docstrings of the subpackages with most of them, and the numbers of these subpackages."""
+    """Embeddings of the docstrings of subpackages with LEAST_TEXTS or more, and the number of each one's subpackage."""
     example = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "topics_of_docstrings.py"))
     names, texts = example["load"]()
     packages = [name.rpartition(".")[0] for name in names]
