@@ -1,4 +1,4 @@
-"""Cases of use, ordinary and absurd: strategies that draw them. `cases_run.run` says whether one ends as it must.
+"""Cases of use, ordinary and absurd: strategies that draw them. `cases_run.run` checks how one ends.
 
 A case is a dictionary of plain values (JSON can hold it), from which data, weights and parameters are made.
 ``expected`` says how it has to end: "result", "error", or "either" where only the values decide.
@@ -106,7 +106,7 @@ INVALID_OF_TOPK = {
 
 
 def _of(estimator, common, of_detector, of_topk):
-    """The entries of tables that an estimator has as parameters."""
+    """The entries of the tables that are parameters of an estimator."""
     table = common | {"transformer": {}, "detector": of_detector, "topk": of_topk}[estimator]
     return {key: value for key, value in table.items() if key in ESTIMATORS[estimator]().get_params()}
 
@@ -121,7 +121,7 @@ THEN = [
 
 
 def as_numpy(value):
-    """A number as NumPy's, if that can hold it."""
+    """A number as a scalar of NumPy, if that can hold it; other values as they are."""
     if isinstance(value, bool | float):
         return np.asarray(value)[()]
     return np.int64(value) if isinstance(value, int) and abs(value) < 2**63 else value

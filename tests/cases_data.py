@@ -154,7 +154,7 @@ SPARSE = {
 
 
 def convert(X, dtype):
-    """X in that dtype, cut off at its ends where they are not infinite."""
+    """X in that dtype, clipped to its range if it is an integer type."""
     dtype = np.dtype(dtype)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
@@ -166,7 +166,7 @@ def convert(X, dtype):
 
 
 def plain(data):
-    """The data of a case as an array of its dtype, and the generator to go on with."""
+    """The data of a case as an array of its dtype, and the random generator for what follows."""
     rng = np.random.default_rng(data["seed"])
     with np.errstate(over="ignore"):
         X = (TAME | WILD)[data["values"]](rng, max(data["n"], 1), max(data["d"], 1)) * 10.0 ** data["exponent"]
@@ -183,7 +183,7 @@ def give(X, form):
 
 
 def other_forms(X, form):
-    """Forms that hold the same numbers, from which the same bits have to come."""
+    """Forms that hold the same numbers and have to give the same bits."""
     padded = ["explicit zeros", "bsr"]  # zeros are stored: sums run in another order
     if form in SPARSE:
         return [form] if form in padded else [name for name in SPARSE if name not in padded]

@@ -43,7 +43,7 @@ def deliberate(error):
 
 
 def fails(action):
-    """The error with which an action ends, None if it does not; an error by accident is not let through."""
+    """The error with which an action ends, or None; an error that is not deliberate is raised again."""
     try:
         action()
     except EXPECTED_ERRORS as error:
@@ -54,7 +54,7 @@ def fails(action):
 
 
 class Same(NamedTuple):
-    """Equal to the very object alone, since NaN is not equal to itself."""
+    """Equal only to the very same object, since NaN is not equal to itself."""
 
     value: object
 
@@ -206,7 +206,7 @@ def holds_out_all(estimator, array, weights):
 
 
 def use(estimator, X, array, expected):
-    """Every method on rows that it has to answer for, or refuse on purpose: None then."""
+    """What every method gives for rows X; None if they are refused on purpose, which ``expected`` has to allow."""
     found = {}
     error = fails(lambda: found.update(results(estimator, X)))
     if error is not None:
@@ -239,7 +239,7 @@ def _run(case):
         parameters = {key: as_numpy(value) for key, value in parameters.items()}
     estimator = ESTIMATORS[case["estimator"]](**parameters)
     if expected == "result" and holds_out_all(estimator, array, weights):
-        expected = "either" if case["estimator"] == "topk" else "error"  # 0 and -0 make rows of that distinct
+        expected = "either" if case["estimator"] == "topk" else "error"  # top-k takes 0 and -0 for distinct
     unfitted = {key: Same(value) for key, value in vars(estimator).items()}
     before, weights_before = array.copy(), joblib.hash(weights)
     error = fails(lambda: estimator.fit(X, sample_weight=weights))
@@ -333,7 +333,7 @@ def _then(case, estimator, X, array, weights, rng):
 
 
 def _chunks(case, estimator, X, array, weights):
-    """Two calls of partial_fit, alike in a copy."""
+    """Two calls of partial_fit, which end the same in a copy."""
     chunks = [clone(estimator).set_params(warm_start=False) for _ in range(2)]
     ends = []
     for model in chunks:

@@ -36,7 +36,7 @@ def load_data():
 
 @pytest.fixture(scope="session")
 def few():
-    """Function that leaves a part of the rows where nothing is compiled: plain Python takes a hundred times as long."""
+    """Function that keeps one row in twenty if nothing is compiled: plain Python takes a hundred times as long."""
     return lambda rows: rows[::20] if numba.config.DISABLE_JIT else rows
 
 

@@ -14,7 +14,7 @@ MARKS = [
     pytest.mark.integration,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
-    pytest.mark.filterwarnings("ignore:Running on a single-machine scheduler"),  # as is meant, says an older dask
+    pytest.mark.filterwarnings("ignore:Running on a single-machine scheduler"),  # on purpose; an older dask warns
 ]
 
 D = 64

@@ -15,7 +15,7 @@ MODELS = list(itertools.product(HIDDEN_ACTIVATIONS, ACTIVATIONS, PENALTIES, [Fal
 
 
 def every_other(*factors):
-    """Half of all combinations of values; each choice of values for all factors but one occurs.
+    """Half of all combinations of values; every choice of values for all but one of the factors occurs.
 
     Every factor needs at least two values.
     """

@@ -56,7 +56,7 @@ def scales(name):
 
 
 def degree(penalty, activation):
-    """The power of s by which a penalty grows when the mean activation and rho do s-fold."""
+    """The power of s by which a penalty grows when mean activation and rho grow s-fold."""
     value, _ = PENALTY[penalty](activation)
     ratio = value(np.array(0.2), np.array(0.6)) / value(np.array(0.1), np.array(0.3))
     return round(np.log2(ratio))

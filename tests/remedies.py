@@ -39,9 +39,9 @@ def transformer(X, **settings):
 
 
 class Case(NamedTuple):
-    """A fault, and what the message says against it.
+    """A fault, and the remedy that its message names.
 
-    ``spoil`` makes of standardised rows those that bring the warning, ``mend`` those that do not.
+    ``spoil`` turns standardised rows into rows that bring the warning, ``mend`` turns those into rows that do not.
     """
 
     cause: str  # in the message, a regular expression
@@ -64,7 +64,7 @@ class Case(NamedTuple):
         return self._caught(self.spoil(X), self.fault)
 
     def after(self, X, messages):
-        """Return those that are left after the remedy."""
+        """Return the messages that are left after the remedy."""
         settings, X = self.fault | self.settings, self.mend(self.spoil(X))
         for _ in range(self.turns):
             number = re.search(r"(n_components=|Multiply X by )(\d[\d.e+]*\d|\d)", messages[0])

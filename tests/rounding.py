@@ -1,4 +1,4 @@
-"""The objective with a bound on what rounding may put beside every number: a running error analysis [1]_.
+"""The objective, with a bound on the rounding error of every number: a running error analysis [1]_.
 
 Values are computed more precisely than the kernels do; the bounds hold for any order of the sums, and for multiply-adds
 with and without a rounding in between.
@@ -24,7 +24,7 @@ class Rounded(NamedTuple):
 
     @property
     def size(self):
-        """The largest sizes that they may have."""
+        """The largest absolute values that they may have."""
         return np.abs(self.value) + self.error
 
     def __getitem__(self, index):
@@ -62,7 +62,7 @@ class Arithmetic:
         return Rounded(A.value @ B.value, error)
 
     def activate(self, name, z):
-        """f(z) of a function that does not fall: its values at the ends of an interval bound those inside."""
+        """f(z) of a nondecreasing function: its values at the ends of an interval bound those inside."""
         forward = reference.FORWARD[name]
         return self.rounded(_between(forward, z), reference.ROUNDINGS[name])
 
@@ -126,7 +126,7 @@ def _sparsity(a, double, model, mean):
 
 
 def _directly(a, double, model, X, w, H, V, c, mean):
-    """Error, its derivative by the codes (without that of the activation), by V and by c."""
+    """The error, and its derivatives with respect to the codes (without that of the activation), V and c."""
     Y = a.activate(model.output, a.plus(a.dot(H, V), c))
     E = a.plus(Y, -X)
     d = X.value.shape[1]

@@ -32,7 +32,7 @@ def is_for_types(node):
 
 
 def import_statements(node):
-    """All of them, within functions as well, except for those that only a type checker sees."""
+    """All imports, within functions as well, except those that only a type checker sees."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ImportFrom):
             yield child

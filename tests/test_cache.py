@@ -1,4 +1,4 @@
-"""The disk cache of compiled kernels without a process: files, folders, log, digest. Nothing is compiled."""
+"""The disk cache of compiled kernels, without new processes: files, folders, log, digest. Nothing is compiled."""
 
 import importlib.util
 import logging
@@ -62,7 +62,7 @@ def test_saving_removes_the_variants_of_an_earlier_source(files, tmp_path):
 
 
 def test_a_file_that_another_process_reads_may_stay(files, tmp_path, monkeypatch):
-    """Windows does not replace it."""
+    """Windows does not replace such a file."""
     files.save(KEY, 3)
     monkeypatch.setattr(os, "replace", refuse)
     files.save(KEY, 4)
@@ -113,7 +113,7 @@ def test_a_locator_that_numba_is_told_to_use(kernel_cache, tmp_path, monkeypatch
     monkeypatch.setattr("numba.config.CACHE_LOCATOR_CLASSES", "UserProvidedCacheLocator")
     kernel_cache.save_overload("signature", VARIANT)
     assert list(tmp_path.rglob("*.nbc"))
-    monkeypatch.setattr("numba.config.CACHE_DIR", "")  # then it refuses
+    monkeypatch.setattr("numba.config.CACHE_DIR", "")  # without it the locator refuses
     with pytest.warns(UserWarning, match="no locator available"):
         _cache.KernelCache(block_rows).save_overload("signature", VARIANT)
 

@@ -116,12 +116,12 @@ def compiled(compiled_and_logged):
 
 @pytest.fixture
 def package(tmp_path):
-    """A copy of the package that may be changed; no compiled modules of Python's own come with it."""
+    """A copy of the package that may be changed, without Python's own compiled modules."""
     return shutil.copytree(PACKAGE, tmp_path / "copy" / "skl_sae", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def start(cache, *, package=PACKAGE, dtype="float64", before="", **environment):
-    """A new process that runs the kernel; ``before`` is executed between the import and that."""
+    """Run the kernel in a new process, which executes ``before`` between the import and the kernel."""
     settings = {"PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": str(cache)}
     return subprocess.run(
         [sys.executable, "-P", "-c", CHILD, json.dumps(Z.tolist()), dtype, str(package), before],
@@ -137,7 +137,7 @@ def run(*args, **kwargs):
 def report(process):
     assert process.returncode == 0, f"exit code {process.returncode}\n{process.stderr}"
     outcome = json.loads(process.stdout.splitlines()[-1])
-    # Or the test says nothing: with NUMBA_OPT=0, for instance, numba keeps no function that calls BLAS.
+    # Otherwise the test says nothing: with NUMBA_OPT=0, for instance, numba keeps no function that calls BLAS.
     assert not any("Cannot cache" in warning for warning in outcome["warnings"]), outcome["warnings"]
     return outcome
 
@@ -171,7 +171,7 @@ def test_a_change_and_its_reversal(package, tmp_path):
 
 
 def test_a_change_between_the_import_and_the_first_call(package, tmp_path):
-    """The process still runs the old code, and must not keep it as that of the new source."""
+    """The process still runs the old code, and must not keep it under the digest of the new source."""
     helper = package / "_kernels" / "activations.py"
     old = helper.read_bytes()
     mirror(package)
@@ -206,7 +206,7 @@ def test_an_interrupt_leaves_no_part_of_a_file(tmp_path, monkeypatch):
 
 
 def without_source(package):
-    """Leave the bytecode of the modules alone, as programs that freeze applications do."""
+    """Leave only the bytecode of the modules, as programs that freeze applications do."""
     assert compileall.compile_dir(package, quiet=1, legacy=True)
     for path in package.rglob("*.py"):
         path.unlink()

@@ -33,7 +33,7 @@ callbacks = pytest.mark.skipif(not hasattr(CallbackSupportMixin, "set_callbacks"
 
 
 class Recorder:
-    """A callback that keeps what it is told, and asks for an end after so many iterations."""
+    """A callback that keeps what it is told, and asks for an end after ``stop_after`` iterations."""
 
     max_propagation_depth = None
 

@@ -59,7 +59,7 @@ DETECTORS += [
 
 
 def approximate(estimator):
-    """Where a row twice is not a row of weight 2: rows are drawn, or dealt out to batches, before equal ones merge."""
+    """Checks that fail because rows are drawn or dealt out to batches first: a row twice is not a row of weight 2."""
     whole = estimator.solver == "adam" and not estimator.noise and estimator.batch_size > 60
     merges = getattr(estimator, "scoring", None) == "auto"
     if not merges and (estimator.early_stopping or (estimator.solver == "adam" and not whole)):
@@ -83,7 +83,7 @@ def test_scikit_learn_checks(estimator, check):
 
 @pytest.mark.parametrize("estimator", [SparseAutoencoderTransformer(), SparseAutoencoderOutlierDetector()])
 def test_check_estimator_passes_with_nothing_skipped(estimator):
-    """The estimators as they come."""
+    """With default parameters."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", category=SkipTestWarning)
         check_estimator(estimator)

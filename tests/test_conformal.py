@@ -28,7 +28,7 @@ def detector(**parameters):
 
 
 def conformal(fit, X, weights=None, seed=0):
-    """A `CrossConformal`; ``fit(X, weights)`` returns what scores arrays."""
+    """A `CrossConformal`; ``fit(X, weights)`` returns a function that scores arrays."""
     weights = np.ones(len(X)) if weights is None else weights
 
     def fit_rows(rows, weights):
@@ -77,7 +77,7 @@ def test_a_row_of_weight_two_is_dealt_as_two_rows():
     weights = np.array([2.0, 1, 3, 12, 1, 25])
     counts = weights.astype(int)
     held = deal(weights, 10, np.random.RandomState(2))
-    # Ten copies of a row are one in every fold, so only the others are dealt.
+    # Of ten copies of a row every fold gets one, so only the rest is dealt.
     rest = np.repeat(np.arange(6), counts % 10)
     single = deal(np.ones(len(rest)), 10, np.random.RandomState(2))
     merged = np.array([single[:, rest == i].sum(axis=1) for i in range(6)]).T + counts // 10
@@ -95,7 +95,7 @@ def test_deals_differ_by_the_seed():
 
 
 def naive_p_values(fit, X, weights, rows, seed):
-    """One score at a time; ``fit(X, weights)`` returns what scores arrays."""
+    """One score at a time; ``fit(X, weights)`` returns a function that scores arrays."""
     counts = np.zeros(len(rows))
     for held in deal(weights, int(min(FOLDS, weights.sum())), np.random.RandomState(seed)):
         left = weights - held
@@ -182,7 +182,7 @@ def test_only_as_many_folds_are_fitted_as_are_needed(rng):
 
 @pytest.mark.parametrize("shape", [(40, 2), (150, 3)])
 def test_few_normal_rows_have_a_small_p_value(shape):
-    """The share over training sets; it differs between them, so these are what the error is counted over."""
+    """The share of small p-values differs between training sets, so the standard error is taken over these."""
     shares = []
     for seed in range(12):
         rng = np.random.default_rng(seed)
@@ -194,7 +194,7 @@ def test_few_normal_rows_have_a_small_p_value(shape):
 
 @pytest.mark.parametrize("shape", [(60, 2), (100, 5), (199, 9)])
 def test_few_normal_rows_are_flagged_at_the_stated_rate(shape):
-    """Even with twenty rows for each feature: scores without the own row vary too much where there are few."""
+    """Even with twenty rows per feature; where rows are few, leave-one-out scores vary too much."""
     rates = []
     for seed in range(12):
         rng = np.random.default_rng(seed)

@@ -47,7 +47,7 @@ def test_two_fits_of_lbfgs_are_one_that_is_longer(digits, parameters, dtype):
     for one, other in zip(weights_of(whole), weights_of(parts), strict=True):
         np.testing.assert_array_equal(one, other)
     assert whole.n_iter_ == parts.n_iter_
-    n = parts.n_iter_ - 26  # the last of the first fit is evaluated over all rows at once
+    n = parts.n_iter_ - 26  # the last iteration of the first fit is evaluated over all rows at once
     np.testing.assert_array_equal(np.delete(whole.history_["loss"], n), np.delete(parts.history_["loss"], n))
 
 

@@ -26,7 +26,7 @@ pytestmark = MARKS
 
 @pytest.fixture
 def threads(monkeypatch):
-    """No client, even if a module-wide one lives."""
+    """Use dask's threads, even if the module has a client."""
     with dask.config.set(scheduler="threads"):
         yield
 

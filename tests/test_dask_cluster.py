@@ -103,7 +103,7 @@ def test_the_detector_learns_on_a_cluster(client):
 
 
 def kill_a_worker(client):
-    """The end of a process that holds blocks, as the end of its machine would be."""
+    """End a process that holds blocks, as the end of its machine would; return its id."""
     address = max(client.has_what().items(), key=lambda item: len(item[1]))[0]
     (pid,) = client.run(os.getpid, workers=[address]).values()
     os.kill(pid, signal.SIGKILL)
@@ -181,7 +181,7 @@ def test_nothing_stays_on_the_cluster(client):
     with pytest.raises(DivergenceError) as diverged:
         transformer().fit(chunks.astype(np.float32) * np.float32(1e25))
     assert tasks_left(client) == 0
-    assert refused.value is not diverged.value  # whose tracebacks are alive
+    assert refused.value is not diverged.value  # keeps both tracebacks alive until here
 
 
 # -- other people's packages -----------------------------------------------------------------------

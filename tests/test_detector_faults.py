@@ -15,7 +15,7 @@ from skl_sae import SparseAutoencoderOutlierDetector
 
 SCORINGS = ["auto", "mahalanobis", "standardized_error", "squared_error"]
 
-# Of the scorings other than the default: that units are constant or a fit is poor is not what is tested.
+# For scorings other than the default: constant units and poor fits are not what is tested.
 quiet = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),
@@ -104,7 +104,7 @@ def flagged(sae, X, new):
 
 
 def assert_at_most(rates, share):
-    """The mean over training sets is no higher than a share, but for three standard errors."""
+    """The mean over training sets is at most a share plus three standard errors."""
     assert np.mean(rates) <= share + 3 * np.std(rates, ddof=1) / np.sqrt(len(rates))
 
 
@@ -211,7 +211,7 @@ def test_a_minority_of_normal_rows_is_not_flagged_wholesale(seed):
 
 
 def related(rng, n):
-    """The third feature is the first, but for a deviation of 0.1."""
+    """Rows whose third feature is the first plus noise with a standard deviation of 0.1."""
     X = rng.normal(size=(n, 3))
     X[:, 2] = X[:, 0] + 0.1 * X[:, 2]
     return X
@@ -303,7 +303,7 @@ def test_scores_of_normal_rows_are_about_one_whatever_the_table(shape):
 
 # -- models saved by earlier versions --------------------------------------------------------------
 
-# What models that were fitted to the iris data gave for two rows when they were saved.
+# The scores that models fitted to the iris data gave for two rows when they were saved.
 SCORES = {0: [-2.515334970842334, -4.45606597672097], 1: [-2.071470755377824, -3.7324592573536504]}
 
 

@@ -1,4 +1,4 @@
-"""Examples in docstrings and in the README run and say the truth."""
+"""Examples in docstrings and in the README run, and what they state is true."""
 
 import doctest
 import importlib

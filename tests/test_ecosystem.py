@@ -1,4 +1,4 @@
-"""The estimators in searches, with joblib, and, marked ``integration``, with packages of other people."""
+"""The estimators in searches, with joblib, and, marked ``integration``, with other people's packages."""
 
 import io
 import json
@@ -69,7 +69,7 @@ def wine():
 
 
 def outputs(model, X):
-    """All that a fitted model, alone or in a Pipeline, says of rows."""
+    """All outputs of a fitted model, alone or in a Pipeline, for some rows."""
     methods = "transform", "predict", "score_samples", "decision_function"
     return {name: getattr(model, name)(X) for name in methods if hasattr(model, name)}
 
@@ -145,7 +145,7 @@ def test_another_process_loads_the_same_models_also_memory_mapped(digits, tmp_pa
 
 
 def fit_in_worker(model, X):
-    """What the worker was given, and what it makes of it."""
+    """Whether the worker was given read-only mapped rows, and the outputs of a fit to them."""
     return isinstance(X, np.memmap) and not X.flags.writeable, outputs(model.fit(X), X)
 
 
@@ -257,7 +257,7 @@ def test_skops_gives_the_same_model_and_asks_to_trust_few_types(wine, name, in_p
 
 
 def of_another_type(saved, module, name):
-    """A skops file, valid as such, that asks for another type in place of the estimator's."""
+    """A valid skops file that asks for another type in place of the estimator's."""
     schema = json.loads(zipfile.ZipFile(io.BytesIO(saved)).read("schema.json"))
     result = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(saved)) as before, zipfile.ZipFile(result, "w") as after:

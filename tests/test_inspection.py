@@ -34,7 +34,7 @@ pytestmark = [
 
 
 def planted(seed, n=2000, m=24, d=32, active=3):
-    """Rows that are sums of a few of m atoms; atoms and which are active."""
+    """Rows that are sums of a few of m atoms, the atoms, and how much of each is in a row."""
     rng = np.random.default_rng(seed)
     atoms = rng.normal(size=(m, d))
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
@@ -212,7 +212,7 @@ def test_p_values_are_those_of_the_permutation_distribution(rng):
 
 
 def test_p_values_hold_for_rare_units_and_classes(rng):
-    """Under chance the share of p-values up to a level is no higher than that, where formulas for many rows fail."""
+    """Under chance the share of p-values up to a level is at most that level, where formulas for many rows fail."""
     n = 300
     H = (rng.random((n, 2000)) < 0.01) * rng.exponential(size=(n, 2000))
     y = np.arange(n) < 6

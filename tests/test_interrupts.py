@@ -20,7 +20,7 @@ N_ITER = 4
 
 
 class InterruptAtLine:
-    """Raises KeyboardInterrupt when a traced file is about to run its line number ``at`` of all that are run."""
+    """Raises KeyboardInterrupt before line number ``at``, counting all lines that are run in the traced files."""
 
     def __init__(self, at=None):
         self.at, self.n_lines = at, 0

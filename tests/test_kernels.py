@@ -53,7 +53,7 @@ def small_blocks(monkeypatch):
 
 @numba.njit
 def multiply(transpose_a, A, transpose_b, B, accumulate, C):
-    """The product as kernels call it: it has no compiled form of its own."""
+    """The product as compiled code calls it: it has no compiled form of its own."""
     gemm(transpose_a, A, transpose_b, B, accumulate, C)
 
 
@@ -88,7 +88,7 @@ def test_sigmoid_is_accurate_to_the_last_digits(dtype, bound):
 @pytest.mark.parametrize(("exp", "dtype", "ends"), [(activations._exp_float32, np.float32, (-87, 88)),
                                                     (activations._exp_float64, np.float64, (-708, 709))])  # fmt: skip
 def test_exponentials_without_fused_operations(exp, dtype, ends):
-    """As plain Python computes them, and processors that have none."""
+    """As plain Python computes them, and processors without fused operations."""
     x = np.linspace(*ends, 2001).astype(dtype)
     np.testing.assert_allclose([exp(z) for z in x], np.exp(x), rtol=2 * np.finfo(dtype).eps)
     assert [exp(dtype(z)) for z in (-np.inf, np.inf)] == pytest.approx(np.exp(ends), rel=1e-6)
@@ -256,7 +256,7 @@ def test_blocks_change_nothing(n, tied, dtype, small_blocks, rng):
 
 
 def gram_objective(X, weights, model):
-    """The objective with the algebra for few units and many features, whatever the sizes are."""
+    """The objective with the Gram algebra, whatever the sizes are."""
     return objective_of(full_batch.GramObjective, X, weights, model)
 
 

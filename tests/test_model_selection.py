@@ -387,7 +387,7 @@ def test_a_warning_if_the_reconstruction_error_chooses_the_smallest_beta(digits)
         with pytest.warns(UserWarning, match=r"chose beta=0, the smallest.*SparsestWithin"):
             search(estimator, within(grid, prefix)).fit(X)
     scoring = {"score": explained_variance_scorer, "sparsity": population_sparsity_scorer}
-    search(code(), grid, scoring=scoring, refit="score").fit(X)  # who names a scorer has chosen it
+    search(code(), grid, scoring=scoring, refit="score").fit(X)  # a user who names a scorer has chosen it
     search(code(), {"beta": [0.0]}).fit(X)
     search(grid=within(grid)).fit(X, y)
 

@@ -96,7 +96,7 @@ def test_rounding_of_the_gram_algebra_stays_within_its_bound(names, gram, dtype,
 
 
 def in_other_units(model, s):
-    """The model that fits s X as ``model`` fits X, and by what its gradient is larger."""
+    """The model that fits s X as ``model`` fits X, and the factors by which its gradient is larger."""
     settings = dict(activation=model.activation, output=model.output, penalty=model.penalty, tied=model.tied)
     if reference.scales(model.activation):
         power = 2 - reference.degree(model.penalty, model.activation)

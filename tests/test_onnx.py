@@ -84,9 +84,9 @@ def assert_transformer_agrees(model, X, last=None):
 
 
 def assert_detector_agrees(model, X, rows=2, ranks=0.0):
-    """``rows``: by how many tolerances a row's own score may be off: by the rounding errors of Python's float32.
+    """``rows``: how many tolerances the score of a row may be off, by the rounding errors of Python's float32.
 
-    ``ranks``: by how much it may be off because it has another rank among those of the training rows.
+    ``ranks``: how much it may be off because rounding changes its rank among the scores of the training rows.
     """
     results = run(to_onnx(model, outputs=OUTPUTS[SparseAutoencoderOutlierDetector], dtype=X.dtype), X=X)
     scores, decision = model.score_samples(X), model.decision_function(X)
@@ -114,7 +114,7 @@ def test_transformer(digits, activation, output, tied_weights, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("parameters", [{}, {"selection": "batchtopk"}, {"k": 1}, {"k": 30}], ids=str)
 def test_largest_activations(digits, parameters, dtype):
-    """Rows are left out for which rounding decides which units are active."""
+    """Rows where rounding decides which units are active are left out."""
     model = topk(**parameters).fit(digits[0].astype(dtype))
     for X in map(digits[0].astype, DTYPES):
         found = run(to_onnx(model, outputs=OUTPUTS[type(model)], dtype=X.dtype), X=X)
@@ -437,7 +437,7 @@ def test_without_skl2onnx(monkeypatch):
 
 @pytest.fixture(scope="module")
 def converted(cancer):
-    """One of each kind. KNNImputer makes functions, which stand behind the digest; elsewhere it ends the file."""
+    """One graph of each kind. That of KNNImputer has functions, which follow the digest; others end with the digest."""
     X, y = cancer[0].astype(np.float32), cancer[1]
     sae = SparseAutoencoderTransformer(5, max_iter=3, random_state=0)
     models = [

@@ -1,4 +1,4 @@
-"""Data that are larger than the memory which the process may use."""
+"""Data that are larger than the memory that the process may use."""
 
 import errno
 import os
@@ -20,9 +20,9 @@ from skl_sae._rows.mapped import in_file
 
 needs_limit = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA leaves out mapped files on Linux only")
 
-# The process may allocate a quarter of X beyond what it has after a fit to a few rows. The rows that a detector keeps
-# are far fewer than those of data that do not fit in memory, and so are those from which a top-k autoencoder starts;
-# here they have to be.
+# The process may allocate a quarter of X beyond what it has after a fit to a few rows. The rows that a detector keeps,
+# and those from which a top-k autoencoder starts, are far fewer than rows that do not fit in memory; lower limits see
+# to that here.
 KEPT_ROWS = {"MOST_ROWS": 500, "MOST_KEPT": 200}
 START = {"NUMBERS_TO_WHITEN": 2**17}
 CODE = """
@@ -107,7 +107,7 @@ def test_copies_of_mapped_rows_leave_nothing_behind(tmp_path, monkeypatch):
 
 @pytest.mark.plain
 def test_no_room_for_a_copy_of_mapped_rows(tmp_path, monkeypatch):
-    """The error says what needed how much room where, and the estimator is as it was."""
+    """The error says what needed how much room and where, and the estimator is as it was."""
 
     def full(block):
         raise OSError(errno.ENOSPC, "No space left on device")

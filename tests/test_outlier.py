@@ -27,7 +27,7 @@ from skl_sae.metrics import anomaly_average_precision_scorer, anomaly_roc_auc_sc
 BY_SUPPORT = ["mahalanobis", "standardized_error", "squared_error"]
 SCORINGS = ["auto", *BY_SUPPORT]
 
-# Small sets of noise: that units are constant or a fit is poor is not what is tested.
+# Small sets of noise: constant units and poor fits are not what is tested.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skl_sae.HiddenUnitWarning"),

@@ -125,7 +125,7 @@ def test_the_parts_of_a_grid(digits):
 
 
 def by_values(found, **fixed):
-    """Scores and losses by the values of parameters, of candidates with ``fixed`` ones."""
+    """Scores and losses of the candidates that have the ``fixed`` parameters, by the values of the others."""
     return {
         tuple(sorted(one.items() - fixed.items())): (
             [found.cv_results_[f"split{split}_test_score"][i] for split in range(2)],

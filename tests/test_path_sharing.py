@@ -1,4 +1,4 @@
-"""What the fits of a path share: it is computed once, and is what each would compute anew."""
+"""What the fits of a path share: it is computed once, and equals what each would compute by itself."""
 
 import functools
 import operator
@@ -31,7 +31,7 @@ def detector(**parameters):
 
 
 def labelled(seed, n=420, d=3):
-    """Rows enough for a threshold by their own scores, some of them equal, and what they are."""
+    """Rows, some of them equal and enough for a threshold by their own scores, and their labels."""
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(n, d)), np.arange(n) % 5 == 0
     X[y, 0] += 3 * X[y, 1]

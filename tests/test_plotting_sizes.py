@@ -232,7 +232,7 @@ def test_steps_that_cannot_be_undone_show_what_the_autoencoder_sees(wine):
 
 
 class OneWay(StandardScaler):
-    """Doubles; there is no way back."""
+    """A scaler that doubles and has no inverse."""
 
     inverse_transform = property()
 

@@ -29,7 +29,7 @@ def test_a_model_of_a_newer_version_says_so(digits, estimator, monkeypatch):
     assert not hasattr(pickle.loads(pickle.dumps(estimator)), "_skl_sae_state")
 
 
-# What models that were fitted to the iris data gave for two rows when they were saved.
+# The scores that models fitted to the iris data gave for two rows when they were saved.
 CODES = {
     0: [
         [0.3954139613115119, 0.004173075808249443, 0.05751466647979906],
@@ -124,7 +124,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("scoring", ["auto", "mahalanobis", "squared_error"])
 def test_a_state_that_no_fit_leaves_is_refused(scoring, change):
-    """NumPy would broadcast the wrong shapes, and of a score that is NaN `predict` would say that all is well."""
+    """NumPy would broadcast the wrong shapes, and `predict` would call a row whose score is NaN normal."""
     X = load_iris().data
     saved = pickle.dumps(SparseAutoencoderOutlierDetector(3, scoring=scoring, max_iter=5, random_state=0).fit(X))
     paths = [("offset_",)]

@@ -1,4 +1,4 @@
-"""The monitor that keeps the history of a fit and says when to stop, and the stopping of the solvers."""
+"""The monitor, which keeps the history of a fit and says when to stop, and how the solvers end."""
 
 from collections import namedtuple
 
@@ -25,7 +25,7 @@ class Validation:
 
 
 def iterations(monitor, losses):
-    """How many of the losses are taken note of before the monitor stops."""
+    """The number of losses after which the monitor stops, or None."""
     for k, loss in enumerate(losses, start=1):
         if monitor(np.array([float(k)]), Evaluation(loss), {}):
             return k
@@ -94,7 +94,7 @@ class Bowl:
 
 
 class Valley:
-    """Rosenbrock's function, curved and badly scaled; above a constant, rounding hides the bottom."""
+    """Rosenbrock's function, curved and badly scaled; with a ``height`` added, rounding hides the bottom."""
 
     def __init__(self, height=0.0):
         self.height = height
@@ -132,11 +132,11 @@ def test_lbfgs_tells_the_monitor_of_the_accepted_points(dtype):
 
 
 class ArrivedError(Exception):
-    """The loss is as good as zero."""
+    """The loss is nearly zero."""
 
 
 class Counted(Valley):
-    """How many evaluations does it take to the bottom?"""
+    """Counts the evaluations on the way to the bottom."""
 
     evaluations = 0
 

@@ -259,7 +259,7 @@ def test_the_gram_algebra_is_taken_where_it_is_faster(rng):
 def test_memory_is_that_of_blocks(parameters, monkeypatch):
     """Blocks and sums over features take a small part of what the rows would take as an array."""
     monkeypatch.setattr(sizes, "LARGEST_BLOCK", 2**19)
-    n, d = 1500, 20_000  # with blocks as large as they are in use, this would take many times the numbers
+    n, d = 1500, 20_000  # with blocks of the usual size, this would take many times as many numbers
     S = sparse.random_array((n, d), density=1e-3, format="csr", rng=0, dtype=np.float64)
     sae = SparseAutoencoderTransformer(4, max_iter=2, random_state=0, **parameters)
     sae.fit(S[:100]).transform(S[:100])  # from now on everything is compiled
@@ -303,7 +303,7 @@ def test_bad_sparse_input_is_refused(text_like):
 
 @pytest.mark.parametrize(("indices", "indptr"), [([0, 10**9], [0, 2]), ([0, -1], [0, 2]), ([0, 1], [0, 5, 2])])
 def test_indices_that_point_nowhere_are_refused(indices, indptr, text_like):
-    """SciPy does not look at them until it is asked to, and compiled code would read and write somewhere else."""
+    """SciPy does not check them until asked to, and compiled code would read and write somewhere else."""
     _, S = text_like
     sae = SparseAutoencoderTransformer(3, max_iter=2).fit(S)
     bad = sparse.csr_array((len(indptr) - 1, S.shape[1]))
@@ -313,7 +313,7 @@ def test_indices_that_point_nowhere_are_refused(indices, indptr, text_like):
 
 
 def test_reference_is_the_model(rng):
-    """What the sparse paths are compared with is compared itself: the reference against a fit."""
+    """The reference, with which sparse rows are compared, agrees with a fit."""
     S = sparse.random_array((50, 20), density=0.2, rng=rng, format="csr")
     sae = SparseAutoencoderTransformer(4, max_iter=5, random_state=0).fit(S)
     model = reference.Model.of(sae)

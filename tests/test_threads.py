@@ -126,7 +126,7 @@ SIZES = [(50, 4, 3), (700, 30, 15), (3000, 100, 50), (1500, 300, 130), (700, 400
 
 
 class Fixed(_crew.Pace):
-    """The same number of threads in every call, and some calls."""
+    """The same number of threads in every call, and several calls."""
 
     number = 1
 

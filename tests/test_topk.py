@@ -426,7 +426,7 @@ def test_a_unit_that_starts_anew_is_active(digits, k):
         *(rows, weights, arch, code, frame, 1.0), batch_size=10**6, revives=True, rng=rng
     )
     _, W, V, b, _ = unpack(theta, arch)
-    V[:3], W[:3], b[:3] = V[3], 0, -1  # they never are
+    V[:3], W[:3], b[:3] = V[3], 0, -1  # these units are never active
     training.memory["silent"][:3] = objective.PATIENCE
     state = AdamState(np.ones_like(theta), np.ones_like(theta), 0, 1e-3, 0.9, 0.999, 1e-8)
     before = training.network(theta)

@@ -124,7 +124,7 @@ def adam_state(theta, learning_rate=0.01):
 
 
 def gradient_of(X, model, **settings):
-    """The gradient of one batch, from what Adam remembers of it; and the error."""
+    """The gradient of one batch, worked out from the averages of Adam, and the error."""
     theta = model.theta
     objective, state = objective_of(X, model, **settings), adam_state(theta)
     evaluation = objective.adam_epoch(theta, state, np.arange(X.shape[0]))
@@ -168,7 +168,7 @@ def test_the_gradient_is_that_of_finite_differences(by_batch, rng):
 
 
 def test_equal_activations_of_a_batch(rng):
-    """The first ones are active: of the first rows, and in a row of the first units."""
+    """The first ones are active: those of the first rows, and within a row those of the first units."""
     model, X = reference.Model.random(rng, 5, 40, 4, True), np.ones((30, 5))
     model.W[:], model.b[:] = 1, np.where(np.arange(40) % 3, 0, 1)  # 14 units have 6, 26 have 5
     gradient, evaluation = gradient_of(X, model)

@@ -10,7 +10,7 @@ from skl_sae._objectives import topk
 
 
 class Fixed(_crew.Pace):
-    """The same number of threads in every call, and some calls."""
+    """The same number of threads in every call, and several calls."""
 
     number = 1
 

@@ -108,7 +108,7 @@ def test_a_perfect_start_is_one_iteration():
 
 @quiet
 def test_without_shuffle_the_rows_are_met_in_order(digits):
-    """Two batches, full ones: the order inside a batch does not count, the order of the batches does."""
+    """Two full batches: the order inside a batch does not count, the order of the batches does."""
     settings = dict(solver="adam", batch_size=100, max_iter=1)
     swapped = np.concatenate([digits[100:200], digits[:100]])
     inside = np.concatenate([digits[:100][::-1], digits[100:200][::-1]])

@@ -169,7 +169,7 @@ def test_lbfgs_is_as_good_as_scipy_on_the_naive_objective(load_data, parameters)
     options = {"maxiter": budget, "ftol": 0, "gtol": 0, "maxfun": 10**6}
     naive = minimize(model.loss_and_gradient, start, (X,), method="L-BFGS-B", jac=True, options=options)
     assert naive.nit == sae.n_iter_ == budget
-    # The two sum in another order, and L-BFGS amplifies the last digits from step to step.
+    # The two sum in different orders, and L-BFGS amplifies the last digits from step to step.
     assert sae.loss_ <= naive.fun * (1 + 1e-6)
 
 
@@ -187,8 +187,8 @@ def test_published_objective(load_data):
 
 
 @quiet
-def test_adam_program_of_the_mission(load_data, capsys):
-    """784-256-784, sigmoid, rho = 0.1, beta = 3, mini-batches of 100, with a report as it goes."""
+def test_adam_on_images_with_a_report(load_data, capsys):
+    """784-256-784, sigmoid, rho = 0.1, beta = 3, mini-batches of 100, with a report on the way."""
     X = load_data("mnist")["X_train"][:5000].reshape(5000, -1) / np.float32(255)
     sae = SparseAutoencoderTransformer(
         256, rho=0.1, beta=3, alpha=0, output_activation="sigmoid", solver="adam", max_iter=8, random_state=0, verbose=1
@@ -201,8 +201,8 @@ def test_adam_program_of_the_mission(load_data, capsys):
 
 
 @quiet
-def test_lbfgs_program_of_the_mission(digits):
-    """A ReLU code and a linear output over one flat vector; b' is trained, unlike in the listing."""
+def test_lbfgs_with_a_relu_code(digits):
+    """A ReLU code and a linear output over one flat vector; the output biases are trained as well."""
     sae = SparseAutoencoderTransformer(64, activation="relu", max_iter=200, random_state=0).fit(digits)
     assert -sae.score(digits) < 0.1 * digits.var(axis=0).sum()
     assert np.all(sae.decoder_intercept_[digits.var(axis=0) > 0] != 0)
@@ -222,7 +222,7 @@ def test_noise_trains_a_denoiser(digits):
 
 @quiet
 def test_one_more_row_does_not_spoil_adam():
-    """A rest of one row would take a step with the mean activation of that row."""
+    """A last batch of one row would take a step with the mean activation of that row."""
     X = StandardScaler().fit_transform(load_digits().data)
     even, odd = (
         SparseAutoencoderTransformer(64, activation="relu", solver="adam", max_iter=60, random_state=0).fit(X[:n]).loss_

@@ -85,7 +85,7 @@ def raw_of(sae, name, rows):
 
 
 def search(Z, points, samples, excluded):
-    """What the kernel finds, by a generous bound for rounding errors."""
+    """What the kernel finds, given a generous bound for rounding errors."""
     products = -2 * Z @ points.T
     slack = 1e-12 * ((Z**2).sum(axis=1) + (points**2).sum(axis=1).max())
     members, starts = np.concatenate(samples), np.cumsum([0, *map(len, samples)])
@@ -270,7 +270,7 @@ def test_a_surprise_of_weights_is_that_of_repeated_scores(rng, n):
 
 
 def naive_tails(X, weights, x, own):
-    """Squared surprises of the values of one row, of which the weight ``own`` is among the rows X."""
+    """Squared surprises of the values of one row, whose weight ``own`` is counted among the rows X."""
     lower = np.array([weights[column <= value].sum() for column, value in zip(X.T, x, strict=True)])
     upper = np.array([weights[column >= value].sum() for column, value in zip(X.T, x, strict=True)])
     share = (np.minimum(lower, upper) - own + 0.5) / (weights.sum() - own + 1)

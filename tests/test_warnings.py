@@ -64,13 +64,13 @@ def test_a_loss_that_rises_warns(digits):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         sae.fit(digits)
-    assert len(caught) == 1  # with the same remedy for what it did not learn
+    assert len(caught) == 1  # that little was learned has the same remedy
     assert "Lower learning_rate_init" in str(caught[0].message)
 
 
 @pytest.mark.plain
 def test_one_warning_of_units_and_of_iterations():
-    """The fault of the code comes first; when it is gone, so does the other."""
+    """The fault of the code comes first; once that is gone, the other one is reported."""
     X = StandardScaler().fit_transform(load_wine().data)
     sae = TopKAutoencoderTransformer(100, k=2, max_iter=20, resample_dead=False, random_state=0)
     with warnings.catch_warnings(record=True) as caught:
@@ -147,7 +147,7 @@ def test_each_remedy_ends_its_warning(name):
         messages = [message for message in case.before(X) if case.remedy in message]
         if messages:
             break
-    assert messages, f"nobody warned of {name}"
+    assert messages, f"no fit warned of {name}"
     assert case.after(X, messages) == []
 
 

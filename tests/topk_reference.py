@@ -4,7 +4,7 @@ import numpy as np
 
 
 def largest(z, k):
-    """The k largest of a row that are positive, of equal ones the first, in their order."""
+    """The places of the k largest positive numbers of a row, in order; of equal ones the first."""
     order = np.lexsort((np.arange(z.size), -z))[:k]
     return np.sort(order[z[order] > 0])
 
