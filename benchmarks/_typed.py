@@ -109,7 +109,7 @@ def docstrings(path):
 
 
 def typed():
-    """Return "file:line: number" for every figure that was typed by hand, and what is given but nowhere."""
+    """Return "file:line: number" for every figure that was typed by hand, and phrases of `GIVEN` that are nowhere."""
     found, texts = [], []
     for path in pages():
         if (name := str(path.relative_to(ROOT))) in WRITTEN:
@@ -125,7 +125,7 @@ def typed():
             texts.append(docstring)
             found += [f"{name}:{first + line - 1}: {number}" for line, number in figures(without(docstring, words))]
     unused = [phrase for phrase in PHRASES if not any(re.search(phrase, text) for text in texts)]
-    return found + [f"_typed.py: given, but nowhere: {phrase}" for phrase in unused]
+    return found + [f"_typed.py: in GIVEN, but on no page and in no docstring: {phrase}" for phrase in unused]
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def only(items, key, wanted, place):
     found = exact or [item for item in items if item[key].startswith(wanted)]
     if len(found) != 1:
         names = ", ".join(repr(item[key]) for item in items)
-        raise LookupError(f"{place}: {len(found)} of these are {wanted!r}: {names}")
+        raise LookupError(f"{place}: {len(found)} of these match {wanted!r}: {names}")
     return found[0]
 
 
@@ -236,7 +236,7 @@ def rewritten(text, figure):
     pattern, numbers = words_of(figure)
     found = list(pattern.finditer(text))
     if len(found) != 1:
-        raise LookupError(f"{len(found)} times these words, and not once: {figure}")
+        raise LookupError(f"these words occur {len(found)} times, not once: {figure}")
     for i, template in reversed(list(enumerate(numbers, 1))):
         start, end = found[0].span(i)
         text = text[:start] + filled(template, row, place) + text[end:]

@@ -80,7 +80,7 @@ def test_figures_are_told_from_settings(text, numbers, monkeypatch):
         ("a\n<!-- surface: L-BFGS; 10-5; {ms} -->2<!-- / -->", "begins with the comment"),
         ("a <!-- surface: L-BFGS; 10-5; {ms} -->2", "1 comments of figures, but 0"),
         ("a <!-- surface: L-BFGS; 10-5; {hours} -->2<!-- / -->", "no column 'hours'"),
-        ("a <!-- surface: L-BFGS; 9-5; {ms} -->2<!-- / -->", "0 of these are '9-5'"),
+        ("a <!-- surface: L-BFGS; 9-5; {ms} -->2<!-- / -->", "0 of these match '9-5'"),
     ],
 )
 def test_a_figure_without_its_place_is_an_error(text, message, monkeypatch):
@@ -95,7 +95,7 @@ def test_numbers_in_docstrings_are_written_from_the_results(monkeypatch):
     pages = importlib.import_module("pages")
     words = "sparsity: all sets; rho=0.02; setting {least < .05:.0f} % and {worst explained:+.1f}"
     assert pages.rewritten("a setting\n    1 % and +2, of 3", words) == "a setting\n    84 % and -5.0, of 3"
-    with pytest.raises(LookupError, match="0 times these words"):
+    with pytest.raises(LookupError, match="these words occur 0 times"):
         pages.rewritten("a setting of 1 %", words)
 
 
