@@ -4,8 +4,8 @@ Codes that lie by rows are sorted by units first. The gradient of a unit's weigh
 active, then never leaves the first-level cache; there is no gradient of all weights.
 
 A unit that is not active in a batch stays as it is, and so do its averages of the gradient. If these decayed, its first
-steps after a long silence would be many times as long as others, since the averages of the gradient and of its
-square would both start again from almost nothing: such steps kill units.
+steps after a long silence would be many times as long as others (the square root of the second average decays more
+slowly than the first average, but both approach zero): such steps kill units.
 """
 
 import numpy as np
