@@ -217,7 +217,7 @@ def use(estimator, X, array, expected):
 
 
 def run(case):
-    """How a case ends: "result", or the name of an error that was meant."""
+    """How a case ends: "result", or the name of a deliberate error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for category in EXPECTED_WARNINGS:

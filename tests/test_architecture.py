@@ -84,7 +84,7 @@ def test_imports_run_the_way_that_is_stated():
     below = stated_order()
     rooms = {room_of(module) for module in MODULES} - {""}
     assert below.keys() == rooms
-    assert not [name for name, found in below.items() if name in found], "the stated order has a circle"
+    assert not [name for name, found in below.items() if name in found], "the stated order has a cycle"
     wrong = [
         f"{module} imports {other}"
         for module in MODULES.keys() - {""}
@@ -99,7 +99,7 @@ def test_no_files_import_each_other_in_a_circle():
     left = {module: imports_of(module) for module in MODULES}
     while left:
         free = {module for module, found in left.items() if not found & left.keys()}
-        assert free, f"a circle among {sorted(left)}"
+        assert free, f"a cycle among {sorted(left)}"
         left = {module: found for module, found in left.items() if module not in free}
 
 

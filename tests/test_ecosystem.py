@@ -350,7 +350,7 @@ def test_imbalanced_learn_samples_before_the_transformer(cancer):
 
 @pytest.fixture
 def mlflow_sklearn(monkeypatch, tmp_path):
-    """mlflow with a store in a folder, and silent."""
+    """mlflow, silent, with its store in a folder."""
     settings = {
         "MLFLOW_TRACKING_URI": (tmp_path / "store").as_uri(),
         "MLFLOW_ALLOW_FILE_STORE": "true",

@@ -1,4 +1,4 @@
-"""Any data and any parameters: a correct result, or an error that was meant."""
+"""Any data and any parameters: a correct result, or a deliberate error."""
 
 import os
 

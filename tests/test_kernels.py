@@ -167,7 +167,7 @@ def test_divergence_goes_on_as_its_tangent(activation):
         np.testing.assert_allclose(penalty_term(penalty_kind("kl", activation), rho, mean), expected, rtol=1e-9)
 
 
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="numba is switched off")
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="compilation is switched off")
 def test_kernels_are_cached_and_release_the_gil():
     for kernel in (evaluate.evaluate_steps, adam.adam_steps, inference.encode, inference.decode, inference.moments):
         assert kernel.targetoptions["nogil"]

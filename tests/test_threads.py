@@ -171,7 +171,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(shape, solver, form, dt
 
 
 def test_a_system_that_allows_fewer_threads(crew, monkeypatch):
-    """A limit of memory or of processes refuses threads; the fit goes on with fewer."""
+    """A limit of memory or of processes refuses threads; the fit continues with fewer."""
     shape, start, started = (3000, 100, 50), threading.Thread.start, []
     crew(1)
     expected = fit(shape)
