@@ -4,7 +4,7 @@
     python benchmarks/pages.py --check     # only compare; fails where a page differs
 
 The pages are README.md and docs/**/*.md. Comments, which no reader sees, mark what comes from a file. A figure in
-a sentence names the file, the table, the row and the columns, with their formats; for table and row the first words are
+a sentence names the file, the table, the row and the columns, with their formats; for table and row the beginning is
 enough:
 
     <!-- detector: tables, clean (confirm); skl_sae; {AUROC} and {AP} % -->79.9 and 53.0 %<!-- / -->

@@ -239,7 +239,7 @@ def _run(case):
         parameters = {key: as_numpy(value) for key, value in parameters.items()}
     estimator = ESTIMATORS[case["estimator"]](**parameters)
     if expected == "result" and holds_out_all(estimator, array, weights):
-        expected = "either" if case["estimator"] == "topk" else "error"  # top-k takes 0 and -0 for distinct
+        expected = "either" if case["estimator"] == "topk" else "error"  # to top-k, 0 and -0 differ
     unfitted = {key: Same(value) for key, value in vars(estimator).items()}
     before, weights_before = array.copy(), joblib.hash(weights)
     error = fails(lambda: estimator.fit(X, sample_weight=weights))
