@@ -34,15 +34,16 @@ from ._views.scorer import ViewScorer
 # More units than this cost time without improving any scores.
 MOST_COMPONENTS = 50
 
-# Weight decay by default: an autoencoder that reconstructs everything also reconstructs anomalies. One whose error is
-# the view of a wide table has to learn more of it.
+# Default weight decay: an autoencoder that reconstructs everything also reconstructs anomalies. In a wide table its
+# error is a view of its own, for which it has to learn more.
 ALPHA, WIDE_ALPHA = 0.1, 3e-3
 
-# The rate of false alarms by default.
+# Default rate of false alarms.
 FALSE_ALARMS = 0.05
 
-# With fewer training rows for each feature, or fewer than the second number in all, their own scores say too little of
-# those of new rows. The threshold is then that of rows which were held out, of the second number if there are as many.
+# With fewer training rows per feature than the first number, or fewer in all than the second, the scores of training
+# rows say too little about those of new rows. The threshold is then computed from held-out rows: as many as the second
+# number, or all rows if there are fewer.
 ENOUGH_ROWS, HELD_OUT = 20, 200
 
 Rows: TypeAlias = Any  # of any kind, see `_rows`
@@ -62,15 +63,15 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
 
     Each view turns the row into a surprise t, minus the log of the share of training rows that look as strange, and the
     score is :math:`\log \frac{1}{V} \sum_v e^{t_v}`, minus the log of the harmonic mean [1]_ of these shares. So a
-    score says how rare a row is among normal ones, in the same unit for all data: about 1 for a normal row, 3 where one
-    of five views sees a row in 100, 7 where all see one in 1000.
+    score says how rare a row is among normal ones, in the same unit for all data: about 1 for a normal row, 3 if one of
+    five views finds it as rare as one row in 100, 7 if all find it as rare as one in 1000.
 
     Where rows are too few for a covariance (more than 100 features and fewer than 4 rows for each, or more than 2048
     features), the views are *near* and *error*, the squared reconstruction error.
 
     Anomalies among the training rows count little: each training row has a weight, the share of training rows that are
-    at least as unusual by *tails* and *far*. With these weights the autoencoder is trained and means and covariances
-    are estimated.
+    at least as unusual by *tails* or by *far*, whichever is smaller. The autoencoder is trained, and means and
+    covariances are estimated, with these weights.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
           :math:`Q_3 + 1.5 (Q_3 - Q_1)` of the training rows' scores, are outliers.
         - float in (0, 0.5]: this fraction of rows like the training rows is classified as outliers. If the training
           rows are clean, it is the rate of false alarms. With ``scoring="auto"`` it is the rate among new rows:
-          training rows are scored as if they had been left out or, with fewer than 200 rows or 20 rows for each
+          training rows are scored as if they had been left out or, with fewer than 200 rows or fewer than 20 for each
           feature, by fits to the other rows. With the other scorings it is the rate among the training rows; new rows
           exceed it, the more so the fewer training rows there are, so use `p_values` there.
     scoring : {"auto", "mahalanobis", "standardized_error", "squared_error"}, default="auto"
@@ -92,26 +93,26 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         - "auto": by several views, as above.
         - "mahalanobis": squared Mahalanobis distance of residual and code, :math:`u = (e, h)`, from the training rows
           that lie closest together, :math:`(u - \mu)^\top \Sigma^{-1} (u - \mu)`. Mean and covariance are those of
-          the ``support_fraction`` found by concentration steps [3]_, with shrinkage [4]_; the autoencoder is trained a
-          second time on these rows alone. Needs time and memory for a matrix of size (n_features + n_components)
-          squared, and takes at most 16,384 features.
+          the ``support_fraction`` found by concentration steps [3]_, with shrinkage [4]_. Needs time and memory for a
+          matrix of size (n_features + n_components) squared, and takes at most 16,384 features.
         - "standardized_error": :math:`\sum_k (e_k - \mu_k)^2 / \sigma_k^2`, the error relative to its spread in each
           feature, with :math:`\mu` and :math:`\sigma` from the same rows.
         - "squared_error": :math:`\lVert x - \hat x \rVert^2`, the reconstruction error as used in the literature.
     scaling : "standard" or None, default="standard"
-        Whether to scale the features for the autoencoder: by their standard deviations or, with "auto" and too few rows
-        for a covariance, by their ranges. None uses X unchanged. The views *tails*, *far* and *near* do not depend on
-        it.
+        Whether to scale the features for the autoencoder: by their standard deviations or, with ``scoring="auto"`` and
+        too few rows for a covariance, by their ranges. None uses X unchanged. The views *tails*, *far* and *near* do
+        not depend on it.
     support_fraction : float, default=0.75
-        Fraction of the training rows, 0.5 to 1, that is taken to be normal; 1 trusts all rows. Not used by "auto",
-        which gives each row a weight.
+        Fraction of the training rows, 0.5 to 1, that is taken to be normal: those with the lowest scores, on which the
+        autoencoder is trained a second time. 1 trusts all rows. Not used by ``scoring="auto"``, which gives each row a
+        weight.
     rho : float, default=0.1
         Target mean activation. See `SparseAutoencoderTransformer` for this and the following parameters.
     beta : float, default=3.0
         Weight of the sparsity term.
     alpha : float or "auto", default="auto"
-        Weight decay. "auto" is 0.1, more than the transformer's: an autoencoder that reconstructs everything also
-        reconstructs anomalies. Where the views are *near* and *error*, it is 0.003.
+        Weight decay. "auto" is 0.1, more than the transformer's default: an autoencoder that reconstructs everything
+        also reconstructs anomalies. Where the views are *near* and *error*, it is 0.003.
     penalty : {"kl", "l1"}, default="kl"
         Sparsity penalty.
     activation : {"sigmoid", "relu"}, default="sigmoid"
@@ -147,15 +148,15 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
     random_state : int, RandomState instance or None, default=None
         Seed for everything random.
     verbose : int, default=0
-        Verbosity of training, as for the transformer. Scorings other than "auto" train twice, and say so.
+        Verbosity of training, as for the transformer. Where a fit trains twice, each training has a title.
 
     Attributes
     ----------
     offset_ : float
         `decision_function` is `score_samples` minus this.
     support_ : ndarray of shape (n_samples,)
-        True for the training rows that the autoencoder was trained on: with "auto", all of positive weight, otherwise
-        those taken to be normal.
+        True for the training rows that the autoencoder was trained on: with ``scoring="auto"``, all of positive weight,
+        otherwise those taken to be normal.
     location_, precision_ : ndarrays
         :math:`\mu` and :math:`\Sigma^{-1}` of residual and code, in scaled units, of shape (p,) and (p, p), with
         p = n_features + n_components: those of "mahalanobis", or of the view *code*. For the errors both have shape
@@ -172,6 +173,17 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, if all are strings.
 
+    Warns
+    -----
+    DataRangeWarning
+        If the scaled features have values outside the range of ``output_activation``, or if the weights of the rows
+        are below 0.1 on average.
+    ConvergenceWarning
+        If training does not settle; with scorings other than "auto", also if the fit explains hardly any of the
+        variance.
+    HiddenUnitWarning
+        With scorings other than "auto", for the same reasons as the transformer.
+
     See Also
     --------
     sklearn.ensemble.IsolationForest : Needs no scaling; often as good where training data contain many anomalies.
@@ -179,21 +191,22 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
 
     Notes
     -----
-    With "auto" a row that equals one of the training rows which the detector looks for neighbours in (all, or a sample
-    of 2048) is scored as if one copy of it had been left out of the training rows. Otherwise training rows would seem
-    more normal than new ones.
+    With ``scoring="auto"``, a row that equals one of the training rows among which the detector looks for neighbours
+    (all, or a sample of at most 2048) is scored as if one copy of it had been left out of the training rows. If it were
+    not, training rows would seem more normal than new ones.
 
-    The detector keeps up to 10,000 distinct training rows, for calibration and `p_values`; of more rows a sample, by
-    weight. Up to that number a row of weight 2 is exactly the same as two rows.
+    The detector keeps up to 10,000 distinct training rows (fewer with more than 1677 features), for calibration and
+    `p_values`; of more rows it keeps a sample, drawn by weight. Up to that number a row of weight 2 is exactly the same
+    as two rows.
 
     If one value has more than 0.9 of the weight of a feature, other values are rare levels: the standard deviation is
-    taken to be a quarter of the range at least, and the unit of distances three ranges. So a level in one of a thousand
-    rows is no more surprising than that.
+    then taken to be at least a quarter of the range, and the unit of distances is three ranges. So a level that one row
+    in a thousand has counts as one in a thousand, not as rarer.
 
-    Scores by "auto" are computed in float64 and rounded to the precision of float32, so that they do not depend on what
-    stands beside a row. Others are computed from the reconstructions in the dtype of X. Scaled values are clipped (for
-    "auto" at 100 standard deviations, only for autoencoder and covariances; otherwise at 1e100, float32: 1e30), so that
-    every finite row has a finite score.
+    With ``scoring="auto"``, scores are computed in float64 and rounded to the precision of float32, so that the score
+    of a row does not depend on the other rows of X. Other scores are computed from the reconstructions in the dtype of
+    X. Scaled values are clipped, so that every finite row has a finite score: with "auto" at 100, for the autoencoder
+    and the covariances only; otherwise at 1e100 (float32: 1e30).
 
     ``benchmarks/detector.py`` compares the detector with others on data that had no part in its design.
 
@@ -310,9 +323,9 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         ----------
         X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
             At least two rows, all finite; they may include anomalies. Sparse matrices are converted to CSR and made
-            dense only in blocks of rows. The blocks of a dask array stay on its workers, as for the transformer;
-            whatever has one number per row (weights, scores, ``support_``) is an array in local memory, and so are the
-            training rows that the detector keeps.
+            dense only in blocks of rows. The blocks of a dask array stay on its workers, as for the transformer; only
+            arrays with one number per row (weights, scores, ``support_``) and the training rows that the detector keeps
+            are in local memory.
         y : Ignored
             Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -358,7 +371,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         if self.scoring == "auto":
             scores, counts, share = fit.scores, reference.weights, FALSE_ALARMS if share == "auto" else share
             few = LEAST_ROWS <= reference.total < max(ENOUGH_ROWS * rows.shape[1], HELD_OUT)
-            if few:  # a fit to few rows knows them by heart
+            if few:  # a fit to few rows memorises them
                 scores, counts = self._cross_conformal(HELD_OUT).held_out()
             self.offset_ = -threshold(scores, counts, share, fit.tie, fit.floor, of_new_rows=few)
         elif share == "auto":
@@ -395,7 +408,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         return scorer.fit(rows, weights, training.rng, self, learn), problems
 
     def _trains_in_span(self, rows: Rows) -> bool:
-        """Whether an autoencoder of the space that rows span is one of all features: the loss is the same function."""
+        """Whether to train in the space that the rows span, where the loss is the same function with fewer weights."""
         same = self.scoring == "auto" and self.output_activation == "identity" and not (self.noise or self.warm_start)
         return same and rows.kind == "dense" and 2 * len(rows) < rows.shape[1]
 
@@ -486,7 +499,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         Returns
         -------
         error : ndarray of shape (n_samples,), or (n_samples, n_features) if ``per_feature``
-            In squared scaled units (standard deviations with ``scaling="standard"``), in float64.
+            In squared scaled units (see ``scaling``), in float64.
         """
         scorer = self._scorer()
 
@@ -500,8 +513,8 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
     def score_contributions(self, X: MatrixLike) -> Float64Array:
         r"""Contribution of each feature to the anomaly score of every row.
 
-        With "auto" every view has the part :math:`e^{t_v} / \sum_w e^{t_w}` of the score and shares it among the
-        features in proportion to their terms in the view: for a quadratic form
+        With ``scoring="auto"``, every view has the part :math:`e^{t_v} / \sum_w e^{t_w}` of the score and shares it
+        among the features in proportion to their terms in the view: for a quadratic form
         :math:`(u - \mu)_k [\Sigma^{-1} (u - \mu)]_k`, for a distance or an error the squared difference, for the tails
         the squared surprise. With the other scorings the contribution is the term itself.
 
@@ -531,7 +544,7 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         return np.concatenate(list(self._check_rows(X).map(self._scorer().reconstruct)))
 
     def _fit_fold(self, rows: Rows, weights: Float64Array) -> Any:
-        """Return what scores blocks of rows, by a fit to other rows."""
+        """Fit to these rows; return a function that scores blocks of other rows."""
         fold = clone(self)
         fold.n_features_in_ = rows.shape[1]
         settings, rng = self._settings(verbose=0, warm_start=False), np.random.RandomState(self._reference["seed"])

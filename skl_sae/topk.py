@@ -1,4 +1,4 @@
-"""TopKAutoencoderTransformer: codes of which a fixed number of units are active."""
+"""TopKAutoencoderTransformer: codes with a fixed number of active units."""
 
 from __future__ import annotations
 
@@ -36,59 +36,62 @@ class TopKAutoencoderTransformer(
 
     The encoder :math:`z = W x + b` and the decoder :math:`\hat x = V h + c`, where h holds the k largest elements of z
     [1]_ [2]_, are trained together to minimise the mean of :math:`\lVert x - \hat x \rVert^2`. Elements of z that are
-    not positive are never active, so a row has at most k active units, nearly always k; of equal ones the first is.
-    The columns of V, the atoms, have norm 1.
+    not positive are never active, so a row has at most k active units, nearly always k. Of equal elements the first is
+    taken. The columns of V, the atoms, have norm 1.
 
     Parameters
     ----------
     n_components : int, default=256
-        Number of hidden units m. Usually exceeds the number of active ones many times.
+        Number of hidden units m, usually many times k.
     k : int or None, default=None
-        Number of active units of a row, at most ``n_components``; with ``selection="batchtopk"`` on average. None
-        stands for 8, or for ``n_components`` if that is less. If k is ``n_components``, every unit may be active, as
-        in an autoencoder with ReLU.
+        Number of active units of a row, at most ``n_components``; with ``selection="batchtopk"``, the average over
+        rows. None stands for 8, or for ``n_components`` if that is less. If k is ``n_components``, every unit may be
+        active, as in an autoencoder with ReLU.
     selection : {"topk", "batchtopk"}, default="topk"
         - "topk": the k largest elements of every row.
-        - "batchtopk": in training the k B largest elements of a batch of B rows [3]_, so that some rows have more
-          active units than others; after it every element that reaches ``threshold_``.
+        - "batchtopk": in training, the k B largest elements of a batch of B rows [3]_, so that some rows have more
+          active units than others; afterwards, every element that reaches ``threshold_``.
     init : {"whitened", "random"}, default="whitened"
         Where training starts.
 
         - "whitened": atoms are rows of X after whitening.
         - "random": atoms have random directions.
 
-        In both cases W has the directions of the atoms, and the length with which the first reconstructions are best.
+        In both cases the rows of W are the atoms, multiplied by the number with which the first reconstructions are
+        best.
     resample_dead : bool, default=True
-        Whether units that have not been active for an epoch, and for two batches (30 in `partial_fit`), start anew
-        before the next epoch: from rows with large errors, towards which their atoms then point. They may do so before
-        every epoch but the first: any epoch may be the last, so none is left out for that.
+        Whether units that have not been active for an epoch, and for at least two batches (30 in `partial_fit`), start
+        anew before the next epoch: from rows with large errors, towards which their atoms then point. This can happen
+        before any epoch but the first, even the last: which one is the last is not known in advance.
     batch_size : int, default=512
-        Number of rows of a batch, at most.
+        Maximum number of rows in a mini-batch.
     learning_rate_init : float, default=4e-3
-        Step size of Adam [4]_ at first. That of step t is ``learning_rate_init / sqrt(1 + t / 600)``.
+        Initial step size of Adam [4]_. That of step t is ``learning_rate_init / sqrt(1 + t / 600)``.
     shuffle : bool, default=True
-        Whether to deal out the rows anew in every epoch. If so, equal rows of small data count as one row of their
-        total weight.
+        Whether to visit the rows in a new order in every epoch. If so, equal rows of small data are merged into one row
+        of their total weight.
     max_iter : int, default=300
         Maximum number of epochs.
     tol : float, default=5e-3
-        Training stops when the loss has not fallen by ``tol`` times its size within ``n_iter_no_change`` epochs.
+        Training stops when the loss has not fallen by ``tol`` times its value within ``n_iter_no_change`` epochs.
     n_iter_no_change : int, default=10
         See ``tol``.
     early_stopping : bool, default=False
-        Whether to hold out rows, judge by their loss when to stop, and keep the weights where it was lowest.
+        Whether to hold out rows, monitor their loss instead of that of the training rows, and keep the weights for
+        which it was lowest; these may be the initial weights.
     validation_fraction : float, default=0.1
-        Share of the rows held out by ``early_stopping``.
+        Fraction of the rows held out by ``early_stopping``.
     sparse_output : bool, default=True
-        Whether `transform` returns a sparse matrix (CSR; an array if scikit-learn's ``sparse_interface`` says so).
-        Data frames (``set_output``) need False.
+        Whether `transform` returns a sparse matrix (CSR; a sparse array if scikit-learn's option ``sparse_interface``
+        asks for one). Data frames (``set_output``) need False.
     warm_start : bool, default=False
-        Whether `fit` continues from the last fit, with the state of Adam: bit for bit as if that had not ended.
+        Whether `fit` continues from the last fit, including the state of Adam, bit for bit as if that fit had not
+        ended.
     random_state : int, RandomState instance or None, default=None
-        Seed for the start, the held-out rows, the order of the rows and units that start anew. The same number gives
-        the same weights, bit for bit, on the same machine, for any number of threads.
+        Seed for the initial weights, the held-out rows, the order of the rows and the units that start anew. The same
+        number gives the same weights, bit for bit, on the same machine, for any number of threads.
     verbose : int, default=0
-        1 prints some epochs, 2 prints all.
+        1 prints a line for some of the epochs, 2 for all of them.
 
     Attributes
     ----------
@@ -104,9 +107,9 @@ class TopKAutoencoderTransformer(
         The atoms, each of norm 1, as in `sklearn.decomposition.DictionaryLearning`.
     threshold_ : float or None
         With ``selection="batchtopk"``, what an element of z has to reach to be active: the number that k elements of a
-        training row reach on average.
+        training row reach on average. None with "topk".
     activation_frequency_ : ndarray of shape (n_components,)
-        Share of the training rows on which a unit is active, by their weights.
+        Share of the training rows, by weight, on which each unit is active.
     dead_fraction_ : float
         Share of the units that are active on no training row.
     loss_ : float
@@ -114,9 +117,10 @@ class TopKAutoencoderTransformer(
     n_iter_ : int
         Number of epochs.
     history_ : dict of ndarrays of shape (n_iter_,)
-        "loss"; "fvu", its share in the variance of X; "active_units" of a row on average; "dead_fraction", the share of
-        units that were not active in the epoch; with early stopping, "validation_loss". They are recorded while the
-        weights change during an epoch. The last entry always describes the fitted weights over all training rows.
+        "loss"; "fvu", the fraction of the variance of X that is not explained; "active_units" of a row on average;
+        "dead_fraction", the share of units that were not active in the epoch; with early stopping, "validation_loss".
+        They are recorded while the weights change during an epoch. The last entry describes the fitted weights over
+        all training rows, unless the fit was interrupted.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -138,13 +142,13 @@ class TopKAutoencoderTransformer(
     Notes
     -----
     Training sees rows as (x - mean) / scale, with a scale for which their mean squared norm is 1. So a fit depends
-    neither on the units of X nor on where it lies; the parameters are converted to those for X itself afterwards. The
+    neither on the units of X nor on its mean; the parameters are converted to those for X itself afterwards. The
     published form :math:`z = W (x - c) + b` describes the same models, but ties c to the encoder; here c has a gradient
     of its own, which needs no sum over units.
 
     Unlike in the usual Adam, a step changes only the units that are active in its batch, and their averages of the
-    gradient. If these decayed meanwhile, the first step after a while would be many times as long as others, and units
-    would die of it.
+    gradient. If the averages of the other units decayed meanwhile, a unit's first step after a pause would be many
+    times as long as the others, and units would die of it.
 
     The defaults were chosen on digits, standardised tables, MNIST, GloVe vectors of words, embeddings of texts and
     images, and planted dictionaries. On 20000 images of MNIST (1024 units, k=32, 10 epochs) they leave 10.4 % of the
@@ -242,6 +246,7 @@ class TopKAutoencoderTransformer(
             Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows; only their ratios matter. A row of weight 0 does not count at all.
+            Default: equal weights.
 
         Returns
         -------
@@ -260,9 +265,11 @@ class TopKAutoencoderTransformer(
     def partial_fit(self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train on a chunk of rows for one epoch, continuing from the last call.
 
-        Chunks should be random samples of the data. The first one decides where training starts and how it scales rows.
+        Chunks should be random samples of the data. The first one decides where training starts and how rows are
+        scaled. Weights, the state of Adam and the random state carry over, including through pickling.
         ``threshold_``, ``activation_frequency_``, ``dead_fraction_``, ``loss_`` and the last entry of ``history_``
-        describe the latest chunk. ``early_stopping``, ``verbose`` and callbacks have no effect.
+        describe the latest chunk. ``early_stopping``, ``verbose`` and callbacks have no effect, and there are no
+        warnings.
 
         Parameters
         ----------
@@ -270,7 +277,7 @@ class TopKAutoencoderTransformer(
         y : Ignored
             Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
-            As for `fit`; the chunk as a whole has no weight.
+            As for `fit`: only their ratios within the chunk matter.
 
         Returns
         -------
@@ -287,7 +294,7 @@ class TopKAutoencoderTransformer(
 
     @lazy_on_dask("units")
     def transform(self, X: MatrixLike) -> csr_matrix | csr_array | FloatArray:
-        """Encode every row.
+        """Encode every row x as h, the active elements of W x + b.
 
         Given a dask array, this and all other row-wise methods return a lazy dask array; `transform` needs
         ``sparse_output=False`` for that.
@@ -310,7 +317,7 @@ class TopKAutoencoderTransformer(
 
     @lazy_on_dask("features")
     def inverse_transform(self, X: MatrixLike) -> FloatArray:
-        """Decode every code.
+        """Decode every code h as V h + c.
 
         Parameters
         ----------

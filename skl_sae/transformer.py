@@ -140,7 +140,8 @@ class SparseAutoencoderTransformer(
         "loss" and its terms as they enter the sum, "reconstruction", "sparsity" and "weight_decay"; "mean_activation",
         averaged over the hidden units; with early stopping, "validation_loss". Adam records these while the weights
         change during an epoch: the error is averaged over the batches, and the sparsity term is that of the epoch's
-        mean activation. The last entry always describes the fitted weights over all training rows, without noise.
+        mean activation. The last entry describes the fitted weights over all training rows, without noise, unless the
+        fit was interrupted.
     dead_fraction_ : float
         Fraction of the hidden units that are never active on the training rows: no activation above 0.01 (sigmoid) or 0
         (ReLU).
@@ -148,7 +149,7 @@ class SparseAutoencoderTransformer(
         Fraction of the units that are always fully active: no activation below 0.99 (sigmoid); 0 for ReLU, which has no
         upper limit.
     constant_fraction_ : float
-        Fraction of the units whose activations on the training rows span at most a hundredth of the highest.
+        Fraction of the units whose activations on the training rows span at most a hundredth of their highest one.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -290,12 +291,12 @@ class SparseAutoencoderTransformer(
     def partial_fit(self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train on a chunk of rows for one epoch of Adam, whatever ``solver`` is, continuing from the last call.
 
-        Weights, moments, step count and random state carry over, including through pickling and from a `fit` with
-        ``warm_start=True``. As in `fit` with Adam, the sparsity term uses the mean activation of each mini-batch.
-        Earlier chunks do not enter it, so chunks should be random samples of the data with at least ``batch_size``
-        rows. ``mean_activation_``, ``loss_``, the last entry of ``history_`` and the fractions of dead, saturated and
-        constant units describe the latest chunk; ``history_`` gains one entry per call. ``early_stopping``, ``verbose``
-        and callbacks have no effect, and there is no warning about convergence.
+        Weights, Adam's moments and step count, and the random state carry over, including through pickling and from a
+        `fit` with ``warm_start=True``. As in `fit` with Adam, the sparsity term uses the mean activation of each
+        mini-batch. Earlier chunks do not enter it, so chunks should be random samples of the data with at least
+        ``batch_size`` rows. ``mean_activation_``, ``loss_``, the last entry of ``history_`` and the fractions of dead,
+        saturated and constant units describe the latest chunk; ``history_`` gains one entry per call.
+        ``early_stopping``, ``verbose`` and callbacks have no effect, and the only warning is `DataRangeWarning`.
 
         Parameters
         ----------
@@ -303,7 +304,7 @@ class SparseAutoencoderTransformer(
         y : Ignored
             Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
-            As for `fit`; the chunk as a whole has no weight.
+            As for `fit`: only their ratios within the chunk matter.
 
         Returns
         -------
