@@ -1,4 +1,4 @@
-"""What every estimator of the package shares: parameters, checks of the input, a fit as a whole, methods on rows."""
+"""What all estimators of the package share: parameters, checks of the input, a fit as a whole, row-wise methods."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _call_method(cls, attributes, name, X, **settings):
 
 
 def lazy_on_dask(width: str | None = None, dtype: Any = None) -> Callable[[Function], Function]:
-    """Return a decorator that makes a method of rows return a lazy dask array for a dask array.
+    """Return a decorator that makes a row-wise method return a lazy dask array for a dask array.
 
     ``width`` names the columns of the result, "units" or "features"; None stands for one number per row, or with
     ``per_feature=True`` for features. ``dtype`` is that of the result, None for that of X.
@@ -75,12 +75,12 @@ def releasing(rows):
 
 
 class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
-    """Checks of the input, a fit as a whole, methods of rows: of any autoencoder; subclasses have the parameters."""
+    """What any autoencoder needs to check its input, to be fitted and to be used; subclasses have the parameters."""
 
     _doc_link_module = "skl_sae"  # for the link in the HTML representation
     _doc_link_template = "https://skl-sae.readthedocs.io/en/stable/api/generated/skl_sae.{estimator_name}.html"
-    _only_for: ClassVar[dict[str, str]] = {}  # attributes that no method of rows but one needs, and which
-    _weights_suffice = True  # to use the estimator: an interrupted fit can be kept, a callback can be given one
+    _only_for: ClassVar[dict[str, str]] = {}  # attributes that a single row-wise method needs, and that method
+    _weights_suffice = True  # to use the estimator, so that an interrupted fit can be kept or passed to a callback
     _from_all_rows: ClassVar[tuple[str, ...]] = ()  # attributes that an interrupted fit does not have
     _training_class: ClassVar[type[Training]] = Training
     # Parameters that a path of warm starts can follow, beginning with those whose change takes the fewest iterations.
@@ -146,7 +146,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
         return self
 
     def _partial_fit(self, X, sample_weight):
-        """Take an epoch of Adam over a chunk of rows, from where the last one ended; no rows are held out."""
+        """Train for an epoch of Adam on a chunk of rows, from where the last one ended; no rows are held out."""
         warm = hasattr(self, "encoder_coef_")
         with self._all_or_nothing():
             self._check_parameters(takes_noise=True)
@@ -220,7 +220,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
         if len(W) != n_components:
             problem = f"from {len(W)} fitted components with n_components={n_components}"
         if problem is not None:
-            raise ValueError(f"Training cannot go on {problem}. To start anew call fit with warm_start=False.")
+            raise ValueError(f"Training cannot continue {problem}. To start anew, call fit with warm_start=False.")
         tied = getattr(self, "tied_weights", False)
         theta = np.concatenate([part.ravel() for part in ((W, b, c) if tied else (W, V, b, c))])
         state = SolverState(**self._training) if hasattr(self, "_training") else None
@@ -228,13 +228,13 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
 
     @staticmethod
     def _once(function, rows, *args):
-        """Return ``function(rows, *args)``; on a path of a search a `Memo` takes the place of this method."""
+        """Return ``function(rows, *args)``; a `PathSearchCV` replaces this method by a `Memo`."""
         return function(rows, *args)
 
-    # What subclasses know.
+    # For subclasses to override.
 
     def _differs(self, parts):
-        """Return from which fit the parameters differ too much to continue it, or None."""
+        """Return how the parameters differ from those of the earlier fit, if it cannot be continued, else None."""
 
     def _diagnose_rows(self, rows):
         """Return problems of the rows, pairs of a message and a category."""
@@ -244,7 +244,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
         """Check combinations that `_parameter_constraints` cannot express."""
 
     def _check_parameters_for_dask(self):
-        """Refuse what needs the rows one by one, or in an order of its own."""
+        """Refuse parameters that need single rows, or an order of rows of their own."""
 
     # -- checks ------------------------------------------------------------------------------------
 
@@ -266,7 +266,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
     def _apply(self, compute, X):
         """Return ``compute(network, rows)``, which raises `NotFiniteError` if a result is not finite.
 
-        X is not looked through beforehand: only if a result is not finite can X be the cause.
+        A dense X is not searched for NaN and infinity beforehand: either makes a result that is not finite.
         """
         rows = self._check_rows(X, ensure_all_finite=issparse(X))
         try:
@@ -303,7 +303,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
     # -- using the fit -----------------------------------------------------------------------------
 
     def _apply_lazily(self, method, X, columns, dtype, settings):
-        """Return what a method gives for a dask array: another one, of which nothing is computed yet."""
+        """Return the result of a row-wise method for a dask array: another one, of which nothing is computed yet."""
         from ._rows.dask import float_dtype, map_lazily
 
         check_is_fitted(self)
@@ -316,7 +316,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
         return map_lazily(functools.partial(self._method(method), **settings), X, width, dtype)
 
     def _method(self, name):
-        """Return a method as it is now, for other processes."""
+        """Return a row-wise method of the estimator as it is now, for other processes."""
         left_out = {"_training", "_skl_callbacks", "_sklearn_output_config", "feature_names_in_"}
         left_out |= {"history_", "_first_history", *DURING_FIT}
         left_out.update((key for key, method in self._only_for.items() if method != name))
@@ -324,7 +324,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
         return functools.partial(_call_method, type(self), attributes, name)
 
     def _parameters(self, dtype):
-        """Return W, b, V, c as the kernels take them, which trust their shapes."""
+        """Return W, b, V, c for the kernels, which trust the shapes that are checked here."""
         parts = self.encoder_coef_, self.encoder_intercept_, self.decoder_coef_.T, self.decoder_intercept_
         shapes = [part.shape for part in parts]
         if any(part.dtype.kind != "f" for part in parts):
@@ -335,7 +335,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
         (*_, m), (*_, d) = shapes[1], shapes[3]
         if shapes != [(m, d), (m,), (m, d), (d,)] or d != self.n_features_in_ or m == 0:
             raise ValueError(
-                f"The fitted weights of this {type(self).__name__} do not fit together: encoder_coef_ {shapes[0]}, "
+                f"The fitted weights of this {type(self).__name__} do not match in shape: encoder_coef_ {shapes[0]}, "
                 f"encoder_intercept_ {shapes[1]}, decoder_coef_ {self.decoder_coef_.shape}, decoder_intercept_ "
                 f"{shapes[3]}, n_features_in_ {self.n_features_in_}."
             )
@@ -343,7 +343,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
 
 
 class BaseSparseAutoencoder(BaseAutoencoder):
-    """An autoencoder with a penalty on mean activations: its parameters; subclasses say what the result is used for."""
+    """An autoencoder with a penalty on mean activations; subclasses say what it is used for."""
 
     _from_all_rows = "mean_activation_", "dead_fraction_", "saturated_fraction_", "constant_fraction_"
     _followed: ClassVar[tuple[str, ...]] = ("tol", "beta", "alpha", "rho")
@@ -444,7 +444,7 @@ class BaseSparseAutoencoder(BaseAutoencoder):
             )
 
     def _check_parameters_for_dask(self):
-        """Refuse what needs the rows one by one, or in an order of its own."""
+        """Refuse parameters that need single rows, or an order of rows of their own."""
         refused = {
             f"solver={self.solver!r}": SOLVERS[self.solver].needs_local_rows,
             "adam_start": self.adam_start,
@@ -453,8 +453,8 @@ class BaseSparseAutoencoder(BaseAutoencoder):
         for name, wanted in refused.items():
             if wanted:
                 raise ValueError(
-                    f"{name} does not go with a dask array, which is fitted by solver='lbfgs' over all rows, without "
-                    "rows held out. For Adam over the chunks of a dask array use dask_ml.wrappers.Incremental."
+                    f"{name} cannot be used with a dask array: solver='lbfgs' fits all of its rows, none is held out. "
+                    "For Adam over the chunks of a dask array, use dask_ml.wrappers.Incremental."
                 )
 
     def _network(self, dtype):
@@ -483,6 +483,7 @@ class ReconstructionScoresMixin:
         Returns
         -------
         scores : ndarray of shape (n_samples,)
+            At most 0, in the dtype of X.
         """
         return -self.reconstruction_error(X)
 

@@ -36,7 +36,7 @@ def regularization(settings):
 
 
 def count_weights(arch):
-    """Return the length of the prefix of the flat vector that holds W and, untied, V."""
+    """Return the length of the beginning of the flat vector, which holds W and, if untied, V."""
     return arch.n_components * arch.n_features * (1 if arch.tied else 2)
 
 
@@ -97,9 +97,7 @@ class NotFiniteError(ValueError):
     """Results hold infinity or NaN, which would pass unnoticed; if the rows are finite, the results overflowed."""
 
     def __init__(self, what, dtype):
-        super().__init__(
-            f"X is so large that {what} overflow {dtype}. Scale it as the rows were that trained the model."
-        )
+        super().__init__(f"X is so large that {what} overflow {dtype}. Scale X like the rows that trained the model.")
 
 
 def check_overflow(values, what):

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 
 from ._callbacks import DURING_FIT
 
-# Layout of the attributes of a saved estimator. Whoever changes it increases it and extends `translate`.
+# Layout of the attributes of a saved estimator. A change needs the next number here and an entry in `translate`.
 LAYOUT = 3
 
 # Attributes that are made anew when they are needed.
@@ -17,7 +17,7 @@ NOT_SAVED = (*DURING_FIT, "_folds")
 
 
 def translate(state: dict[str, Any], layout: int) -> dict[str, Any]:
-    """Bring the attributes of an earlier layout into today's."""
+    """Convert the attributes of an earlier layout to the present one."""
     if layout < 2 and "_training" in state:  # one object for the state of all solvers
         old = vars(state["_training"])
         memories = {}
@@ -42,7 +42,7 @@ def translate(state: dict[str, Any], layout: int) -> dict[str, Any]:
 
 
 class SavedStateMixin(BaseEstimator):
-    """Pickling with a layout, and checks of fitted attributes, which code that uses them trusts."""
+    """Pickling with the number of the layout, and checks of fitted attributes, which the methods then trust."""
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**super().__getstate__(), "_skl_sae_state": LAYOUT}

@@ -2,8 +2,8 @@
 
     z = W x + b,    h = the k largest of z that are positive,    x̂ = V' h + c,    ||V_j|| = 1
 
-Training sees rows as (x - centre) / scale, so that it depends neither on their units nor on where they lie. In these
-terms W and V are what they are in those of X, b and c are not.
+Training sees rows as (x - centre) / scale, so that it depends neither on their units nor on their mean. W and V are the
+same for these rows as for those of X; b and c are not.
 """
 
 import functools
@@ -20,20 +20,20 @@ from ._kernels.structs import Architecture, SparseBlock, TopKNetwork
 from ._model import check_overflow, count_parameters, unpack
 from ._rows import as_rows
 
-# Active units where the user does not say how many.
+# Active units where k is None.
 USUAL_K = 8
 
-# Rows at a time of which codes with any number of active units are computed.
+# Rows that are encoded at a time if any number of units may be active.
 CODED_ROWS = 2048
 
-# Rows at most from which a threshold is computed.
+# Most rows from which a threshold is computed.
 ROWS_FOR_THRESHOLD = 4096
 
-# Rows from which the start is computed, and numbers in these; and how far the whitening may stretch a direction in
-# which rows hardly vary.
+# The sample of rows from which the start is computed: its usual size and its least, and the most numbers in it; and how
+# far the whitening may stretch a direction in which rows hardly vary.
 ROWS_TO_WHITEN, LEAST_ROWS_TO_WHITEN, NUMBERS_TO_WHITEN, MOST_STRETCH = 8192, 256, 2**23, 3
 
-# Rows of these from which the length of the encoder's weights is computed.
+# Most rows of that sample from which the length of the encoder's weights is computed.
 ROWS_TO_FIT = 1024
 
 
@@ -68,7 +68,7 @@ class Frame(NamedTuple):
         return cls(mean, scale if np.isfinite(scale) and scale > 0 else 1.0)
 
     def outside(self, theta, arch):
-        """Return W, b, V, c for rows as they are."""
+        """Return W, b, V, c for rows of X as they are."""
         _, W, V, b, c = unpack(theta, arch)
         shift = W.astype(np.float64) @ self.centre
         return W, (self.scale * b - shift).astype(b.dtype), V, (self.scale * c + self.centre).astype(c.dtype)
@@ -95,7 +95,7 @@ def network(W, b, V, c, k, threshold=None):
 
 
 def _compressed(units, values, counts, m):
-    """Return codes (n, m) as a csr_array, of which each row has the first ``counts`` entries of a row of arrays."""
+    """Return codes (n, m) as a csr_array, each row from the first ``counts`` entries of a row of the arrays."""
     n, room = units.shape
     indptr = np.concatenate([[0], np.cumsum(counts)])
     indptr = indptr.astype(np.int32 if indptr[-1] <= np.iinfo(np.int32).max else np.int64)
@@ -175,7 +175,7 @@ def find_threshold(net, rows):
 
 
 def calibrate(parts, code, rows):
-    """Return the threshold of a network W, b, V, c for new rows, from some of the training rows, or None."""
+    """Return the threshold of a network W, b, V, c, from some of the training rows; None for "topk"."""
     with np.errstate(over="ignore", invalid="ignore"):
         some = rows[:: -(-len(rows) // ROWS_FOR_THRESHOLD)]
         return find_threshold(network(*parts, code.k), some) if code.by_batch else None
@@ -187,7 +187,7 @@ def calibrate(parts, code, rows):
 def _whitener(X, weights):
     """Return a function that whitens the rows of X (n, d), which are centred, at given indices.
 
-    Results have the same variance in every direction in which the rows vary enough; their lengths have no meaning.
+    The results have the same variance in every direction in which the rows vary enough; their scale has no meaning.
     """
     (n, d), A = X.shape, X * np.sqrt(weights / weights.max()).astype(X.dtype)[:, None]
     values, vectors = np.linalg.eigh(A.T @ A / n if d <= n else A @ A.T / n)
@@ -206,7 +206,7 @@ def _distinct(rows):
 
 
 def _directions(X, weights, m, init, rng):
-    """Return m directions (m, d) for units to begin with."""
+    """Return the initial directions (m, d) of the atoms."""
     d, atoms = X.shape[1], np.empty((0, X.shape[1]), X.dtype)
     if init == "whitened":
         whiten = _whitener(X, weights)
@@ -226,8 +226,8 @@ def _directions(X, weights, m, init, rng):
 def initial_parameters(arch, rows, weights, frame, code, init, rng):
     """Return the parameters to start from, one flat vector as training sees them.
 
-    The atoms are whitened rows, or random. The encoder has their directions, and the length with which the first
-    reconstructions are best.
+    The atoms are whitened rows, or random. The encoder's weights are the atoms, multiplied by the number with which the
+    first reconstructions are best.
     """
     d, m, dtype = arch.n_features, arch.n_components, rows.dtype
     n = min(len(rows), max(ROWS_TO_WHITEN, 2 * m, 4 * d), max(LEAST_ROWS_TO_WHITEN, NUMBERS_TO_WHITEN // d))

@@ -12,7 +12,7 @@ from ._training import Run, Training
 def in_order(X):
     """Return the indices of the rows of an array in the order of their values, which does not depend on their scale."""
     kind, sign = np.dtype(f"u{X.itemsize}"), 8 * X.itemsize - 1
-    bits = (X + 0).view(kind)  # with one zero
+    bits = (X + 0).view(kind)  # -0 is 0
     ordered = np.where(bits >> sign, ~bits, bits | kind.type(1 << sign)).astype(kind.newbyteorder(">"))
     return np.argsort(ordered.view(np.dtype((np.void, X.itemsize * X.shape[1]))).ravel(), kind="stable")
 
@@ -29,7 +29,7 @@ class TopKRun(Run):
         return super()._hold_out()
 
     def _merge_duplicates(self):
-        """Merge equal rows of small data, so that a row twice is a row of weight 2, unless their order counts."""
+        """Merge equal rows of small data, so that two equal rows are one of weight 2, unless their order counts."""
         merged, weights = self.rows.merge_duplicates(self.weights) if self.settings.shuffle else (self.rows, None)
         if merged is not self.rows:
             order = in_order(merged.toarray())

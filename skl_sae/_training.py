@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
 
 
 def phases(settings, warm):
-    """Return the solvers of a run in their order, as pairs of a name and the most iterations."""
+    """Return the solvers of a run in their order, as pairs of a name and the maximum number of iterations."""
     last = settings.solver, settings.max_iter
     starts = settings.adam_start and not warm and settings.solver != "adam"
     return [("adam", settings.adam_start), last] if starts else [last]
@@ -139,7 +139,7 @@ class Run:
         )
 
     def _on_iteration(self, monitor):
-        """Tell callbacks of an iteration; return whether one of them asks for the end."""
+        """Tell callbacks of an iteration; return whether one of them asks to stop."""
 
         def attributes():
             found = self._attributes(monitor.theta, monitor, self.state.copy())
@@ -234,12 +234,12 @@ class Run:
         )
 
     def _parts(self, theta):
-        """Return copies of W, b, V, c as users have them."""
+        """Return copies of W, b, V, c as users see them."""
         _, W, V, b, c = (part.copy() for part in unpack(theta, self.arch))
         return W, b, V, c
 
     def _choices(self):
-        """Return attributes that say with which parameters the model was fitted, whatever they are later."""
+        """Return attributes that say with which parameters the model was fitted: users may change these later."""
         return {"_functions": (self.settings.activation, self.settings.output_activation)}
 
     def _findings(self, objective):
@@ -259,9 +259,9 @@ class Training:
     ----------
     settings : object with the parameters of an estimator as attributes
     rng : RandomState
-        For everything random, unless a run continues an earlier one.
+        Source of all random numbers, unless a run continues an earlier one.
     tasks : FitTasks, optional
-        To be told of iterations.
+        Told of every iteration.
     usable : bool
         Whether the weights alone make a usable estimator: an interrupted run can be kept, a callback can be given one.
     chunked : bool

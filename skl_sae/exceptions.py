@@ -10,4 +10,4 @@ class HiddenUnitWarning(UserWarning):
 
 
 class DataRangeWarning(UserWarning):
-    """The training data exceed the range of the output activation, or their weights are far below one row each."""
+    """The training data exceed the range of the output activation, or the weights of the rows average far below 1."""

@@ -78,12 +78,12 @@ def test_weights_that_do_not_fit_together_are_refused(digits, name):
     """The kernels trust the shapes; a file may come from anywhere."""
     sae = short(warm_start=True).fit(digits)
     setattr(sae, name, getattr(sae, name)[:3])
-    with pytest.raises(ValueError, match="do not fit together"):
+    with pytest.raises(ValueError, match="do not match in shape"):
         sae.transform(digits)
-    with pytest.raises(ValueError, match=r"do not fit together|n_components"):
+    with pytest.raises(ValueError, match=r"do not match in shape|n_components"):
         sae.fit(digits)
     saved = pickle.dumps(sae)
-    with pytest.raises(ValueError, match="do not fit together"):
+    with pytest.raises(ValueError, match="do not match in shape"):
         pickle.loads(saved)
 
 
