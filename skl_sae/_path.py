@@ -29,13 +29,14 @@ from .exceptions import DivergenceError
 CONTAINERS = Pipeline, ColumnTransformer, FeatureUnion, TransformedTargetRegressor
 
 # Attributes of an autoencoder that say which share of its units tells nothing about a row. Large penalties make units
-# constant, from random weights as well; dead and saturated ones are rare there.
+# constant even in fits from random weights, where dead and saturated ones are rare.
 BROKEN, CONSTANT = ("dead_fraction_", "saturated_fraction_"), ("constant_fraction_",)
 
-# A walk starts over where so many more units are broken than at its start, or more than half of them tell nothing.
+# A walk starts over from random weights where the share of broken units exceeds that at its start by more than the
+# first number, or the share of units that tell nothing exceeds the second.
 NEWLY_BROKEN, MOSTLY_USELESS = 0.1, 0.5
 
-# Results that fits on a path share: of training and test rows, and a few more if a scorer looks at others.
+# Most results that fits on a path share: those of training and test rows, and a few more if a scorer sees other rows.
 MOST_RESULTS = 8
 
 
@@ -44,11 +45,11 @@ class Stop(NamedTuple):
 
     values: tuple[float, ...]  # of the path's parameters
     start: int | None  # position of the stop whose weights this one starts from, None for random ones
-    candidates: list[int]  # indices of the candidates with this setting; they differ behind the autoencoder
+    candidates: list[int]  # indices of those with this setting, which differ only in other steps
 
 
 class Path(NamedTuple):
-    """Settings of the autoencoder that differ only in parameters that a warm start can follow, in their order."""
+    """Settings of the autoencoder, in the order of visits, that differ only in parameters a warm start can follow."""
 
     route: str | None  # parameter name of the autoencoder, "" if it is the estimator, None if there is no autoencoder
     names: tuple[str, ...]
@@ -56,7 +57,7 @@ class Path(NamedTuple):
     is_random: bool = False  # whether the autoencoder has random_state=None
 
     def draw_seed(self):
-        """Return a seed for all fits of a walk that have none: fits of different seeds could not share anything."""
+        """Return a seed for all fits of a walk that have none: fits with different seeds could not share anything."""
         if not self.is_random or len(self.stops) == 1:
             return None
         return check_random_state(None).randint(np.iinfo(np.int32).max)
@@ -64,8 +65,8 @@ class Path(NamedTuple):
     def divide(self, n_parts):
         """Return at most ``n_parts`` lists of stops, by their positions, with about as many candidates each.
 
-        Branches of the tree stay together as far as possible, since whoever takes a part has to train the stops on the
-        way to it as well.
+        Branches of the tree stay together as far as possible, since a process that takes a part has to train the stops
+        on the way to it as well.
         """
         ways: list[list[int]] = []
         for i, stop in enumerate(self.stops):
@@ -134,9 +135,9 @@ def find_autoencoder(estimator):
         if not isinstance(named[name], CONTAINERS):
             kind = type(named[name]).__name__
             raise ValueError(
-                f"PathSearchCV found the autoencoder {route!r} inside of a {kind}, which may fit it any number of "
-                f"times. It walks through {', '.join(container.__name__ for container in CONTAINERS)}. Use "
-                f"GridSearchCV, or put the PathSearchCV inside of the {kind}."
+                f"PathSearchCV found the autoencoder {route!r} inside a {kind}, which may fit it any number of times. "
+                f"It can look only into {', '.join(container.__name__ for container in CONTAINERS)}. Use GridSearchCV, "
+                f"or put the PathSearchCV inside the {kind}."
             )
     return route
 
@@ -146,13 +147,13 @@ def _named(estimator):
 
 
 def _ancestors(route):
-    """Return the parameter names of what contains an estimator, from the outside."""
+    """Return the parameter names of what contains an estimator, the outermost first."""
     parts = route.split("__") if route else []
     return ["__".join(parts[:depth]) for depth in range(len(parts))]
 
 
 def _next_within(outer, route):
-    """Return the name that a container has for what holds the autoencoder."""
+    """Return the name of the part of a container that is or holds the autoencoder."""
     return route.removeprefix(f"{outer}__" if outer else "").split("__")[0]
 
 
@@ -168,7 +169,7 @@ def _names_within(container):
 
 
 def _comes_later(name, route, named):
-    """Whether a parameter belongs to a step that the autoencoder does not depend on: behind it or beside it."""
+    """Whether a parameter belongs to a step that the autoencoder does not depend on: one after it or beside it."""
     for outer in _ancestors(route):
         prefix, inner = f"{outer}__" if outer else "", _next_within(outer, route)
         others = _names_within(named[outer])
@@ -184,7 +185,7 @@ def _is_number(value):
 
 
 def _identity(value):
-    """Return what tells values of a parameter apart; objects are equal only to themselves."""
+    """Return what tells values of a parameter apart; other objects are equal only to themselves."""
     if isinstance(value, tuple):
         return tuple(map(_identity, value))
     return value if value is None or isinstance(value, str | Real) else ("object", id(value))
@@ -244,9 +245,9 @@ class Walk:
     stops : list of int
         Positions of the stops that will be visited, in increasing order. Those on the way to them are trained as well.
     seed : int or None
-        Of autoencoders without one.
+        Random seed for autoencoders that have none.
     n_processors : int
-        How many processors train.
+        Number of processors to train on.
     """
 
     def __init__(self, path, stops, seed=None, n_processors=1):
@@ -459,7 +460,7 @@ class Before:
 
 
 def digest(*contents):
-    """Return a digest of objects; arrays are not copied. Equal objects that are built in another way may differ."""
+    """Return a digest of objects, without copies of arrays. Equal objects may differ if they were built differently."""
     buffers: list[pickle.PickleBuffer] = []
     result = hashlib.sha256(pickle.dumps(contents, protocol=5, buffer_callback=buffers.append))
     for buffer in buffers:
@@ -489,13 +490,13 @@ class Memo:
             states = [generator.get_state() for generator in generators]
         self._results[key] = result, states
         if len(self._results) > MOST_RESULTS:
-            del self._results[next(iter(self._results))]  # not used for longest
+            del self._results[next(iter(self._results))]  # the least recently used
         return result
 
 
 @contextlib.contextmanager
 def threads_on(n_processors):
-    """Let autoencoders, whose bits do not depend on it, use the threads that other processes leave idle."""
+    """Let autoencoders use processors that other processes leave idle; no bit of a fit depends on their number."""
     if n_processors == 1:
         yield
         return
@@ -505,13 +506,13 @@ def threads_on(n_processors):
 
 
 def share_processors(n_tasks, n_processes):
-    """Return how many processors each task can have: the last ones share those for which there is no task."""
+    """Return how many processors each task can have: the last tasks also get those that are left over."""
     n_last = n_tasks % n_processes
     return [1] * (n_tasks - n_last) + [n_processes // n_last for _ in range(n_last)]
 
 
 class Share(NamedTuple):
-    """What a process has to do at a time: visit stops of a path on one fold."""
+    """A piece of work for one process: to visit stops of a path on one fold."""
 
     path: Path
     stops: list[int]  # by their positions
@@ -523,7 +524,7 @@ class Share(NamedTuple):
 def share_walks(paths, n_splits, n_processes):
     """Return a list of `Share`: the last walks are divided among processes that would be idle.
 
-    What remains of a walk that has too few stops is left to threads.
+    If a walk has fewer stops than processors, each stop is trained on several threads.
     """
     walks, shares = list(itertools.product(paths, range(n_splits))), []
     for (path, split), n_processors in zip(walks, share_processors(len(walks), n_processes), strict=True):
@@ -544,7 +545,7 @@ class Visit(NamedTuple):
 def walk_fold(path, stops, estimator, X, y, candidates, tasks, *, seed, n_processors, process, **options):
     """Visit stops of a path on one fold: fit and score their candidates. Return a list of `Visit`.
 
-    ``tasks`` has the arguments that differ between candidates; ``process`` is the one that runs the search.
+    ``tasks`` has the arguments that differ between candidates; ``process`` is the id of the process that searches.
     """
     walk, visits = Walk(path, stops, seed, n_processors if process != os.getpid() else 1), []
     for i in stops:

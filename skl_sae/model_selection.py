@@ -30,10 +30,10 @@ __all__ = ["PathSearchCV"]
 # Since scikit-learn 1.9.
 HAS_CALLBACKS = hasattr(GridSearchCV, "_init_callback_context")
 
-# What `path_results_` says of every autoencoder.
+# What `path_results_` records about every autoencoder.
 RECORDS = "start", "collapsed", "n_iter", "loss", "mean_activation", "dead_fraction"
 
-# Candidates that a warning names.
+# Most candidates that a warning names.
 MOST_NAMED = 3
 
 
@@ -41,7 +41,7 @@ class PathSearchCV(GridSearchCV):
     """Grid search that trains every autoencoder from the weights of a neighbour in the grid.
 
     A drop-in replacement for `sklearn.model_selection.GridSearchCV` [1]_ for estimators with one autoencoder of this
-    package: the estimator itself, or inside of Pipeline, ColumnTransformer, FeatureUnion and
+    package: the estimator itself, or one inside a Pipeline, ColumnTransformer, FeatureUnion or
     TransformedTargetRegressor, nested in any way. Parameters, methods, attributes and ``cv_results_`` are those of
     GridSearchCV. A search over ``rho`` and ``beta`` takes a fraction of the time, because an autoencoder that starts
     from a trained one with similar parameters needs few iterations.
@@ -49,16 +49,17 @@ class PathSearchCV(GridSearchCV):
     In every fold, the search
 
     1. fits the steps before the autoencoder once, as well as those views of an outlier detector that need no
-       autoencoder;
+       autoencoder (see `SparseAutoencoderOutlierDetector`);
     2. trains one autoencoder from random weights, in the middle of the grid;
-    3. goes, again and again, to the setting that is nearest to a finished one, and starts from its weights and from
-       what the solver remembers;
-    4. fits the steps behind the autoencoder, and scores, for each candidate. Candidates that differ only in these steps
+    3. goes, again and again, to the setting that is nearest to a finished one, and trains from the weights of that one
+       and from what its solver remembers;
+    4. for each candidate, fits the steps after the autoencoder, and scores. Candidates that differ only in these steps
        share an autoencoder.
 
-    The walk is over ``rho``, ``beta``, ``alpha`` and ``tol``. Each setting of the other parameters (``n_components``,
-    ``solver``, steps before the autoencoder, ...) is a path of its own, with a new start from random weights. A search
-    in which every path has one setting does what GridSearchCV does, bit for bit.
+    The walk is over ``rho``, ``beta``, ``alpha`` and ``tol`` (for a top-k autoencoder, over ``tol`` alone). Each
+    setting of the other parameters (``n_components``, ``solver``, steps before the autoencoder, ...) is a path of its
+    own, with a new start from random weights. A search in which every path has one setting does what GridSearchCV does,
+    bit for bit.
 
     Parameters
     ----------
@@ -72,21 +73,22 @@ class PathSearchCV(GridSearchCV):
         reconstruction error, which is best for small ``beta``. If the search then chooses the smallest ``beta``, it
         warns.
     n_jobs : int, default=None
-        Number of processes. Each takes one path on one fold at a time. Where fewer are left than there are processes,
-        the branches of these paths are shared, and each process trains the autoencoders on the way to its branches
-        itself. Where there are not enough branches either, autoencoders are trained on several threads.
+        Number of processes. Each takes one path on one fold at a time. When fewer of these are left than there are
+        processes, the branches of the paths are shared, and each process trains the autoencoders on the way to its
+        branches itself. If there are not enough branches either, autoencoders are trained on several threads.
     refit : bool, str or callable, default=True
-        Whether to fit the best candidate on all rows, by which scorer to choose it, or a function that does, such as
-        `skl_sae.metrics.SparsestWithin`. The refit follows the path from its beginning to the best candidate, so that
-        the refitted model is trained like those that were judged.
+        Whether to fit the best candidate on all rows, the name of the scorer that chooses it, or a function that
+        chooses it, such as `skl_sae.metrics.SparsestWithin`. The refit follows the path from its beginning to the best
+        candidate, so that the refitted model is trained like those that were judged.
     cv : int, cross-validation generator or iterable, default=None
         Splits into folds; None stands for 5 folds.
     verbose : int, default=0
-        Messages, as by GridSearchCV.
+        Amount of messages, as for GridSearchCV.
     pre_dispatch : int or str, default="2*n_jobs"
         Number of tasks that are sent to processes in advance.
     error_score : "raise" or number, default=np.nan
-        Score of a candidate whose fit fails. Others then start from the next nearest neighbour.
+        Score of a candidate whose fit fails; "raise" raises the error. Other candidates then start from the next
+        nearest neighbour.
     return_train_score : bool, default=False
         Whether to score the training rows as well.
 
@@ -99,10 +101,11 @@ class PathSearchCV(GridSearchCV):
     path_results_ : dict of ndarrays of shape (n_candidates, n_splits)
         "start", index of the candidate whose weights the autoencoder started from, -1 for random weights;
         "collapsed", whether a first fit, from a neighbour, was replaced by one from random weights, see the notes;
-        "n_iter", "loss", "mean_activation" (mean over the units) and "dead_fraction". NaN where the fit failed.
+        "n_iter", "loss", "mean_activation" (mean over the units) and "dead_fraction". NaN where the fit failed or the
+        autoencoder has no such number.
     best_estimator_ : estimator
-        The best candidate, fitted on all rows. ``n_iter_`` and ``history_`` of its autoencoder are those of the last
-        leg of the path. Not available with ``refit=False``.
+        The best candidate, fitted on all rows. ``n_iter_`` and ``history_`` of its autoencoder cover only the last fit
+        on the path. Not available with ``refit=False``.
     best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_, classes_, n_features_in_, \
 feature_names_in_
         As in GridSearchCV.
@@ -113,8 +116,8 @@ feature_names_in_
         If the search chooses the smallest ``beta`` by the reconstruction error.
     ConvergenceWarning, HiddenUnitWarning, DataRangeWarning
         What the autoencoders of the search would warn of, from all processes: one warning of each category, at the end,
-        with the message of the first fit, the number of fits, and the parameters of a few candidates. Then those of the
-        fit to all rows.
+        with the message of the first fit, the number of fits, and the parameters of a few candidates. The warnings of
+        the fit to all rows follow.
 
     See Also
     --------
@@ -248,9 +251,9 @@ feature_names_in_
         routed: Any,
         task: Any,
     ) -> tuple[list[dict[str, Any]], Problems]:
-        """Walk all paths on all folds; return the outcomes of the folds of the first candidate, the second, ...
+        """Walk all paths on all folds; return outcomes and what to warn of.
 
-        Also return what to warn of.
+        The outcomes are those of all folds of the first candidate, then of the second, ...
         """
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         splits = list(cv.split(X, y, **routed.splitter.split))

@@ -395,8 +395,8 @@ def test_no_traces_are_left_in_fitted_copies(digits):
     [
         (lambda: make_pipeline(StandardScaler(), LogisticRegression()), "found no autoencoder"),
         (lambda: make_pipeline(code(), code()), "found 2: sparseautoencodertransformer-1, sparse"),
-        (lambda: BaggingClassifier(classifier()), "inside of a BaggingClassifier, .* put the PathSearchCV inside"),
-        (lambda: make_pipeline(GridSearchCV(code(), {"rho": [0.1]})), "inside of a GridSearchCV"),
+        (lambda: BaggingClassifier(classifier()), "inside a BaggingClassifier, .* put the PathSearchCV inside"),
+        (lambda: make_pipeline(GridSearchCV(code(), {"rho": [0.1]})), "inside a GridSearchCV"),
     ],
 )
 def test_where_there_is_no_single_autoencoder(digits, make, message):
