@@ -172,6 +172,7 @@ def saturated_fraction(H: ArrayLike, threshold: float = 0.99) -> float:
     H : array-like of shape (n_samples, n_components)
         Codes.
     threshold : float, default=0.99
+        The default is the transformer's limit for a saturated unit.
 
     Returns
     -------
@@ -232,7 +233,7 @@ def explained_variance(X: ArrayLike, X_reconstructed: ArrayLike) -> float:
 
 
 def explained_variance_scorer(estimator: Any, X: MatrixLike, y: object = None) -> float:
-    """Scorer: `explained_variance` of an estimator or Pipeline with ``transform`` and ``inverse_transform``."""
+    """Scorer: `explained_variance` by an estimator or Pipeline with ``transform`` and ``inverse_transform``."""
     if not issparse(X):
         return explained_variance(X, estimator.inverse_transform(estimator.transform(X)))
     rows = as_rows(check_array(X, accept_sparse="csr", dtype=np.float64))
@@ -260,8 +261,8 @@ class SparsestWithin:
     ----------
     tolerance : float, default=0.01
         How far below the best mean test score a candidate may score.
-    score, sparsity : str
-        Names of the scorers, keys of ``scoring``. A ValueError says which there are if one of them is missing.
+    score, sparsity : str, default="score", "sparsity"
+        Names of the scorers, keys of ``scoring``. If one of them is missing, a ValueError lists those there are.
 
     Examples
     --------
@@ -287,7 +288,7 @@ class SparsestWithin:
         return f"{type(self).__name__}({self.tolerance}, score={self.score!r}, sparsity={self.sparsity!r})"
 
     def __call__(self, cv_results: Mapping[str, Any]) -> int:
-        """Index of the candidate to refit."""
+        """Return the index of the candidate to refit."""
         names = [key.removeprefix("mean_test_") for key in cv_results if key.startswith("mean_test_")]
         missing = [name for name in (self.score, self.sparsity) if name not in names]
         if missing:
@@ -304,13 +305,13 @@ class SparsestWithin:
 
 
 def is_anomaly(y_true: ArrayLike) -> NDArray[np.bool_]:
-    """True where a label marks an anomaly: True of booleans, 1 of 0 and 1, or -1 of -1 and +1."""
+    """Return where labels mark an anomaly: True among booleans, 1 among 0 and 1, or -1 among -1 and +1."""
     marks = column_or_1d(y_true)
     labels = np.unique(marks).tolist()
     if labels == [1] and not isinstance(labels[0], bool):
         raise ValueError(
-            "All labels are 1: an anomaly if the others are 0, a normal row if they are -1. Pass booleans, True for "
-            "anomalies."
+            "All labels are 1, which would be an anomaly beside labels 0 but a normal row beside labels -1. Pass "
+            "booleans, True for anomalies."
         )
     if not (set(labels) <= {0, 1} or set(labels) <= {-1, 1}):
         raise ValueError(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register", "to_onnx", "verify"]
 
-# Outputs that a graph can have, and how many of these (the first ones) it has by default.
+# Outputs that a graph can have, and how many of them, from the first, it has by default.
 OUTPUTS: dict[type, tuple[str, ...]] = {
     SparseAutoencoderTransformer: ("code", "reconstruction", "score_samples"),
     TopKAutoencoderTransformer: ("code", "reconstruction", "score_samples"),
@@ -94,10 +94,10 @@ def to_onnx(
     ImportError
         If skl2onnx is not installed.
     TypeError
-        If ``model`` is of another class, including a subclass of an autoencoder.
+        If ``model`` is of any other class, including a subclass of an autoencoder.
     ValueError
-        If an output is unknown, the dtype is not supported, the opset is too old, or a ColumnTransformer inside another
-        estimator than a Pipeline, FeatureUnion or ColumnTransformer selects columns by name.
+        If an output is unknown, the dtype is not supported, the opset is too old, or a ColumnTransformer selects
+        columns by name inside an estimator other than a Pipeline, FeatureUnion or ColumnTransformer.
     sklearn.exceptions.NotFittedError
         If ``model`` is not fitted.
 
@@ -136,8 +136,8 @@ def to_onnx(
     model = _plain(model)
     if not isinstance(model, Pipeline) and type(model) not in OUTPUTS:
         raise TypeError(
-            f"model must be a {', a '.join(known.__name__ for known in OUTPUTS)}, a Pipeline or a search of these, got "
-            f"{type(model).__name__}. For other models call skl_sae.onnx.register() and skl2onnx.to_onnx."
+            f"model must be a {', a '.join(known.__name__ for known in OUTPUTS)}, a Pipeline or a search over these, "
+            f"got {type(model).__name__}. For other models call skl_sae.onnx.register() and skl2onnx.to_onnx."
         )
     check_is_fitted(model)
     last = _last_step(model)
@@ -161,7 +161,7 @@ def to_onnx(
 
 
 def verify(model: bytes | str | os.PathLike[str]) -> bytes:
-    """Check before loading a model that it is, byte for byte, as `to_onnx` made it.
+    """Check that a model is, byte for byte, as `to_onnx` made it, before it is loaded.
 
     ONNX has no checksum of its own: most changes to a file give another valid graph with different results. Needs
     neither onnx nor skl2onnx.
@@ -206,7 +206,7 @@ def verify(model: bytes | str | os.PathLike[str]) -> bytes:
     >>> verify(data.replace(b"Gemm", b"Germ"))
     Traceback (most recent call last):
         ...
-    ValueError: The model does not fit its digest: it is damaged, or was changed ...
+    ValueError: The model does not match its digest: it is damaged, or was changed ...
     """
     if isinstance(model, bytes):
         data = model
@@ -220,7 +220,7 @@ def verify(model: bytes | str | os.PathLike[str]) -> bytes:
     digest, after = rest[: len(ZEROS)], rest[len(ZEROS) :]
     if digest != hashlib.sha256(b"".join([before, entry, ZEROS.encode(), after])).hexdigest().encode():
         raise ValueError(
-            "The model does not fit its digest: it is damaged, or was changed after skl_sae.onnx.to_onnx made it."
+            "The model does not match its digest: it is damaged, or was changed after skl_sae.onnx.to_onnx made it."
         )
     return data
 
@@ -338,7 +338,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
     opset = container.target_opset
     if opset < OLDEST_OPSET:
-        raise ValueError(f"target_opset must be {OLDEST_OPSET} at least, got {opset}.")
+        raise ValueError(f"target_opset must be at least {OLDEST_OPSET}, got {opset}.")
 
     def node(kind: str, *inputs: Any, **attributes: Any) -> Any:
         return getattr(onnx_ops, f"Onnx{kind}")(*inputs, op_version=opset, **attributes)
@@ -359,7 +359,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
 
 class Columns(BaseEstimator):
-    """Select columns by position. Stands for a step of a Pipeline and exists only to be converted."""
+    """Select columns by position: a step of a Pipeline that exists only to be converted."""
 
     def __init__(self, positions: Sequence[int]) -> None:
         self.positions = positions
@@ -383,7 +383,7 @@ def _parse_columns(scope: Any, model: ColumnTransformer, inputs: Any, custom_par
 
 @contextmanager
 def _remedy_for_names() -> Iterator[None]:
-    """Say what to do where another estimator holds a ColumnTransformer: skl2onnx parses its steps by itself there."""
+    """Say what to do if another estimator holds a ColumnTransformer, whose steps skl2onnx then parses by itself."""
     try:
         yield
     except RuntimeError as error:

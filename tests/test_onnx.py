@@ -423,7 +423,7 @@ def test_errors(cancer):
         to_onnx(pipeline, outputs="label")
     with pytest.raises(ValueError, match="dtype must be float32 or float64, got int64"):
         to_onnx(model, dtype=np.int64)
-    with pytest.raises(ValueError, match="13 at least, got 12"):
+    with pytest.raises(ValueError, match="at least 13, got 12"):
         to_onnx(model, target_opset=12)
 
 
@@ -496,7 +496,7 @@ def test_verify_refuses_what_was_changed(converted):
         changed += [moved, data[entry.start : entry.stop] + moved]
         for other in changed:
             assert other != data
-            with pytest.raises(ValueError, match=r"has no digest|does not fit its digest"):
+            with pytest.raises(ValueError, match=r"has no digest|does not match its digest"):
                 verify(other)
 
 
@@ -510,7 +510,7 @@ def test_verify_says_why(converted, cancer, tmp_path):
     onnx_model = converted[0]
     path = tmp_path / "model.onnx"
     path.write_bytes(onnx_model.SerializeToString()[:-1])
-    with pytest.raises(ValueError, match="does not fit its digest: it is damaged, or was changed"):
+    with pytest.raises(ValueError, match="does not match its digest: it is damaged, or was changed"):
         verify(path)
     with pytest.raises(FileNotFoundError):
         verify(tmp_path / "another.onnx")
