@@ -1,4 +1,4 @@
-"""What a fit should be warned of: pairs of a message and a category.
+"""What to warn of after a fit: pairs of a message and a category.
 
 A message has one cause and one remedy. ``benchmarks/remedies.py`` counts on how many data sets each remedy works.
 """
@@ -21,12 +21,12 @@ MANY_UNITS = 0.05
 
 # If half of the units have a standard deviation below this fraction of their mean, no unit is ever clearly on or off.
 # Defaults give 0.07 to 0.7 on small tables in [0, 1], whose codes serve a linear model as well as the features
-# themselves, up to 1.4 points (benchmarks/sparsity.py --minmax).
+# themselves, to within 1.4 points (benchmarks/sparsity.py --minmax).
 LEAST_RELATIVE_DEVIATION = 0.05
 
-# A fit that explains less than the first number, of whose units half have a standard deviation below the second number
-# times their mean, has been held back by the penalties. TF-IDF rows of texts have 0 to 0.53 and 0.003 to 0.11 with
-# defaults, small tables in [0, 1] at least 0.83 or at least 0.25 (13 sets; any number of units).
+# A fit that explains less than the first number, and half of whose units have a standard deviation below the second
+# number times their mean, has been held back by the penalties. With defaults, TF-IDF rows of texts have 0 to 0.53 and
+# 0.003 to 0.11, small tables in [0, 1] at least 0.83 or at least 0.25 (13 sets; any number of units).
 HELD_BACK = 0.7, 0.2
 
 # If half of the units have a mean activation more than this many times rho, the sparsity term has lost: to values of X
@@ -36,10 +36,10 @@ STRAY_ACTIVATION, NEGLIGIBLE_TERM = 3, 0.05
 # A fit that explains less than this fraction of what it would explain of pure noise has not learned anything.
 LEAST_EXPLAINED = 0.05
 
-# A feature of data that are standardised, or nearly so, has a variance in this range on average.
+# Features of data that are standardised, or nearly so, have an average variance in this range.
 STANDARD_VARIANCE = 0.5, 2.0
 
-# One of data that fill [0, 1] has at least this variance, usually.
+# Features of data that fill [0, 1] usually have at least this average variance.
 FULL_RANGE_VARIANCE = 0.01
 
 # More weight decay than the default may leave no signal.
@@ -48,7 +48,7 @@ STRONG_DECAY = 1e-3
 # Steps of Adam up to this size are taken to be too small rather than too large if nothing was learned.
 LARGE_STEP = 0.1
 
-# Rows with a smaller weight on average are probably meant to have shares, not counts.
+# Weights with a smaller mean are probably meant as shares, not as counts of rows.
 LEAST_MEAN_WEIGHT = 0.1
 
 # The problem of a fit that was interrupted and kept.
@@ -113,7 +113,7 @@ def diagnose_training(unsettled, found):
     """Return the worst problem: that training did not settle (None if it did) or what was found in the code.
 
     A fault of the code is worse than too few iterations: its own remedy ended it more often than more iterations did,
-    which cost time as well. But idle units are no news after a loss that rose.
+    and these cost time. But idle units are no news after a loss that rose.
     """
     if unsettled is None or (found and not (unsettled.rose and found[0][1] is HiddenUnitWarning)):
         return found
@@ -137,7 +137,7 @@ def shares_of_units(objective, settings):
 
 
 class Fit(NamedTuple):
-    """What a fit is judged by.
+    """What to judge a fit by.
 
     ``objective`` was evaluated at the fitted weights, ``final`` is the last row of the history, ``variance`` (d,) that
     of the features.
@@ -181,7 +181,7 @@ class Fit(NamedTuple):
         return PENALTIES[self.settings.penalty].has_target and self.settings.beta > 0
 
     def scale_or(self, remedy, directions=("small", "large")):
-        """Return that X should be scaled, if it is too small or large for the penalties, or else another remedy."""
+        """Return the remedy of scaling X, if its values are too small or large for the penalties, else another one."""
         (low, high), variance = STANDARD_VARIANCE, self.mean_variance
         direction = "small" if variance < low else "large" if not variance <= high else None
         if direction not in directions or _standardizes(self.settings):
@@ -196,12 +196,12 @@ class Fit(NamedTuple):
             return f"Multiply X by {self._factor():g}: {of_variance}"
         if variance < FULL_RANGE_VARIANCE and not keeps_zeros:
             return f"Scale X to [0, 1] (MinMaxScaler): {of_variance}"
-        return "Lower alpha: the penalties are large beside the variance of X."
+        return "Lower alpha: the penalties are large compared with the variance of X."
 
     def _factor(self):
-        """Return by what to multiply X for as much variance as that of one standardised feature for each unit.
+        """Return the factor, with one digit, that gives X the variance of one standardised feature for each unit.
 
-        There are at most as many of these as features. The factor has one digit.
+        Units beyond the number of features that vary do not count.
         """
         wanted = min(self.n_components, int(np.count_nonzero(self.variance)))
         return float(f"{np.sqrt(wanted) / np.sqrt(self.variance.sum()):.1g}")  # the ratio itself may overflow
@@ -308,7 +308,7 @@ def _find_dense(fit):
     return advice(cause, remedy, "A mean near rho is not sparsity"), HiddenUnitWarning
 
 
-# The worst problem first: a fit is warned of one only, since what follows usually has the same cause. Half of the units
+# The worst problem first: only one is reported, since those that follow usually have the same cause. Half of the units
 # far above rho are worse than some that are dead.
 FINDERS = _find_nothing_learned, _find_stray, _find_uninformative, _find_held_back, _find_dense
 
