@@ -177,7 +177,7 @@ def _warn_without_cache(reason):
 def _exists_or_is_made(folder):
     with contextlib.suppress(OSError):
         Path(folder).mkdir(parents=True, exist_ok=True)
-    return os.path.isdir(folder)  # which may be read alone
+    return os.path.isdir(folder)  # it may be read-only
 
 
 class _Impl(caching.CompileResultCacheImpl):

@@ -15,7 +15,7 @@ from ._rows import DenseRows
 from ._scatter import TIED_ROUNDED
 from ._types import Float64Array, MatrixLike
 
-# Folds of the training rows, and of how many rows there can be folds.
+# Number of folds of the training rows, and the least number of rows that are divided into folds.
 FOLDS, LEAST_ROWS = 10, 3
 
 
@@ -36,8 +36,8 @@ def deal(weights, n_folds, rng):
 class ConformalMixin:
     """p-values of new rows, and decisions by them.
 
-    A detector gives `_fit_fold(rows, weights)`, which returns what scores blocks of rows, `_check_rows` and
-    `_reference`, the training rows that it has kept.
+    A detector provides `_fit_fold(rows, weights)`, which returns a function that scores blocks of rows, `_check_rows`,
+    and `_reference`, the training rows that it has kept.
     """
 
     _reference: dict[str, Any]
@@ -46,14 +46,16 @@ class ConformalMixin:
     _check_rows: Any
 
     def p_values(self, X: MatrixLike) -> Float64Array:
-        r"""Conformal p-value of every row: how likely a normal row is to be as strange.
+        r"""Conformal p-value of every row: how likely a normal row is to be at least as strange.
 
-        The training rows are dealt out to ten folds. Each fold is scored by a fit to the others, and a new row by the
-        same fit is compared with these scores (cross-conformal prediction [1]_):
+        The training rows are dealt into ten folds. Each fold is scored by a fit to the others, and the score of a new
+        row by the same fit is compared with these scores (cross-conformal prediction [1]_):
 
         .. math:: p(x) = \frac{1 + \sum_k \#\{i \in F_k : s_{-k}(x_i) \ge s_{-k}(x)\}}{n + 1} .
 
-        The first call fits ten times to the training rows that the detector has kept; later calls only score.
+        Here :math:`s_{-k}` is the anomaly score by the fit without fold :math:`F_k`, and n the number of training rows,
+        or their total weight. The first call fits ten times to the training rows that the detector has kept; later
+        calls only score.
 
         Parameters
         ----------
@@ -68,15 +70,17 @@ class ConformalMixin:
         Raises
         ------
         ValueError
-            If the training rows have a total weight below 3, or were not kept by the version that fitted them.
+            If the training rows have a total weight below 3, or the detector was fitted by a version of the package
+            that kept none.
 
         Notes
         -----
         If new rows and training rows are exchangeable, that is, drawn in the same way and all normal, the share of new
         rows with a p-value of at most :math:`\alpha` is in theory at most :math:`2 \alpha` plus a term that vanishes
         with many rows [2]_, and in practice about :math:`\alpha` (``benchmarks/calibration.py`` measures it). This
-        holds on average over training sets, not for each of them. With anomalies among the training rows p-values are
-        too large: fewer rows are flagged, anomalies as well as normal ones. Nothing holds if normal rows change.
+        holds on average over training sets, not for each of them. With anomalies among the training rows, p-values are
+        too large: fewer rows are flagged, anomalies as well as normal ones. If normal rows change over time, none of
+        this holds.
 
         References
         ----------
@@ -108,8 +112,8 @@ class ConformalMixin:
         """Flag outliers among rows so that few of the flags are false.
 
         The procedure of Benjamini and Hochberg [1]_ on `p_values`: of the rows that are flagged, the share that is
-        normal is ``fdr`` on average. Unlike `predict`, which decides on each row by itself, it flags nothing if no row
-        stands out from all others.
+        normal is at most ``fdr`` on average. Unlike `predict`, which decides on each row by itself, it flags nothing if
+        no row stands out from all others.
 
         Parameters
         ----------
@@ -121,18 +125,18 @@ class ConformalMixin:
         Returns
         -------
         is_outlier : ndarray of shape (n_samples,)
-            True for outliers; for a dask array as well an array in local memory.
+            True for outliers. An array in local memory even if X is a dask array.
 
         Raises
         ------
         ValueError
-            If ``fdr`` is not in (0, 1), and where `p_values` raises it.
+            If ``fdr`` is not in (0, 1), or for the reasons that `p_values` lists.
 
         Notes
         -----
         The rate holds for p-values that compare new rows with the same clean training rows [2]_; it depends on the same
         conditions as `p_values`. A p-value is at least 1 / (n + 1), so k outliers among m rows can be found only if
-        ``fdr * k / m`` is above that: a few among many need many training rows.
+        ``fdr * k / m`` is at least that: a few among many need many training rows.
 
         References
         ----------
@@ -157,11 +161,11 @@ class ConformalMixin:
         return benjamini_hochberg(np.asarray(self.p_values(X)), fdr)
 
     def _cross_conformal(self, enough: float = np.inf) -> CrossConformal:
-        """Return fits to the training rows without a fold, until ``enough`` rows were held out."""
+        """Return fits to the training rows but a fold, for every fold or until ``enough`` rows were held out."""
         if not hasattr(self, "_reference"):
             raise ValueError(
-                f"This {type(self).__name__} was fitted by a version of skl_sae that kept no training rows, from which "
-                "p-values are computed. Fit it anew."
+                f"This {type(self).__name__} was fitted by a version of skl_sae that kept no training rows, which "
+                "p-values need. Fit it again."
             )
         X, weights, seed = (self._reference[name] for name in ("X", "weights", "seed"))
         return CrossConformal.fit(self._fit_fold, X, weights, np.random.RandomState(seed), enough)
@@ -183,7 +187,7 @@ class CrossConformal:
     def fit(cls, fit, X, weights, rng, enough=np.inf):
         """Fit to all of the distinct rows X (n, d) but a fold, for every fold or until ``enough`` rows were held out.
 
-        ``fit(rows, weights)`` returns what scores blocks of rows.
+        ``fit(rows, weights)`` returns a function that scores blocks of rows.
         """
         total = weights.sum()
         if total < LEAST_ROWS:
@@ -230,7 +234,8 @@ def benjamini_hochberg(p_values, fdr):
 def threshold(scores, weights, share, tie, floor, of_new_rows=False):
     """Return a threshold that this share of the weight exceeds, half-way between two scores.
 
-    Scores that differ by less than ``tie``, relatively, or ``floor`` are equal: rounding cannot move a row across.
+    Scores count as equal if they differ by less than ``tie``, relatively, or than ``floor``: rounding must not move a
+    row across the threshold.
     With ``of_new_rows`` the share is that of new rows, by the quantile of conformal prediction.
     """
     order = np.argsort(scores, kind="stable")

@@ -27,15 +27,16 @@ ALONE = Team(0, 1, 0, new_sync(1))
 # How often a thread looks for the others before it sleeps: for some hundred microseconds.
 SPIN = 200_000
 
-# Seconds: how long a call lasts, after which the number of threads is chosen again; one of a single thread, for whose
-# end an interrupt waits, and after which a processor that another fit has left is used; how long a trial of another
-# number.
+# Seconds that a call lasts, after which the number of threads is chosen again: a call on several threads; one on a
+# single thread, whose end an interrupt and the use of a processor that another fit has left have to wait for; a trial
+# of another number.
 CALL, ALONE_CALL, TRIAL = 5e-3, 2e-2, 2e-3
 
-# Seconds: work that is too short to be worth waking a thread, and phases that are too short to be worth a meeting.
+# Seconds: work shorter than the first is not worth waking a thread, phases shorter than the second are not worth a
+# meeting of threads.
 SHORT, SHORT_PHASE = 2e-4, 1e-5
 
-# Calls between two trials of another number of threads, at least and at most: a trial that is lost doubles them.
+# Calls between two trials of another number of threads, at least and at most: each trial that is lost doubles them.
 OFTEN, SELDOM = 12, 200
 
 
@@ -155,7 +156,7 @@ class Pace:
         return others[self._calls // OFTEN % len(others)]
 
     def record(self, number, cost, seconds):
-        """Take note of a call."""
+        """Record the number of threads of a call, the cost of its work and the seconds it took."""
         settled, self._before = number == self._before, number
         if not settled or cost <= 0:  # the first call compiles, wakes threads, and moves data from cache to cache
             return
@@ -264,7 +265,7 @@ class Crew:
 
 @functools.lru_cache(1024)
 def _pace_of(function, d, m):
-    """Return the `Pace` of all calls of a kernel for matrices of this shape: most are too short to learn it anew."""
+    """Return the `Pace` of all calls of a kernel for matrices of this shape: most are too short to learn a new one."""
     return Pace()
 
 
@@ -317,12 +318,12 @@ class _Meeting:
         with self._changed:
             self._changed.notify_all()
             while not read(self._sync, self._stopped):
-                write(self._sync, self._asleep, 1)  # first this, then the look: a thread that arrives does the reverse
+                write(self._sync, self._asleep, 1)  # before the look at the others: one that arrives does the reverse
                 if all_reached(team, phase):
                     break
                 self._changed.wait()
             write(self._sync, self._asleep, 0)
-            self._changed.notify_all()  # whoever else sleeps looks again, and says that it sleeps
+            self._changed.notify_all()  # other sleeping threads look again, and write that they sleep
 
     def _stop(self):
         with self._changed:

@@ -14,7 +14,7 @@ MAX_STEPS = 5  # concentration steps; the first few do nearly all of the work
 MIN_SHRINKAGE = 1e-3  # bounds the condition number of a precision matrix
 TIE = 1e-9  # scores with a smaller relative difference are tied
 TIED_ROUNDED = 1e-6  # the same for scores that were `rounded`
-FEW = 2  # with this many entries for each row a precision follows from products of the rows
+FEW = 2  # with at least this many entries for each row, the precision is computed from products of the rows
 LEAST_UNIT = 1e-100  # its square, and the inverse of its square, are finite
 
 
@@ -63,7 +63,7 @@ def concentrate(rows, vectors, floor, weights, support_fraction, diagonal=False)
     support_fraction : float
         Fraction of the rows to keep.
     diagonal : bool
-        Whether to ignore how the entries vary together.
+        Whether to ignore covariances between entries.
 
     Returns
     -------
@@ -136,10 +136,10 @@ def _precision(covariance, floor, n):
 
 
 def _scatter_of_few(rows, vectors, weights, floor):
-    r"""Location and scatter from a matrix of the size of the rows squared, if there are fewer rows than entries.
+    r"""Location and scatter by way of a matrix (n, n) for n rows, if these are fewer than the entries.
 
     With A the weighted rows in units of the standard deviations, the covariance after shrinkage is
-    :math:`(1 - s) A^\top A + t I`, and its inverse, by the formula of Woodbury,
+    :math:`(1 - s) A^\top A + t I`, and its inverse, by Woodbury's formula,
 
     .. math:: \frac{1}{t} \big(I - (1 - s) A^\top (t I + (1 - s) A A^\top)^{-1} A \big) .
     """
@@ -170,7 +170,8 @@ def _counted_vectors(vectors, rows, counted):
 def shrunk_precision(covariance, n, unit=None):
     """Inverse of a covariance after shrinkage towards a multiple of the identity, and the shrinkage.
 
-    Both in units of ``unit``, by default the standard deviations. ``n`` is the number of rows behind the covariance.
+    The shrinkage is computed and applied in units of ``unit``, by default the standard deviations. ``n`` is the number
+    of rows behind the covariance.
     """
     unit = np.maximum(np.sqrt(np.diag(covariance)), LEAST_UNIT) if unit is None else unit
     covariance = covariance / unit / unit[:, None]
@@ -183,10 +184,10 @@ def shrunk_precision(covariance, n, unit=None):
 
 
 def _shrinkage(mean_square, mean_variance, p, n):
-    """The shrinkage of a covariance (p, p) of n rows, and what is added to its diagonal.
+    """The shrinkage of a covariance (p, p) of n rows, and what is then added to its diagonal.
 
-    Oracle approximating shrinkage [1]_, equation 23, as in scikit-learn's `OAS`, from the mean square of all entries
-    and the mean of the diagonal.
+    Oracle approximating shrinkage, equation 23 of [1]_ without its terms in 2 / p, as in scikit-learn's `OAS`, from the
+    mean square of all entries and the mean of the diagonal; but at least `MIN_SHRINKAGE`.
 
     References
     ----------
@@ -208,7 +209,7 @@ def share_codes(terms, deviation, encoder):
     terms : ndarray of shape (n, d + m)
         Terms of features, then of hidden units.
     deviation : ndarray of shape (n, d)
-        How far each feature is from its reference value.
+        Absolute distance of each feature from its reference value.
     encoder : ndarray of shape (m, d)
         Absolute encoder weights; a feature's part in a unit is proportional to weight times deviation.
 
@@ -227,6 +228,6 @@ def share_codes(terms, deviation, encoder):
 
 
 def rounded(scores):
-    """Scores rounded to the precision of float32: rounding errors depend on what stands beside a row."""
+    """Scores rounded to the precision of float32, since rounding errors depend on the other rows of a block."""
     mantissa, exponent = np.frexp(scores)
     return np.ldexp(np.round(mantissa * 2**23) / 2**23, exponent)

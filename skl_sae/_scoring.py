@@ -7,24 +7,24 @@ import numpy as np
 from ._rows import DenseRows
 from ._rows.dense import merge_equal
 
-# Most rows and numbers by which views are calibrated, and which are kept for p-values: 128 MiB in float64.
+# Most rows, and most numbers in them, that calibrate views and are kept for p-values: 128 MiB in float64.
 MOST_ROWS, MOST_NUMBERS = 10_000, 2**24
 
-# Most rows and numbers that the nearest neighbours are looked for in.
+# Most rows, and most numbers in them, among which nearest neighbours are looked for.
 MOST_KEPT, MOST_KEPT_NUMBERS = 2048, 2**23
 
-# Of a distribution of more values, only as many are kept as give every tail probability to this part.
+# A distribution of more values is thinned; tail probabilities then have at most this relative error.
 MOST_VALUES, STEP = 256, 0.02
 
 # Where one value has more than this share of a feature's weight, the others are rare levels.
 COMMON = 0.9
 
-# Values further beyond the outer quantiles than this many times their distance are wild: the size of one of them must
-# not hide a feature.
+# Values further beyond the outer quantiles than this many times the distance between these are wild: a single one, of
+# any size, must not hide how the feature varies otherwise.
 QUANTILE, WILD = 0.05, 10
 
-# The deviation, and the length, of a feature with rare levels, in ranges: a rare level is no larger surprise than that
-# of an outlying value.
+# The least standard deviation of a feature with rare levels, and its unit of distances, in ranges: a rare level must
+# not be more surprising than an outlying value.
 RARE_DEVIATION, RARE_LENGTH = 0.25, 3
 
 
@@ -39,7 +39,7 @@ def draw(weights, size, rng):
 
 
 class Distribution(NamedTuple):
-    """The distribution of a feature, to `STEP` of its tails."""
+    """The distribution of a feature; its tails have a relative error of at most `STEP`."""
 
     values: Any  # (k,), increasing
     lower: Any  # (k + 1,), 0 and the weight at or below each value
@@ -90,10 +90,10 @@ class Reference(NamedTuple):
 
 
 class ScorerFit(NamedTuple):
-    """What the fit of a scorer, `ViewScorer` or `SupportScorer`, gives.
+    """What the fit of a scorer, `ViewScorer` or `SupportScorer`, returns.
 
-    A scorer gives `scores` of rows of any kind, `contributions` and `residuals` of a block of rows; `state` and
-    `from_state` save and load it, and `check` looks at what was loaded.
+    The methods of a scorer are `scores` for rows of any kind, `contributions` and `residuals` for a block of rows;
+    `state` and `from_state` save and load it, and `check` validates what was loaded.
     """
 
     scorer: Any
@@ -120,8 +120,8 @@ def distinct(X, weights):
 def take_reference(rows, weights, rng):
     """Return a `Reference` for rows of any kind, and the rows and weights to train on.
 
-    Up to `MOST_ROWS` rows are all kept, equal ones as one row of their total weight; this is also what is trained on,
-    so that a row of weight 2 is exactly two rows. Of more rows a sample by weight is kept.
+    Up to `MOST_ROWS` rows are all kept, equal ones as one row of their total weight; these are also the rows to train
+    on, so that a row of weight 2 is exactly two rows. Of more rows a sample is kept, drawn by weight.
     """
     most = max(2, min(MOST_ROWS, MOST_NUMBERS // rows.shape[1]))
     complete = len(rows) <= most
@@ -171,13 +171,13 @@ def _fences(values, reached):
     low, high = values[np.searchsorted(reached, np.array([QUANTILE, 1 - QUANTILE]) * reached[-1])]
     with np.errstate(over="ignore"):
         reach = WILD * (high - low)
-    if reach == 0:  # nearly all rows have the same value: no telling what is wild
+    if reach == 0:  # nearly all rows have the same value: nothing tells what is wild
         return values[0], values[-1]
     return max(values[0], low - reach), min(values[-1], high + reach)
 
 
 def rungs(reached):
-    """Return which entries of an increasing cumulative weight tell it to `STEP` of the weight below and above."""
+    """Return which entries of an increasing cumulative weight to keep, so that both tails are known to `STEP`."""
     if len(reached) <= MOST_VALUES:
         return np.arange(len(reached))
     above = np.append(reached[-1], reached[-1] - reached[:-1])

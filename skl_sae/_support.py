@@ -14,7 +14,7 @@ from ._scoring import ScorerFit, take_reference
 # Limit in numbers (32 MiB) for keeping the scored vectors of all rows; beyond it, every pass recomputes them.
 KEPT_NUMBERS = 2**22
 
-# Most features for a covariance: one of more takes over 2 GB, several times.
+# Most features for a covariance: a larger one takes more than 2 GB, several times over.
 MOST_FEATURES = 2**14
 
 # Activations and residuals with a smaller standard deviation (residuals: relative to their feature's) are constant.
@@ -31,12 +31,13 @@ class SupportScorer:
     ----------
     scoring : str
     mean, scale : ndarrays of shape (d,)
-        Of the features; 0 and 1 without scaling.
+        Mean and unit of the features; 0 and 1 without scaling.
     centre : ndarray of shape (d,)
-        The mean of the scaled features, against which they answer for the codes.
+        The mean of the scaled features, from which `share_codes` measures deviations.
     network : Network
         In float64.
     scatter : Scatter
+        Of the vectors that are scored.
     """
 
     def __init__(self, scoring, mean, scale, centre, network, scatter):
