@@ -153,7 +153,7 @@ class BaseAutoencoder(CallbackSupportMixin, SavedStateMixin):
             if is_dask(X):
                 raise ValueError(
                     "partial_fit takes rows in memory. For the chunks of a dask array, one after the other, use "
-                    "dask_ml.wrappers.Incremental; for all of them at once, fit."
+                    "dask_ml.wrappers.Incremental; for all of them at once, fit if it takes dask arrays."
                 )
             rows = as_rows(self._check_data(X, reset=not warm))
             rows, weights = rows.drop_zero_weight(rows.check_weights(sample_weight, 1))

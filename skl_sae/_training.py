@@ -263,7 +263,8 @@ class Training:
     tasks : FitTasks, optional
         Told of every iteration.
     usable : bool
-        Whether the weights alone make a usable estimator: an interrupted run can be kept, a callback can be given one.
+        Whether the weights alone make a usable estimator, so that an interrupted run can be kept or passed to a
+        callback.
     chunked : bool
         Whether the rows are one chunk of many.
     one_view : bool

@@ -100,8 +100,8 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
         - "squared_error": :math:`\lVert x - \hat x \rVert^2`, the reconstruction error as used in the literature.
     scaling : "standard" or None, default="standard"
         Whether to scale the features for the autoencoder: by their standard deviations or, with ``scoring="auto"`` and
-        too few rows for a covariance, by their ranges. None uses X unchanged. The views *tails*, *far* and *near* do
-        not depend on it.
+        too few rows for a covariance, by their ranges. None uses X as it is, except that it is clipped (see the notes).
+        The views *tails*, *far* and *near* do not depend on it.
     support_fraction : float, default=0.75
         Fraction of the training rows, 0.5 to 1, that is taken to be normal: those with the lowest scores, on which the
         autoencoder is trained a second time. 1 trusts all rows. Not used by ``scoring="auto"``, which gives each row a

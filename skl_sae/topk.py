@@ -236,7 +236,8 @@ class TopKAutoencoderTransformer(
         """Train on X.
 
         An exception leaves the estimator unchanged. So does an interrupt (Ctrl-C), unless ``warm_start`` is set: then
-        weights and history after the last complete epoch are kept, and the next `fit` continues from there.
+        weights and history after the last complete epoch are kept (with ``early_stopping``, the best weights), but
+        ``activation_frequency_`` and ``dead_fraction_`` are not, and the next `fit` continues from there.
 
         Parameters
         ----------

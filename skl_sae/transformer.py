@@ -107,9 +107,9 @@ class SparseAutoencoderTransformer(
         Whether `fit` continues from the weights of an earlier `fit` of the same architecture instead of starting from
         new random ones. ``n_iter_`` and ``history_`` continue as well, and the solvers resume as if they had not
         stopped: two fits of 5 epochs or iterations give the same weights as one of 10, bit for bit. After
-        ``early_stopping``, which keeps the best weights, the solvers restart from these. Their state is kept and saved
-        with the estimator: Adam's moments are twice as large as the weights, the curvature for L-BFGS up to 20 times as
-        large. A later fit does not repeat ``adam_start``.
+        ``early_stopping``, which keeps the best weights, the solvers restart from these. The state of the solvers is
+        kept and saved with the estimator: Adam's moments are twice as large as the weights, the curvature for L-BFGS up
+        to 20 times as large. A later fit does not repeat ``adam_start``.
     random_state : int, RandomState instance or None, default=None
         Seed for the initial weights, the held-out rows, the order of the rows and the noise. The same number gives the
         same weights, bit for bit, on the same machine, for any number of threads.
