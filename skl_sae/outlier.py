@@ -206,7 +206,8 @@ class SparseAutoencoderOutlierDetector(ConformalMixin, OutlierMixin, BaseSparseA
     With ``scoring="auto"``, scores are computed in float64 and rounded to the precision of float32, so that the score
     of a row does not depend on the other rows of X. Other scores are computed from the reconstructions in the dtype of
     X. Scaled values are clipped, so that every finite row has a finite score: with "auto" at 100, for the autoencoder
-    and the covariances only; otherwise at 1e100 (float32: 1e30).
+    and the covariances only, and with ``scaling=None`` at what that is in the units of the feature with the largest
+    values; otherwise at 1e100 (float32: 1e30).
 
     ``benchmarks/detector.py`` compares the detector with others on data that had no part in its design.
 

@@ -206,6 +206,16 @@ def test_contributions_of_the_mean_row_are_shared_alike(correlated):
     np.testing.assert_allclose(sae.score_contributions(mean).sum(), -sae.score_samples(mean)[0])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_limits_follow_the_units_of_rows_that_are_not_scaled(dtype):
+    """Images of eight bits: a limit for scaled features would cut them."""
+    X = np.random.default_rng(0).uniform(0, 255, (200, 5)).astype(dtype)
+    sae = detector(scaling=None).fit(X)
+    bright, brighter = (np.full((1, 5), value, dtype) for value in (120, 250))
+    assert sae.reconstruction_error(brighter) != sae.reconstruction_error(bright)
+    assert np.abs(sae._reconstruct(X)).max() < 1000
+
+
 def test_training_rows_that_are_anomalies_are_left_out(labelled):
     X, y = labelled
     sae = detector(scoring="mahalanobis").fit(X)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .._rows import DenseRows
 
-# Scaled features are clipped here, so that a wild value neither ruins the training nor overflows.
+# Features are clipped at this many times their unit, so that a wild value neither ruins the training nor overflows.
 LIMIT = 100.0
 
 
@@ -29,16 +29,18 @@ class Explain:
     kept : KeptRows
     centre, unit : ndarrays of shape (d,), optional
         None while they are not known.
+    limit : float
+        At which scaled features are clipped.
     network : Network, optional
         In float64; None while there is none.
     """
 
-    def __init__(self, kept, centre=None, unit=None, network=None):
-        self.kept, self.centre, self.unit, self.network = kept, centre, unit, network
+    def __init__(self, kept, centre=None, unit=None, limit=LIMIT, network=None):
+        self.kept, self.centre, self.unit, self.limit, self.network = kept, centre, unit, limit, network
 
     def by(self, network):
         """Return the same with another autoencoder, or with None for no autoencoder."""
-        return Explain(self.kept, self.centre, self.unit, network)
+        return Explain(self.kept, self.centre, self.unit, self.limit, network)
 
     def __call__(self, rows):
         inputs = self.without_place(rows)
@@ -50,7 +52,7 @@ class Explain:
         inputs = Inputs(X, self.kept, None)
         if self.unit is None:
             return inputs
-        scaled = DenseRows(X).standardized(self.centre, self.unit, LIMIT)
+        scaled = DenseRows(X).standardized(self.centre, self.unit, self.limit)
         inputs = inputs._replace(scaled=scaled.toarray())
         if self.network is None:
             return inputs
@@ -60,7 +62,7 @@ class Explain:
     def onnx(self, node, X, network):
         """Return the `Inputs` in a graph; ``network(tensor)`` gives codes and reconstructions of scaled rows."""
         scaled = node("Div", node("Sub", X, self.centre), self.unit)
-        scaled = node("Clip", scaled, np.array(-LIMIT), np.array(LIMIT))
+        scaled = node("Clip", scaled, np.array(-self.limit), np.array(self.limit))
         code, reconstruction = network(scaled)
         residual = node("Sub", scaled, reconstruction)
         return Inputs(X, self.kept, self.kept.onnx(node, X), scaled, residual, code)

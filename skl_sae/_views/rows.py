@@ -76,14 +76,15 @@ class FirstLook(NamedTuple):
         kept = kept.with_shares(shares[reference.kept])
 
         centre, spread = _location(reference, of_reference)
-        unit = reference.span if wide else np.hypot(spread, reference.deviation)
+        unit, limit = reference.span if wide else np.hypot(spread, reference.deviation), LIMIT
         if scaling is None:
+            limit = min(float(np.max(np.abs(centre) + LIMIT * unit)), float(np.finfo(rows.dtype).max))
             centre, unit = np.zeros_like(centre), np.ones_like(unit)
         unit = np.maximum(unit, np.finfo(rows.dtype).tiny)  # a smaller one would be 0 in this dtype
-        scaled = rows.map_rows(functools.partial(_standardize, centre, unit))
+        scaled = rows.map_rows(functools.partial(_standardize, centre, unit, limit))
 
         n_effective = used.sum() ** 2 / (used @ plausible)
-        fitting = Fitting(reference, kept, None, Explain(kept, centre, unit), rows, used, spread, n_effective)
+        fitting = Fitting(reference, kept, None, Explain(kept, centre, unit, limit), rows, used, spread, n_effective)
         own_share = kept.share_of(own)
         others = fit_views([name for name in names if name in OF_ROWS and name not in views], fitting, own_share)
         parts = (chosen(names, *both) for both in zip((views, surprises, found), others, strict=True))
@@ -139,8 +140,8 @@ def _plausibility(surprises):
     return np.maximum(np.exp(-np.max(surprises, axis=0)), LEAST_PLAUSIBLE)
 
 
-def _standardize(centre, unit, rows):
-    return rows.standardized(centre, unit, rows.dtype.type(LIMIT))
+def _standardize(centre, unit, limit, rows):
+    return rows.standardized(centre, unit, rows.dtype.type(limit))
 
 
 def _location(reference, plausible):

@@ -132,6 +132,7 @@ class ViewScorer:
         return {
             "centre": explain.centre,
             "unit": explain.unit,
+            "limit": explain.limit,
             "kept": vars(explain.kept),
             "views": {name: vars(view) for name, view in self.views.items()},
             "surprises": {name: vars(surprise) for name, surprise in self.surprises.items()},
@@ -140,7 +141,7 @@ class ViewScorer:
     @classmethod
     def from_state(cls, state, network):
         """Return the scorer of a `state`, with its autoencoder."""
-        explain = Explain(KeptRows(**state["kept"]), state["centre"], state["unit"], network)
+        explain = Explain(KeptRows(**state["kept"]), state["centre"], state["unit"], state["limit"], network)
         views = {name: VIEWS[name](**attributes) for name, attributes in state["views"].items()}
         return cls(explain, views, {name: Surprise(**attributes) for name, attributes in state["surprises"].items()})
 
@@ -150,6 +151,7 @@ class ViewScorer:
         kept.check(check_numbers, d)
         check_numbers("centre of the features", explain.centre, (d,))
         check_numbers("positive unit of the features", np.where(explain.unit > 0, explain.unit, np.nan), (d,))
+        check_numbers("limit of the features", np.where(explain.limit > 0, explain.limit, np.nan), ())
         for view in self.views.values():
             view.check(check_numbers, d, m, len(kept.points))
         for surprise in self.surprises.values():
