@@ -216,6 +216,21 @@ def test_limits_follow_the_units_of_rows_that_are_not_scaled(dtype):
     assert np.abs(sae._reconstruct(X)).max() < 1000
 
 
+@pytest.mark.parametrize("scaling", ["standard", None])
+def test_a_feature_at_its_mean_answers_for_no_code(scaling):
+    """Whatever the autoencoder measures the features from."""
+    X = np.random.default_rng(0).normal([30, 0, 0, 0], size=(400, 4))
+    scorer = detector(n_components=3, scaling=scaling, tied_weights=True).fit(X)._scorer()
+    view, explain = scorer.views["code"], scorer.explain
+    row = explain.centre + explain.unit * view.features
+    np.testing.assert_allclose(row, X.mean(axis=0), atol=0.2)
+    row[3] += 8
+    inputs = explain(DenseRows(row[None]))
+    own, terms = view.entry_terms(inputs)[0], view.terms(inputs)[0]
+    np.testing.assert_allclose(terms[:3], own[:3], atol=1e-12)
+    np.testing.assert_allclose(terms[3], own[3:].sum())
+
+
 def test_training_rows_that_are_anomalies_are_left_out(labelled):
     X, y = labelled
     sae = detector(scoring="mahalanobis").fit(X)

@@ -77,6 +77,7 @@ class Fitting(NamedTuple):
     explain: Any = None
     rows: Any = None  # the rows that the autoencoder is trained on, before scaling, of any kind
     weights: Any = None  # of these rows, times their plausibility
+    centre: Any = None  # (d,), the mean of each feature over plausible rows
     spread: Any = None  # (d,), the standard deviation of each feature over plausible rows
     n_effective: Any = None  # how many equally plausible rows would say as much about a covariance
 

@@ -79,12 +79,14 @@ class FirstLook(NamedTuple):
         unit, limit = reference.span if wide else np.hypot(spread, reference.deviation), LIMIT
         if scaling is None:
             limit = min(float(np.max(np.abs(centre) + LIMIT * unit)), float(np.finfo(rows.dtype).max))
-            centre, unit = np.zeros_like(centre), np.ones_like(unit)
+            unit = np.ones_like(unit)
+        origin = np.zeros_like(centre) if scaling is None else centre
         unit = np.maximum(unit, np.finfo(rows.dtype).tiny)  # a smaller one would be 0 in this dtype
-        scaled = rows.map_rows(functools.partial(_standardize, centre, unit, limit))
+        scaled = rows.map_rows(functools.partial(_standardize, origin, unit, limit))
 
         n_effective = used.sum() ** 2 / (used @ plausible)
-        fitting = Fitting(reference, kept, None, Explain(kept, centre, unit, limit), rows, used, spread, n_effective)
+        explain = Explain(kept, origin, unit, limit)
+        fitting = Fitting(reference, kept, None, explain, rows, used, centre, spread, n_effective)
         own_share = kept.share_of(own)
         others = fit_views([name for name in names if name in OF_ROWS and name not in views], fitting, own_share)
         parts = (chosen(names, *both) for both in zip((views, surprises, found), others, strict=True))

@@ -118,17 +118,19 @@ class CodeScatter(WeightedScatter):
 
     @staticmethod
     def attribution(fitting):
-        """Return the encoder weights, by which features answer for the codes."""
-        return {"encoder": np.abs(fitting.explain.network.W)}
+        """Return encoder weights and mean features, by whose differences features answer for the codes."""
+        explain = fitting.explain
+        return {"encoder": np.abs(explain.network.W), "features": (fitting.centre - explain.centre) / explain.unit}
 
     def check(self, check_numbers, d, m, k):
         """Refuse moments and weights that no fit leaves."""
         super().check(check_numbers, d, m, k)
         check_numbers("encoder weights of a view", self.encoder, (m, d))
+        check_numbers("mean features of a view", self.features, (d,))
 
     def terms(self, inputs):
         """Return the part (n, d) of each feature, which answers for its residual and its share in the codes."""
-        return share_codes(self.entry_terms(inputs), np.abs(inputs.scaled), self.encoder)
+        return share_codes(self.entry_terms(inputs), np.abs(inputs.scaled - self.features), self.encoder)
 
 
 def _vectors(vectors, explain, rows):
