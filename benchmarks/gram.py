@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from skl_sae import SparseAutoencoderTransformer
 from skl_sae._model import architecture, regularization
-from skl_sae._objectives import FullBatchObjective, full_batch
+from skl_sae._objectives.full_batch import FullBatchObjective, GramObjective
 from skl_sae._rows import as_rows
 
 UNITS = 100, 200, 392
@@ -32,13 +32,8 @@ def load(options):
 
 def objective(sae, X, gram):
     """Return the objective of an estimator over X, with or without the Gram algebra."""
-    wins = full_batch.gram_wins
-    full_batch.gram_wins = lambda arch, n: gram
-    try:
-        arch = architecture(sae, X.shape[1], sae.n_components)
-        return FullBatchObjective(as_rows(X), np.ones(len(X)), arch, regularization(sae))
-    finally:
-        full_batch.gram_wins = wins
+    kind, arch = GramObjective if gram else FullBatchObjective, architecture(sae, X.shape[1], sae.n_components)
+    return kind(as_rows(X), np.ones(len(X)), arch, regularization(sae))
 
 
 def errors(sae, X):
