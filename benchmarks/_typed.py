@@ -29,7 +29,6 @@ GIVEN = """
 fifth, 200 times
 instead of 75 %
 on 90 %
-above 5 % in
 99 % of random
 noise of .3
 MNIST, 16 of 200

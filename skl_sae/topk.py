@@ -151,10 +151,10 @@ class TopKAutoencoderTransformer(
     times as long as the others, and units would die of it.
 
     The defaults were chosen on digits, standardised tables, MNIST, GloVe vectors of words, embeddings of texts and
-    images, and planted dictionaries. On 20000 images of MNIST (1024 units, k=32, 10 epochs) they leave 10.4 % of the
-    variance unexplained, a constant step size of 2e-3 10.7 %; of planted rows (1536 units, k=20) 23 % and 39 %. Steps
-    that shrink faster are a little better on MNIST, but recover fewer atoms from noisy rows. The step size does not
-    depend on ``max_iter``, so that a fit can be continued.
+    images, and planted dictionaries. On 20000 images of MNIST (1024 units, k=32, 10 epochs) they leave 10.6 % of the
+    variance unexplained, of planted rows (1536 units, k=20) 24 % (``benchmarks/topk_quality.py``); a constant step
+    size leaves more. Steps that shrink faster are a little better on MNIST, but recover fewer atoms from noisy rows.
+    The step size does not depend on ``max_iter``, so that a fit can be continued.
 
     References
     ----------

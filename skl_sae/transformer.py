@@ -214,9 +214,8 @@ class SparseAutoencoderTransformer(
     ``rho=0.1``, ``beta=3`` and 256 units, it reaches 96.8 % on a code trained with ``output_activation="sigmoid"`` and
     94.8 % with "identity", which does not require data in [0, 1] and is therefore the default
     (``benchmarks/mnist_probe.py``). A running mean of the activations instead of the batch mean lets units stray
-    further from ``rho`` and was rejected. ``adam_start`` pays off on natural images: 50 epochs and 200 iterations take
-    a seventh of the time of 400 iterations and give 82 % instead of 64 % edge filters
-    (``benchmarks/natural_images.py``).
+    further from ``rho`` and was rejected. ``adam_start`` pays off on natural images: 50 epochs and 200 iterations give
+    82 % edge filters (``benchmarks/natural_images.py``), 400 iterations alone take longer and give fewer.
 
     float32 and float64 data keep their dtype throughout; other data are converted to float64. Losses and mean
     activations are summed in float64 in both cases. Rows so large that a code, a reconstruction or a squared error
