@@ -26,9 +26,7 @@ def main():
     path = Path(sys.argv[1] if len(sys.argv) > 1 else "detector.onnx")
     X, y = load_breast_cancer(return_X_y=True)
     X, malignant = X.astype(np.float32), y == 0
-    detector = SparseAutoencoderOutlierDetector(
-        support_fraction=1, contamination=0.05, random_state=0
-    )
+    detector = SparseAutoencoderOutlierDetector(random_state=0)
     detector.fit(X[~malignant][::2])
     path.write_bytes(to_onnx(detector).SerializeToString())
     print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
