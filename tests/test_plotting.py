@@ -291,6 +291,15 @@ def test_a_search_over_more_parameters():
         SearchDisplay({"score": np.arange(12.0)}, params).plot(plt.subplots()[1])
 
 
+def test_candidates_of_a_search_have_cells_of_their_own():
+    """Also where values differ in the fourth digit, or where one of them is None."""
+    params = [{"rho": rho, "scaling": scaling} for rho in (0.1001, 0.1002) for scaling in (None, "standard")]
+    axis = draws(SearchDisplay({"score": [1.0, 2.0, 3.0, 4.0]}, params).plot()).ax_[0, 0]
+    np.testing.assert_array_equal(axis.images[0].get_array(), [[1, 3], [2, 4]])
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["0.1001", "0.1002"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["None", "standard"]
+
+
 def test_a_search_of_one_candidate_and_one_too_large_for_numbers():
     assert draws(SearchDisplay({"score": [0.5]}, [{}], 0).plot()).ax_.shape == (1, 1)
     assert draws(SearchDisplay({"score": [np.nan]}, [{"rho": 0.1}]).plot()).ax_[0, 0].get_xlabel() == "rho"

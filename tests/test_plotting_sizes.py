@@ -16,6 +16,7 @@ from skl_sae.plotting import (
     AnomalyDisplay,
     FilterDisplay,
     ReconstructionDisplay,
+    SearchDisplay,
     TrainingDisplay,
 )
 from skl_sae.plotting._common import log_ticks, shorten
@@ -343,3 +344,21 @@ def test_legends_hide_nothing_in_light_and_dark(digits, style, early_stopping):
             assert not axis.get_legend().get_window_extent().overlaps(axis.get_window_extent().padded(-2))
             background = mpl.colors.to_rgb(display.figure_.get_facecolor())
             assert background not in [mpl.colors.to_rgb(line.get_color()) for line in axis.lines]
+
+
+def test_a_search_of_any_size_fits_a_figure(rng):
+    """Candidates drawn at random have as many values of each parameter as there are candidates."""
+    params = [{"rho": rho, "beta": beta} for rho, beta in rng.uniform(0.01, 0.9, (150, 2))]
+    figures = {"score": np.arange(150.0), "seconds": np.arange(150.0)}
+    assert_readable(SearchDisplay(figures, params, 7).plot())
+    row = assert_readable(SearchDisplay(figures, [{"rho": one["rho"]} for one in params]).plot())
+    assert not row.ax_[0, 0].texts
+    many = [one | {"alpha": one["rho"], "tol": one["beta"]} for one in params]
+    with pytest.raises(ValueError, match="The values of alpha, tol have 22500 combinations; at most 20"):
+        SearchDisplay(figures, many).plot()
+
+
+@pytest.mark.parametrize(("scaler", "other"), [("beta", "rho"), ("rho", "beta")])
+def test_long_values_of_a_search_have_room(scaler, other):
+    params = [{scaler: f"a scaler ($a_{i}$ and $b$) of a long name", other: n} for i in range(10) for n in range(7)]
+    assert_readable(SearchDisplay({"score": np.arange(70.0)}, params).plot())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.validation import check_is_fitted
 
-from ._common import ORANGE, make_axes
+from ._common import LARGEST, ORANGE, make_axes, shorten, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
     from .._types import Float64Array
     from ._common import AxesLike
 
-# With more cells than this there is no room for numbers.
-MOST_NUMBERS = 64
+# More cells than this, or cells less wide in inches, have no room for numbers.
+MOST_NUMBERS, NUMBER = 64, 0.4
+
+# Rows of heat maps that can be read below each other, inches for a line of labels, and points of a label.
+MOST_FACETS, LINE, LABEL = 20, 0.13, 7.0
 
 # Figures of `path_results_` that are shown beside the score.
 RECORDS = {"mean_activation": "mean activation", "dead_fraction": "dead units"}
@@ -89,6 +94,8 @@ class SearchDisplay:
         -------
         display : SearchDisplay
         """
+        if not (hasattr(search, "cv_results_") or isinstance(search, BaseSearchCV)):
+            raise ValueError(f"This {type(search).__name__} is no search: it has no cv_results_.")
         check_is_fitted(search, "cv_results_")
         results = search.cv_results_
         names = [key.removeprefix("mean_test_") for key in results if key.startswith("mean_test_")]
@@ -106,37 +113,37 @@ class SearchDisplay:
 
     def plot(self, ax: AxesLike | None = None, *, cmap: str = "viridis") -> Self:
         """Draw the heat maps; ``ax``, if given, holds one Axes for each, row by row."""
-        levels = _levels(self.params)
+        texts = _texts_of(self.params)
+        levels = _levels(self.params, texts)
         across, down, *others = levels
-        facets = list(itertools.product(*(levels[name] for name in others)))
-        n_across, n_down, n_figures = len(levels[across]), len(levels[down]), len(self.figures)
-        # Four heat maps side by side would be too wide for a page.
-        n_rows, n_columns = (2, 2) if (len(facets), n_figures) == (1, 4) else (len(facets), n_figures)
-        size = n_columns * max(2.6, 0.55 * n_across + 0.8), n_rows * max(1.6, 0.38 * n_down + 1.0)
-        self.figure_, axes = make_axes(ax, n_rows, n_columns, size)
-        self.ax_ = axes.reshape(len(facets), n_figures)
-        positions = [
-            (
-                facets.index(tuple(_text(one.get(name)) for name in others)),
-                levels[down].index(_text(one.get(down))),
-                levels[across].index(_text(one.get(across))),
+        n_facets = math.prod(len(levels[name]) for name in others)
+        if n_facets > MOST_FACETS:
+            raise ValueError(
+                f"The values of {', '.join(map(_short, others))} have {n_facets} combinations; at most {MOST_FACETS} "
+                "can be shown. Draw some of the candidates by SearchDisplay(figures, params).plot()."
             )
-            for one in self.params
+        facets = list(itertools.product(*(levels[name] for name in others)))
+        layout = Layout.of(levels[across], levels[down], len(facets), len(self.figures))
+        self.figure_, axes = make_axes(ax, layout.n_rows, layout.n_columns, layout.size)
+        self.ax_ = axes.reshape(len(facets), len(self.figures))
+        positions = [
+            (facets.index(tuple(facet)), levels[down].index(y), levels[across].index(x))
+            for *facet, y, x in zip(*(texts[name] for name in (*others, down, across)), strict=True)
         ]
         for column, (title, values) in enumerate(self.figures.items()):
-            cells = np.full((len(facets), n_down, n_across), np.nan)
+            cells = np.full((len(facets), len(levels[down]), len(levels[across])), np.nan)
             cells[tuple(np.transpose(positions))] = np.asarray(values, dtype=np.float64)
             finite = cells[np.isfinite(cells)]
             limits = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
             for row, facet in enumerate(facets):
                 axis = self.ax_[row, column]
-                _draw(axis, cells[row], limits, cmap)
+                _draw(axis, cells[row], limits, cmap, layout.numbered)
                 about = ", ".join(f"{_short(name)} {value}" for name, value in zip(others, facet, strict=True))
-                axis.set_title(f"{title}\n{about}" if about else title, fontsize="small", loc="left")
-                axis.set_xticks(range(n_across), levels[across], fontsize="x-small")
-                axis.set_yticks(range(n_down), levels[down], fontsize="x-small")
+                about = f"{title}\n{about}" if about else title
+                axis.set_title(about, fontsize="small", loc="left", parse_math=False)
+                layout.label(axis, levels[across], levels[down])
                 axis.set_xlabel(_short(across), fontsize="small")
-                if column % n_columns == 0:
+                if column % layout.n_columns == 0:
                     axis.set_ylabel(_short(down), fontsize="small")
         if self.best_index is not None:
             row, y, x = positions[self.best_index]
@@ -146,30 +153,79 @@ class SearchDisplay:
         return self
 
 
-def _levels(params: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return the values of all parameters that vary, as text in order: beta across, rho down, then the others."""
-    names = sorted({name for one in params for name in one})
-    values = {name: [one.get(name) for one in params] for name in names}
+class Layout(NamedTuple):
+    """Rows and columns of heat maps, the size of the figure, and how labels fit beside them."""
+
+    n_rows: int
+    n_columns: int
+    size: tuple[float, float]
+    turned: bool  # the labels across
+    every: tuple[int, int]  # label across and down
+    numbered: bool  # whether cells have room for numbers
+
+    @classmethod
+    def of(cls, across: Sequence[str], down: Sequence[str], n_facets: int, n_figures: int) -> Self:
+        # Four heat maps side by side would be too wide for a page.
+        n_rows, n_columns = (2, 2) if (n_facets, n_figures) == (1, 4) else (n_facets, n_figures)
+        n_across, n_down = len(across), len(down)
+        letters, beside = (width_of(shorten(texts, len(texts)), LABEL) for texts in (across, down))
+        rest = 0.8 + max(0.0, beside - 0.4)
+        width = min(max(1.8, 0.55 * n_across) + rest, LARGEST / n_columns)
+        turned = n_across * (letters + 0.05) > width - rest
+        below = 1.0 + letters * turned
+        height = min(max(0.6, 0.38 * n_down) + below, LARGEST / n_rows)
+        every = -(-n_across * LINE // (width - rest)) if turned else 1, -(-n_down * LINE // (height - below))
+        numbered = n_across * n_down <= MOST_NUMBERS and n_across * NUMBER <= width - rest
+        size = n_columns * width, n_rows * height
+        return cls(n_rows, n_columns, size, turned, (int(every[0]), int(every[1])), numbered)
+
+    def label(self, axis: Axes, across: Sequence[str], down: Sequence[str]) -> None:
+        for one, texts, every in (axis.xaxis, across, self.every[0]), (axis.yaxis, down, self.every[1]):
+            texts = shorten(texts, len(texts))[::every]
+            one.set_ticks(range(0, every * len(texts), every), texts, fontsize=LABEL, parse_math=False)
+        axis.tick_params(axis="x", rotation=90 if self.turned else 0)
+
+
+def _texts_of(params: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the values of each parameter as texts, one for each candidate; "" for candidates without it.
+
+    Floats have as many digits as tell them apart. None is "" where it is the only value.
+    """
+    texts = {}
+    for name in sorted({name for one in params for name in one}):
+        given = [one[name] for one in params if name in one]
+        numbers = {float(value) for value in given if isinstance(value, float | np.floating)}
+        digits = next((n for n in range(3, 17) if len({f"{number:.{n}g}" for number in numbers}) == len(numbers)), 17)
+        names_none = any(value is not None for value in given)
+        texts[name] = [_text(one[name], digits, names_none) if name in one else "" for one in params]
+    return texts
+
+
+def _text(value: Any, digits: int, names_none: bool) -> str:
+    if value is None and not names_none:
+        return ""
+    return f"{value:.{digits}g}" if isinstance(value, float | np.floating) else " ".join(str(value).split())
+
+
+def _levels(params: Sequence[Mapping[str, Any]], texts: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the texts of all parameters that vary, in the order of values: beta across, rho down, then the others.
+
+    There are two at least, if only to show a single row or cell; names are added to ``texts`` for that.
+    """
     levels = {}
-    for name in sorted(names, key=lambda name: ["beta", "rho", _short(name)].index(_short(name))):
-        texts = dict.fromkeys(_text(value) for value in sorted(values[name], key=_sort_key))
-        if len(texts) > 1:
-            levels[name] = list(texts)
-    for name in [*names, "", " "]:  # at least two, if only to show a single row or cell
+    for name in sorted(texts, key=lambda name: ["beta", "rho", _short(name)].index(_short(name))):
+        order = sorted(range(len(params)), key=lambda i: _sort_key(params[i].get(name)))
+        if len(set(texts[name])) > 1:
+            levels[name] = list(dict.fromkeys(texts[name][i] for i in order))
+    for name in [*texts, "", " "]:
         if len(levels) < 2 and name not in levels:
-            levels[name] = [_text(values[name][0]) if name in values else ""]
+            levels[name] = texts.setdefault(name, [""] * len(params))[:1]
     return levels
 
 
 def _sort_key(value: Any) -> tuple[bool, Any]:
     is_number = isinstance(value, int | float | np.number)
     return not is_number, value if is_number else str(value)
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3g}" if isinstance(value, float | np.floating) else str(value)
 
 
 def _short(name: str) -> str:
@@ -183,11 +239,11 @@ def _rectangle(*args: Any, **options: Any) -> Any:
     return Rectangle(*args, **options)
 
 
-def _draw(axis: Axes, cells: Float64Array, limits: tuple[float, float], cmap: str) -> None:
-    """Draw a heat map, with numbers if there is room."""
+def _draw(axis: Axes, cells: Float64Array, limits: tuple[float, float], cmap: str, numbered: bool) -> None:
+    """Draw a heat map, with numbers or with a scale."""
     low, high = limits
     image = axis.imshow(cells, cmap=cmap, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
-    if cells.size > MOST_NUMBERS:
+    if not numbered:
         axis.figure.colorbar(image, ax=axis)
         return
     for (y, x), value in np.ndenumerate(cells):
