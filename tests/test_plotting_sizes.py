@@ -5,10 +5,22 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from scipy import sparse
 from sklearn.datasets import load_digits, load_wine
+from sklearn.decomposition import KernelPCA
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PowerTransformer,
+    StandardScaler,
+)
 
 from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer
 from skl_sae.plotting import (
@@ -222,6 +234,45 @@ def test_reconstructions_of_a_table(scaled_sae, wine, rng):
     wide = ReconstructionDisplay(X, X + 0.1 * np.arange(40)).plot()
     assert [axis.get_title().split("\n")[0] for axis in wide.ax_] == [f"x{k}" for k in range(39, 23, -1)]
     assert len(wide.ax_[0].lines[1].get_xdata()) <= 2000
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        (SimpleImputer(), "numbers"),
+        (FunctionTransformer(np.log1p), "numbers"),
+        (KernelPCA(3), "numbers"),
+        (OrdinalEncoder(), "words"),
+        (OneHotEncoder(), "words"),
+        (OneHotEncoder(sparse_output=False), "words"),
+        (make_pipeline(FunctionTransformer(np.ravel), TfidfVectorizer()), "words"),
+    ],
+    ids=str,
+)
+def test_some_steps_that_have_inverse_transform_cannot_be_undone_either(rng, step, kind):
+    """An imputer refuses, a function without its inverse gives what it is given, an encoder gives no numbers."""
+    X = rng.uniform(size=(30, 2)) if kind == "numbers" else rng.choice(["some text", "another", "third"], (30, 1))
+    pipeline = make_pipeline(step, SparseAutoencoderTransformer(3, max_iter=5, random_state=0)).fit(X)
+    seen = pipeline[0].transform(X)
+    display = ReconstructionDisplay.from_estimator(pipeline, X)
+    np.testing.assert_array_equal(display.X, seen.toarray() if sparse.issparse(seen) else seen)
+    expected = pipeline[-1].inverse_transform(pipeline[-1].transform(seen))
+    np.testing.assert_array_equal(display.reconstruction, expected)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_reconstruction_that_has_no_inverse_is_refused(rng):
+    X = np.exp(rng.normal(size=(50, 2)))
+    pipeline = make_pipeline(PowerTransformer(), SparseAutoencoderTransformer(2, max_iter=5, random_state=0)).fit(X)
+    pipeline[-1].decoder_intercept_[:] = 1e3
+    with pytest.raises(ValueError, match="inverse_transform of PowerTransformer gives NaN or infinity"):
+        ReconstructionDisplay.from_estimator(pipeline, X)
+
+
+def test_reconstructions_of_sparse_rows(rng):
+    X = sparse.random_array((40, 5), density=0.3, random_state=0, format="csr")
+    pipeline = make_pipeline(MaxAbsScaler(), SparseAutoencoderTransformer(3, max_iter=5, random_state=0)).fit(X)
+    np.testing.assert_array_equal(ReconstructionDisplay.from_estimator(pipeline, X).X, X.toarray())
 
 
 def test_steps_that_cannot_be_undone_show_what_the_autoencoder_sees(wine):

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.decomposition import KernelPCA
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._inspection.models import default_names, names_seen, steps_of
@@ -28,6 +33,9 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.6"
 
 # Inches: no figure is wider or taller, whatever the size of the data.
 LARGEST = 20.0
+
+# Steps whose inverse_transform takes codes of categories, words or missing values, not numbers near these.
+NEVER_UNDONE = CountVectorizer, DictVectorizer, OneHotEncoder, OrdinalEncoder, SimpleImputer
 
 # Characters of a feature name; longer ones lose their middle.
 LONGEST_NAME = 28
@@ -81,17 +89,31 @@ class Parts(NamedTuple):
     @property
     def is_invertible(self) -> bool:
         """Whether the input of the autoencoder can be turned back into that of the first step."""
-        return all(hasattr(step, "inverse_transform") for step in self.before)
+        return all(_is_undone(step) for step in self.before)
 
     def restore(self, X: Any) -> Any:
         """Undo `prepare`."""
         for step in reversed(self.before):
             X = step.inverse_transform(X)
+            if not np.isfinite(np.asarray(X, dtype=np.float64)).all():
+                raise ValueError(
+                    f"inverse_transform of {type(step).__name__} gives NaN or infinity for a reconstruction. Draw the "
+                    "autoencoder alone: pass this step of the Pipeline, and the rows that the steps before it give."
+                )
         return X
 
     def feature_names(self) -> list[str] | None:
         """Return the names of what the autoencoder sees; None if it has none."""
         return names_seen(self.autoencoder, self.before)
+
+
+def _is_undone(step: Any) -> bool:
+    """Whether ``inverse_transform`` of a step gives the numbers that it was fitted to, also for reconstructions."""
+    if isinstance(step, FunctionTransformer):  # without an inverse_func it would return what it is given
+        return step.func is None or step.inverse_func is not None
+    if isinstance(step, KernelPCA):
+        return bool(step.fit_inverse_transform)
+    return hasattr(step, "inverse_transform") and not isinstance(step, NEVER_UNDONE)
 
 
 def check_names(names: Iterable[str] | None, n_features: int) -> list[str]:

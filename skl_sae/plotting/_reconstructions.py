@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.utils import check_array
 
 from .._inspection.models import steps_of
@@ -28,7 +28,7 @@ from ._common import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .._types import Float64Array, FloatArray
+    from .._types import Float64Array, FloatArray, MatrixLike
     from ._common import AxesLike
 
 # Images side by side, unless there are very many; scatter plots of a table, one per feature; and rows drawn there.
@@ -71,7 +71,7 @@ class ReconstructionDisplay:
     def from_estimator(
         cls,
         estimator: Any,
-        X: ArrayLike,
+        X: MatrixLike,
         *,
         images: bool | None = None,
         image_shape: tuple[int, int] | None = None,
@@ -87,8 +87,10 @@ class ReconstructionDisplay:
         estimator : object
             An autoencoder of this package, a Pipeline with one, or anything else with ``transform`` and
             ``inverse_transform``. In a Pipeline, reconstructions are turned back into the input of the first step; if a
-            step has no ``inverse_transform``, the rows are shown as the autoencoder sees them.
-        X : array-like of shape (n_samples, n_features)
+            step cannot be undone, the rows are shown as the autoencoder sees them: a step without
+            ``inverse_transform``, a FunctionTransformer without ``inverse_func``, a KernelPCA without
+            ``fit_inverse_transform``, a SimpleImputer, an encoder of categories or a vectorizer.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             A few dozen images or any number of rows of a table.
         images : bool, default=None
             Whether features are pixels. None means that they are if ``image_shape`` is given, or if they have no names
@@ -110,7 +112,7 @@ class ReconstructionDisplay:
         """
         rows, found, names = _reconstruct(estimator, X)
         names = names if feature_names is None else feature_names
-        rows = np.asarray(check_array(rows, dtype=np.float64))
+        rows = np.asarray(check_array(rows.toarray() if issparse(rows) else rows, dtype=np.float64))
         n_features = rows.shape[1]
         images = are_pixels(n_features, image_shape, names is not None) if images is None else images
         shape = find_image_shape(n_features, image_shape) if images else None
@@ -224,7 +226,7 @@ class ReconstructionDisplay:
 
 def _reconstruct(estimator: Any, X: Any) -> tuple[Any, Any, Iterable[str] | None]:
     """Return rows, their reconstructions and the names of their features, None if they have none."""
-    if not any(is_autoencoder(step) for step in steps_of(estimator)):
+    if not any(is_autoencoder(step) for step in steps_of(estimator)) and hasattr(estimator, "inverse_transform"):
         names = getattr(estimator, "feature_names_in_", None)
         return X, estimator.inverse_transform(estimator.transform(X)), names
     parts = Parts.of(estimator)
