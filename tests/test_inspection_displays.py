@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -66,6 +67,18 @@ def test_unit_of_a_table():
     assert display.ax_[2].get_yticklabels()[0].get_text() in data.columns
     without = UnitDisplay.from_estimator(pipeline, data, 2)
     assert without.names[0] == f"row {without.top[0]}"
+
+
+def test_unit_of_texts():
+    """X of a Pipeline that begins with a vectorizer has no columns."""
+    texts = [f"{word} {other} text" for word in ("one", "two", "three") for other in ("red", "green", "blue", "grey")]
+    pipeline = make_pipeline(TfidfVectorizer(), TopKAutoencoderTransformer(4, 2, max_iter=20, random_state=0)).fit(
+        texts
+    )
+    unit = int(pipeline[-1].activation_frequency_.argmax())
+    display = draws(UnitDisplay.from_estimator(pipeline, texts, unit, names=texts, n_middle=0))
+    assert display.images is None
+    assert display.names[0] == texts[display.top[0]]
 
 
 def test_mistakes_are_refused(sae, digits):

@@ -135,7 +135,7 @@ class UnitDisplay:
         top, middle = (rows[places] for places in top_and_middle(values, n_top, n_middle))
         activations = np.zeros(codes.shape[0])
         activations[rows] = values
-        shown, pixels = np.concatenate([top, middle]), int(np.shape(X)[1])
+        shown, pixels = np.concatenate([top, middle]), int(np.prod(np.shape(X)[1:]))
         if images is None:
             named = names is not None or feature_names is not None or hasattr(X, "columns")
             square = pixels >= 16 and round(np.sqrt(pixels)) ** 2 == pixels
