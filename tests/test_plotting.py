@@ -97,7 +97,10 @@ def test_a_unit_without_weights_is_blank():
     assert not draws(FilterDisplay.from_estimator(sae)).filters[1].any()
 
 
-@pytest.mark.parametrize("options", [{"image_shape": (4, 4)}, {"image_shape": (64,)}])
+@pytest.mark.parametrize(
+    "options",
+    [{"image_shape": shape} for shape in [(4, 4), (64,), 64, (-8, -8)]],
+)
 def test_shapes_that_do_not_fit_are_refused(sae, options):
     with pytest.raises(ValueError, match="does not make 64 features"):
         FilterDisplay.from_estimator(sae, **options)
@@ -106,6 +109,9 @@ def test_shapes_that_do_not_fit_are_refused(sae, options):
 def test_other_mistakes_are_refused(sae, digits):
     with pytest.raises(ValueError, match="3 feature names for 64 features"):
         FilterDisplay.from_estimator(sae, feature_names=["a", "b", "c"])
+    for components in "most", [], [1.0], np.zeros(10, dtype=bool):
+        with pytest.raises(ValueError, match="components must be 'all' or indices of units, from 0 to 9"):
+            FilterDisplay.from_estimator(sae, components=components)
     with pytest.raises(ValueError, match="ax must hold 2 axes, got 1"):
         ActivationDisplay.from_estimator(sae, digits, ax=plt.subplots()[1])
     narrow = SparseAutoencoderTransformer(2, max_iter=2).fit(digits[:, :13])
@@ -134,6 +140,12 @@ def test_training(digits, early_stopping):
     assert ("validation loss" in labels) == early_stopping
     np.testing.assert_array_equal(display.ax_[0].lines[0].get_ydata(), sae.history_["loss"])
     assert display.ax_[1].lines[1].get_ydata()[0] == sae.rho
+
+
+def test_a_training_without_any_loss_has_no_curves():
+    """Equal rows without penalties are reconstructed from the start; a legend without entries would warn."""
+    sae = SparseAutoencoderTransformer(3, alpha=0, beta=0, random_state=0).fit(np.ones((20, 4)))
+    assert draws(TrainingDisplay.from_estimator(sae)).ax_[0].get_legend() is None
 
 
 def test_reconstruction(digits):
@@ -197,6 +209,10 @@ def test_rows_that_are_not_there_are_refused(detector, wine):
         AnomalyDisplay.from_estimator(detector, wine.data, row="first")
     with pytest.raises(ValueError, match="Several rows of X have the label 'a'"):
         AnomalyDisplay.from_estimator(detector, wine.data.set_axis(["a"] * len(wine.data)), row="a")
+    hours = wine.data.set_axis(pd.date_range("2026-01-01", periods=len(wine.data), freq="16h"))
+    with pytest.raises(ValueError, match="Several rows of X have the label '2026-01-01'"):
+        AnomalyDisplay.from_estimator(detector, hours, row="2026-01-01")
+    assert AnomalyDisplay.from_estimator(detector, hours, row="2026-01-02").row == 2
 
 
 def test_labels_of_either_convention(detector, wine):
@@ -276,6 +292,13 @@ def test_searches_by_other_classes_and_by_several_scorers(digits):
         SearchDisplay.from_search(found, score="accuracy")
     with pytest.raises(NotFittedError):
         SearchDisplay.from_search(GridSearchCV(SparseAutoencoderTransformer(), {}))
+    with pytest.raises(ValueError, match="SparseAutoencoderTransformer is no search"):
+        SearchDisplay.from_search(found.estimator)
+    for display in FilterDisplay, TrainingDisplay:
+        with pytest.raises(ValueError, match=r"no autoencoder .* in this GridSearchCV. Pass its best_estimator_."):
+            display.from_estimator(found)
+    with pytest.raises(ValueError, match="no autoencoder"):
+        ReconstructionDisplay.from_estimator(without, digits)
 
 
 def test_a_search_over_more_parameters():

@@ -75,7 +75,8 @@ class Parts(NamedTuple):
         steps = steps_of(estimator)
         place = next((i for i, step in enumerate(steps) if is_autoencoder(step)), None)
         if place is None:
-            raise ValueError(f"There is no autoencoder of skl_sae in this {type(estimator).__name__}.")
+            hint = " Pass its best_estimator_." if hasattr(estimator, "best_estimator_") else ""
+            raise ValueError(f"There is no autoencoder of skl_sae in this {type(estimator).__name__}.{hint}")
         check_is_fitted(steps[place])
         # A sampler of imbalanced-learn has no transform: it changes the rows of a fit alone.
         return cls([step for step in steps[:place] if hasattr(step, "transform")], steps[place])
@@ -133,10 +134,10 @@ def position_of(row: Any, X: Any) -> int:
         return int(row) % n_rows
     if not hasattr(X, "iloc"):
         raise TypeError(f"row must be an int, the position of a row, unless X is a DataFrame of pandas; got {row!r}.")
-    found = X.index.get_loc(row)
-    if not isinstance(found, numbers.Integral):
+    found = np.atleast_1d(np.arange(_num_samples(X))[X.index.get_loc(row)])  # an int, a slice or a mask
+    if len(found) != 1:
         raise ValueError(f"Several rows of X have the label {row!r}: pass the position of one.")
-    return int(found)
+    return int(found[0])
 
 
 def shorten(names: Iterable[str] | None, n_features: int) -> list[str]:
@@ -191,6 +192,8 @@ def ink(axis: Axes) -> Any:
 
 def legend_above(axis: Axes, n_columns: int = 3) -> None:
     """Put the legend above the axes, where it hides nothing."""
+    if not axis.get_legend_handles_labels()[1]:
+        return  # a fit without any loss has no curves
     axis.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=n_columns, frameon=False, fontsize="small", borderaxespad=0.2
     )
@@ -237,7 +240,7 @@ def are_pixels(n_features: int, image_shape: Sequence[int] | None, named: bool) 
 def find_image_shape(n_features: int, image_shape: Sequence[int] | None) -> tuple[int, int]:
     """Height and width of an image of ``n_features`` pixels: ``image_shape`` if given, else a square."""
     if image_shape is not None:
-        if len(image_shape) != 2 or np.prod(image_shape) != n_features:
+        if np.shape(image_shape) != (2,) or min(image_shape) < 1 or np.prod(image_shape) != n_features:
             raise ValueError(f"image_shape={image_shape!r} does not make {n_features} features.")
         height, width = image_shape
         return int(height), int(width)

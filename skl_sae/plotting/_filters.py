@@ -132,7 +132,12 @@ class FilterDisplay:
         units: NDArray[np.integer[Any]] = np.arange(n_units)
         title = None
         if components is not None and not (isinstance(components, str) and components == "all"):
-            units = np.atleast_1d(units[np.asarray(components)])
+            chosen = np.asarray(components)
+            if chosen.dtype.kind not in "iub" or not units[chosen].size:
+                raise ValueError(
+                    f"components must be 'all' or indices of units, from 0 to {n_units - 1}; got {components!r}."
+                )
+            units = np.atleast_1d(units[chosen])
         elif components is None and not images and n_units > MOST_BAR_CHARTS:
             units = _most_active(parts.autoencoder)
             title = f"the {len(units)} most active of {n_units} units"
