@@ -55,7 +55,7 @@ class Scale(NamedTuple):
         In logarithms, a score lies far out when it is more than six interquartile ranges above the upper quartile or
         the threshold, or four below the lower quartile.
         """
-        positive = scores[scores > 0]
+        positive = scores[(scores > 0) & (scores < np.inf)]
         if not len(positive):
             return cls(0.5, 2.0, bins)
         logs = np.log(positive)
@@ -153,7 +153,9 @@ class AnomalyDisplay:
         y: ArrayLike | None = None,
         row_name: str | None = None,
     ) -> None:
-        self.scores, self.threshold, self.contributions = scores, threshold, contributions
+        self.scores, self.threshold, self.contributions = np.asarray(scores, dtype=np.float64), threshold, contributions
+        if np.isnan(self.scores).any():
+            raise ValueError("scores contain NaN.")
         self.row, self.feature_names, self.row_name = row, feature_names, row_name
         check_consistent_length(scores, y)
         self.y = None if y is None else is_anomaly(y)
