@@ -36,6 +36,9 @@ STRAY_ACTIVATION, NEGLIGIBLE_TERM = 3, 0.05
 # A fit that explains less than this fraction of what it would explain of pure noise has not learned anything.
 LEAST_EXPLAINED = 0.05
 
+# A loss that rose by less than this share of the variance of X has settled: training may begin with a perfect fit.
+NEGLIGIBLE_RISE = 1e-3
+
 # Features of data that are standardised, or nearly so, have an average variance in this range.
 STANDARD_VARIANCE = 0.5, 2.0
 
@@ -58,6 +61,12 @@ INTERRUPTED = "The fit was interrupted; the weights after its last iteration are
 def advice(cause, remedy, section):
     """Return a message: one cause, one remedy, and the section of the user guide that shows what the remedy did."""
     return f'{cause} {remedy} See "{section}" in the user guide, Pitfalls.'
+
+
+def diagnose_equal_rows():
+    """Return the problem of rows that are all the same."""
+    cause, remedy = "All rows of X are the same, so they have the same code.", "Pass rows that differ."
+    return advice(cause, remedy, "Dead, saturated and constant units"), HiddenUnitWarning
 
 
 def _standardizes(settings):
@@ -99,6 +108,12 @@ def diagnose_weights(weights):
     )
     remedy = f"Pass sample_weight * {n} / sample_weight.sum()."
     return [(advice(cause, remedy, "Weights that are shares"), DataRangeWarning)]
+
+
+def negligible_rise(variance):
+    """Return up to which number a rise of the loss says nothing; any does if all rows are the same."""
+    with np.errstate(over="ignore"):
+        return NEGLIGIBLE_RISE * float(variance.sum()) if variance.any() else np.inf
 
 
 class Unsettled(NamedTuple):
@@ -268,8 +283,7 @@ def _find_uninformative(fit):
         return None
     settings = fit.settings
     if not fit.variance.any():
-        cause, remedy = "All rows of X are the same, so they have the same code.", "Pass rows that differ."
-        return advice(cause, remedy, "Dead, saturated and constant units"), HiddenUnitWarning
+        return diagnose_equal_rows()
     cause = (
         f"Of {len(idle)} hidden units, {dead.sum()} are dead (never active on the training rows), {saturated.sum()} "
         f"saturated (always fully active), {constant.sum()} others constant."

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._diagnostics import diagnose_silent
+from ._diagnostics import diagnose_equal_rows, diagnose_silent
 from ._model import unpack
 from ._objectives.topk import PATIENCE, PATIENCE_WITH_CHUNKS, TopKLoss, TopKObjective, divergence
 from ._topk_model import Code, Frame, architecture, calibrate, initial_parameters
@@ -86,6 +86,8 @@ class TopKRun(Run):
         return {"activation_frequency_": frequency, "dead_fraction_": float(np.mean(frequency == 0))}
 
     def _diagnose(self, objective, final, variance, unsettled):
+        if not variance.any():
+            return [diagnose_equal_rows()]
         return diagnose_silent(objective.frequency, final, self.settings, self.code.k, unsettled)
 
 

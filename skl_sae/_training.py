@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from ._crew import Crew
-from ._diagnostics import INTERRUPTED, Unsettled, diagnose_fit, diagnose_training, shares_of_units
+from ._diagnostics import INTERRUPTED, Unsettled, diagnose_fit, diagnose_training, negligible_rise, shares_of_units
 from ._kernels.activations import ACTIVATIONS
 from ._log import logger
 from ._model import architecture, initial_parameters, regularization, unpack
@@ -103,7 +103,7 @@ class Run:
             return Outcome(self._attributes(theta, monitor), [INTERRUPTED])
         final = monitor.rows[-1]
         attributes = self._attributes(theta, monitor) | self._findings(objective)
-        rise = monitor.describe_rise()
+        rise = monitor.describe_rise(negligible_rise(variance))
         problem = rise or result.problem
         unsettled = None if problem is None else Unsettled(*problem, rose=rise is not None)
         found = [] if self.training.one_view else self._diagnose(objective, final, variance, unsettled)

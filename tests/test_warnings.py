@@ -189,6 +189,28 @@ def test_without_a_sparsity_term_beta_is_not_to_blame():
     assert "Lower tol." in message
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_top_k_code_of_equal_rows(value, dtype):
+    """A loss that is a rounding error rises and falls; a smaller step would not change that."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        TopKAutoencoderTransformer(16, k=2, random_state=0).fit(np.full((30, 4), value, dtype=dtype))
+    assert [str(one.message)[:30] for one in caught] == ["All rows of X are the same, so"]
+
+
+def test_a_loss_that_rises_from_nothing_has_settled():
+    """A top-k autoencoder may begin with a perfect reconstruction; then dead units are the worst problem."""
+    X = np.random.default_rng(0).normal(size=(400, 1))
+    with pytest.warns(HiddenUnitWarning, match="Use n_components=8") as caught:
+        sae = TopKAutoencoderTransformer(256, random_state=0).fit(X)
+    assert len(caught) == 1
+    assert sae.history_["fvu"][-1] > 1.3 * sae.history_["fvu"].min()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sae.set_params(n_components=8).fit(X)
+
+
 def test_a_smaller_top_k_code_has_room_for_k_units():
     frequency, final = np.r_[np.zeros(4), np.full(60, 0.5)], {"fvu": 0.1, "loss": 1.0}
     for k, wanted in (8, 30), (32, 32):

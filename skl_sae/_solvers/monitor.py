@@ -115,10 +115,13 @@ class Monitor:
             row["validation_loss"] = self._validation.evaluate(theta).loss
         return row
 
-    def describe_rise(self):
-        """Return cause and remedy of a rise of the loss; None if it settled, or if the best weights are kept."""
+    def describe_rise(self, negligible=0.0):
+        """Return cause and remedy of a rise of the loss; None if it settled, or if the best weights are kept.
+
+        A rise up to ``negligible`` does not count, such as that of rounding errors after a perfect start.
+        """
         last = self._rows[self.n_iter - 1]["loss"]
-        if self._validation is not None or last <= UNSETTLED_RISE * self._lowest:
+        if self._validation is not None or last <= max(UNSETTLED_RISE * self._lowest, self._lowest + negligible):
             return None
         return f"The loss rose from {self._lowest:.6g} to {last:.6g}.", "Lower learning_rate_init."
 
