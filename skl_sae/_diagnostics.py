@@ -39,6 +39,11 @@ LEAST_EXPLAINED = 0.05
 # A loss that rose by less than this share of the variance of X has settled: training may begin with a perfect fit.
 NEGLIGIBLE_RISE = 1e-3
 
+# If the mean row is more than the first number of standard deviations from 0, each step of the weights moves the inputs
+# of the units far, and training ends early. A fit that then explains less than the second number of what it can has
+# been held back by that.
+FAR, LEAST_EXPLAINED_FAR = 30, 0.5
+
 # Features of data that are standardised, or nearly so, have an average variance in this range.
 STANDARD_VARIANCE = 0.5, 2.0
 
@@ -154,8 +159,8 @@ def shares_of_units(objective, settings):
 class Fit(NamedTuple):
     """What to judge a fit by.
 
-    ``objective`` was evaluated at the fitted weights, ``final`` is the last row of the history, ``variance`` (d,) that
-    of the features.
+    ``objective`` was evaluated at the fitted weights, ``final`` is the last row of the history, ``variance`` and
+    ``mean`` (d,) are those of the features.
     """
 
     objective: Any
@@ -165,6 +170,18 @@ class Fit(NamedTuple):
     n_components: int
     kind: str  # of the rows as they came
     unsettled: Unsettled | None
+    mean: np.ndarray
+
+    @property
+    def distance(self):
+        """Distance of the mean row from 0, in standard deviations of a row."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return float(np.sqrt(np.square(self.mean).sum() / self.variance.sum()))
+
+    @property
+    def is_far(self):
+        """Whether X lies too far from 0; sparse rows, which scalers must not move, never do."""
+        return self.kind != "sparse" and FAR < self.distance < np.inf and not _standardizes(self.settings)
 
     @property
     def mean_variance(self):
@@ -195,8 +212,12 @@ class Fit(NamedTuple):
         """Whether the units were asked to have the mean activation rho."""
         return PENALTIES[self.settings.penalty].has_target and self.settings.beta > 0
 
-    def scale_or(self, remedy, directions=("small", "large")):
-        """Return the remedy of scaling X, if its values are too small or large for the penalties, else another one."""
+    def scale_or(self, remedy, directions=("far", "small", "large")):
+        """Return that X should be scaled, if it is too far from 0, small or large, or else another remedy."""
+        if self.is_far and "far" in directions:
+            far = f"its mean is {self.distance:.0f} standard deviations from 0."
+            standardise = self.settings.output_activation == "identity"
+            return f"{'Standardise X (StandardScaler)' if standardise else 'Scale X to [0, 1] (MinMaxScaler)'}: {far}"
         (low, high), variance = STANDARD_VARIANCE, self.mean_variance
         direction = "small" if variance < low else "large" if not variance <= high else None
         if direction not in directions or _standardizes(self.settings):
@@ -240,12 +261,14 @@ def _sharpen(settings):
 
 def _find_nothing_learned(fit):
     """Training that converged to nothing."""
-    if fit.explained >= LEAST_EXPLAINED * fit.most_explained:
+    least = LEAST_EXPLAINED_FAR if fit.is_far else LEAST_EXPLAINED
+    if fit.explained >= least * fit.most_explained:
         return None
     if ran_out(fit.unsettled) and fit.scale_or(None) is None:
         return None
     share = max(np.nan_to_num(fit.explained), 0)
-    cause = f"The fit explains {share:.1%} of the variance of X, hardly more than the mean row does."
+    nothing = ", hardly more than the mean row does" if share < LEAST_EXPLAINED * fit.most_explained else ""
+    cause = f"The fit explains {share:.1%} of the variance of X{nothing}."
     settings, dead = fit.settings, _uninformative(fit.objective, fit.settings)[0]
     if not PENALTIES[settings.penalty].has_target and dead.mean() > 0.5:
         remedy = "Lower beta: the sparsity term switches units off."
@@ -258,7 +281,8 @@ def _find_nothing_learned(fit):
     else:
         remedy = "Lower tol."
     rose = fit.unsettled is not None and fit.unsettled.rose and settings.learning_rate_init >= LARGE_STEP
-    remedy = fit.scale_or(remedy, ["large"] if rose else ["small", "large"])  # small values do not cause that
+    directions = ["far", "large"] if rose else ["far", "small", "large"]  # small values do not cause that
+    remedy = fit.scale_or(remedy, directions)
     return advice(cause, remedy, "Nothing learned"), ConvergenceWarning
 
 
@@ -327,9 +351,9 @@ def _find_dense(fit):
 FINDERS = _find_nothing_learned, _find_stray, _find_uninformative, _find_held_back, _find_dense
 
 
-def diagnose_fit(objective, settings, final, variance, arch, kind, unsettled=None):
+def diagnose_fit(objective, settings, final, variance, arch, kind, unsettled=None, mean=0):
     """Return the worst problem of a code, if it has any; see `Fit` for the arguments."""
-    fit = Fit(objective, settings, final, variance, arch.n_components, kind, unsettled)
+    fit = Fit(objective, settings, final, variance, arch.n_components, kind, unsettled, mean)
     return [found for found in (find(fit) for find in FINDERS) if found is not None][:1]
 
 

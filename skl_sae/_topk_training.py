@@ -85,7 +85,7 @@ class TopKRun(Run):
         frequency = objective.frequency.copy()
         return {"activation_frequency_": frequency, "dead_fraction_": float(np.mean(frequency == 0))}
 
-    def _diagnose(self, objective, final, variance, unsettled):
+    def _diagnose(self, objective, final, mean, variance, unsettled):
         if not variance.any():
             return [diagnose_equal_rows()]
         return diagnose_silent(objective.frequency, final, self.settings, self.code.k, unsettled)

@@ -106,7 +106,7 @@ class Run:
         rise = monitor.describe_rise(negligible_rise(variance))
         problem = rise or result.problem
         unsettled = None if problem is None else Unsettled(*problem, rose=rise is not None)
-        found = [] if self.training.one_view else self._diagnose(objective, final, variance, unsettled)
+        found = [] if self.training.one_view else self._diagnose(objective, final, mean, variance, unsettled)
         return Outcome(attributes, diagnose_training(unsettled, found))
 
     def _hold_out(self):
@@ -247,9 +247,9 @@ class Run:
         mean = objective.mean.astype(self.rows.dtype)
         return shares_of_units(objective, self.settings) | {"mean_activation_": mean}
 
-    def _diagnose(self, objective, final, variance, unsettled):
+    def _diagnose(self, objective, final, mean, variance, unsettled):
         """Return the worst problem of the code; ``final`` is the last row of the history."""
-        return diagnose_fit(objective, self.settings, final, variance, self.arch, self.kind, unsettled)
+        return diagnose_fit(objective, self.settings, final, variance, self.arch, self.kind, unsettled, mean)
 
 
 class Training:

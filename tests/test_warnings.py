@@ -189,6 +189,21 @@ def test_without_a_sparsity_term_beta_is_not_to_blame():
     assert "Lower tol." in message
 
 
+@pytest.mark.parametrize(("settings", "scaler"), [({}, StandardScaler), ({"output_activation": "relu"}, MinMaxScaler)])
+@pytest.mark.parametrize("activation", ["sigmoid", "relu"])
+def test_rows_far_from_zero_are_to_be_moved(settings, scaler, activation):
+    """Years, or degrees in kelvin: their variance is no reason to scale them, but training comes to nothing."""
+    X = np.random.default_rng(0).normal(size=(200, 6)) * [1, 2, 3, 1, 2, 3] + 1000
+    sae = SparseAutoencoderTransformer(20, activation=activation, random_state=0, **settings)
+    with pytest.warns(ConvergenceWarning, match=rf"explains .*\({scaler.__name__}\): its mean is \d+ standard dev"):
+        sae.fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        X = scaler().fit_transform(X)
+        sae.fit(X)
+    assert explained_variance_scorer(sae, X) > 0.8
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_top_k_code_of_equal_rows(value, dtype):
