@@ -299,6 +299,7 @@ SCORES = {
     "both": lambda rng: np.append(np.exp(0.4 * rng.normal(size=60)), [0.0, 1e300]),
     "narrow": lambda rng: 3 + 0.2 * rng.uniform(size=300),
     "broad": lambda rng: np.exp(5 * rng.normal(size=300)),
+    "broadest": lambda rng: 10 ** rng.uniform(-300, 300, size=300),
     "infinite ones": lambda rng: np.append(np.exp(0.4 * rng.normal(size=60)), [np.inf, np.inf]),
     "alike": lambda rng: np.ones(20),
     "zero": lambda rng: np.zeros(20),

@@ -64,6 +64,7 @@ class Scale(NamedTuple):
         limit = np.log(threshold) if 0 < threshold < np.inf else -np.inf
         low = max(logs.min(), lower - 4 * spread)
         high = min(max(logs.max(), limit), max(upper, min(limit, upper + 6 * spread)) + 6 * spread)
+        low, high = np.clip([low, high], -500, 500)  # leave numbers for the bins beyond
         missing = np.log(1.2) - (high - low)
         if missing > 0:
             low, high = low - missing / 2, high + missing / 2
@@ -153,7 +154,8 @@ class AnomalyDisplay:
         y: ArrayLike | None = None,
         row_name: str | None = None,
     ) -> None:
-        self.scores, self.threshold, self.contributions = np.asarray(scores, dtype=np.float64), threshold, contributions
+        self.scores, self.contributions = (np.asarray(one, dtype=np.float64) for one in (scores, contributions))
+        self.threshold = threshold
         if np.isnan(self.scores).any():
             raise ValueError("scores contain NaN.")
         self.row, self.feature_names, self.row_name = row, feature_names, row_name
