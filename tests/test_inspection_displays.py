@@ -69,6 +69,17 @@ def test_unit_of_a_table():
     assert without.names[0] == f"row {without.top[0]}"
 
 
+def test_lines_and_single_rows_show_in_dark_styles(sae, digits):
+    with plt.style.context("dark_background"):
+        _, histogram, weights = draws(UnitDisplay.from_estimator(sae, digits, 3, feature_names=range(64))).ax_
+        assert weights.lines[0].get_color() == "white"
+        assert histogram.get_ylim()[0] < 1
+        stability = feature_stability(sae, digits, n_refits=1, random_state=0)
+        stability.frequency_[:2], stability.stable_[:2] = 0, False
+        axis = draws(StabilityDisplay(stability).plot()).ax_
+        np.testing.assert_array_equal(axis.collections[-1].get_edgecolor()[0, :3], 1)
+
+
 def test_unit_of_texts():
     """X of a Pipeline that begins with a vectorizer has no columns."""
     texts = [f"{word} {other} text" for word in ("one", "two", "three") for other in ("red", "green", "blue", "grey")]

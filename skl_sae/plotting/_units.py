@@ -13,7 +13,7 @@ from sklearn.utils import _safe_indexing
 from .._inspection.models import Inspected, check_names
 from .._inspection.report import top_and_middle
 from .._inspection.stability import FeatureStability, feature_stability
-from ._common import BLUE, GREY, ORANGE, find_image_shape, make_axes, mosaic, shorten, show
+from ._common import BLUE, GREY, ORANGE, find_image_shape, ink, log_ticks, make_axes, mark_log, mosaic, shorten, show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -215,8 +215,9 @@ class UnitDisplay:
 
     def _plot_histogram(self, axis: Axes, bins: int) -> None:
         active = self.activations[self.activations > 0]
-        axis.hist(active, bins=bins, color=BLUE, log=True)
-        axis.set(xlabel="activation", ylabel="number of rows")
+        counts, *_ = axis.hist(active, bins=bins, color=BLUE, log=True)
+        mark_log(axis.yaxis, log_ticks(1.0, max(float(np.max(counts)), 10.0)))
+        axis.set(xlabel="activation", ylabel="number of rows", ylim=(0.5, 2 * np.max(counts)))
         title = f"unit {self.unit}" if self.label is None else f"unit {self.unit}: {shorten([self.label], 1)[0]}"
         share = f"active on {len(active) / len(self.activations):.2%} of the rows"
         axis.set_title(f"{title}\n{share}", fontsize="small", loc="left", parse_math=False)
@@ -227,7 +228,7 @@ class UnitDisplay:
         axis.barh(range(len(order)), values, color=np.where(values < 0, ORANGE, BLUE))
         names = shorten([self.feature_names[k] for k in order], len(order))
         axis.set_yticks(range(len(order)), names, fontsize="x-small", parse_math=False)
-        axis.axvline(0, color="black", linewidth=0.8)
+        axis.axvline(0, color=ink(axis), linewidth=0.8)
         axis.invert_yaxis()
         axis.set_xlabel("weight")
         axis.set_title("largest weights", fontsize="small", loc="left")
@@ -285,7 +286,7 @@ class StabilityDisplay:
         groups = [
             ("comes back", stable, BLUE, "o"),
             ("does not come back", ~stable & (frequency > 0), ORANGE, "o"),
-            ("never active", ~stable & (frequency == 0), "black", "x"),
+            ("never active", ~stable & (frequency == 0), ink(self.ax_), "x"),
         ]
         for label, members, color, marker in groups:
             if members.any():
