@@ -323,6 +323,28 @@ def test_candidates_of_a_search_have_cells_of_their_own():
     assert [label.get_text() for label in axis.get_yticklabels()] == ["None", "standard"]
 
 
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([0.1001, 0.1002, 0.2], ["0.1001", "0.1002", "0.2"]),
+        ([1, "1"], ["1 (1)", "1 (2)"]),
+        ([StandardScaler(), StandardScaler()], ["StandardScaler() (1)", "StandardScaler() (2)"]),
+        ([np.float64(0.5), 0.5, None], ["0.5", "None"]),
+        ([(1, 2), (1, 2), [1, 2], [1, 2]], ["(1, 2)", "[1, 2]"]),
+    ],
+)
+def test_a_cell_for_every_value(values, texts):
+    display = draws(SearchDisplay({"score": np.arange(len(values))}, [{"rho": value} for value in values]).plot())
+    assert [label.get_text() for label in display.ax_[0, 0].get_xticklabels()] == texts
+    assert np.isfinite(np.asarray(display.ax_[0, 0].images[0].get_array())).sum() == len(texts)
+
+
+def test_a_search_that_chose_nothing_has_no_frame_of_an_earlier_one(digits):
+    found = search(GridSearchCV, {"rho": [0.05, 0.1, 0.2]}, digits)
+    found.set_params(param_grid={"rho": [0.1]}, scoring=SCORING, refit=False)
+    assert not draws(SearchDisplay.from_search(found.fit(digits))).ax_[0, 0].patches
+
+
 def test_a_search_of_one_candidate_and_one_too_large_for_numbers():
     assert draws(SearchDisplay({"score": [0.5]}, [{}], 0).plot()).ax_.shape == (1, 1)
     assert draws(SearchDisplay({"score": [np.nan]}, [{"rho": 0.1}]).plot()).ax_[0, 0].get_xlabel() == "rho"

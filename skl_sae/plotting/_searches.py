@@ -109,7 +109,9 @@ class SearchDisplay:
             if values is not None and not np.isnan(values).all():
                 figures[title] = np.ma.masked_invalid(values).mean(axis=1).filled(np.nan)
         figures["seconds per fit"] = results["mean_fit_time"]
-        return cls(figures, results["params"], getattr(search, "best_index_", None)).plot(ax, cmap=cmap)
+        # With several scorers and refit=False a fit leaves the index of an earlier one.
+        is_chosen = hasattr(search, "best_index_") and (search.refit or not search.multimetric_)
+        return cls(figures, results["params"], search.best_index_ if is_chosen else None).plot(ax, cmap=cmap)
 
     def plot(self, ax: AxesLike | None = None, *, cmap: str = "viridis") -> Self:
         """Draw the heat maps; ``ax``, if given, holds one Axes for each, row by row."""
@@ -189,7 +191,8 @@ class Layout(NamedTuple):
 def _texts_of(params: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Return the values of each parameter as texts, one for each candidate; "" for candidates without it.
 
-    Floats have as many digits as tell them apart. None is "" where it is the only value.
+    Floats have as many digits as tell them apart; values whose texts are alike are numbered. None is "" where it is the
+    only value.
     """
     texts = {}
     for name in sorted({name for one in params for name in one}):
@@ -197,8 +200,20 @@ def _texts_of(params: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
         numbers = {float(value) for value in given if isinstance(value, float | np.floating)}
         digits = next((n for n in range(3, 17) if len({f"{number:.{n}g}" for number in numbers}) == len(numbers)), 17)
         names_none = any(value is not None for value in given)
-        texts[name] = [_text(one[name], digits, names_none) if name in one else "" for one in params]
+        found = {_identity(value): _text(value, digits, names_none) for value in given}
+        if len(set(found.values())) < len(found):
+            found = {key: f"{text} ({number})" for number, (key, text) in enumerate(found.items(), 1)}
+        texts[name] = [found[_identity(one[name])] if name in one else "" for one in params]
     return texts
+
+
+def _identity(value: Any) -> Any:
+    """Return what tells values of a parameter apart: themselves, or the text of lists and arrays; 1 is not True."""
+    try:
+        hash(value)
+    except TypeError:
+        return type(value), str(value)
+    return isinstance(value, bool), value
 
 
 def _text(value: Any, digits: int, names_none: bool) -> str:
