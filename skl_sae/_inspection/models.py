@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, issparse
+from sklearn import config_context
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
@@ -31,14 +34,15 @@ class Inspected:
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
         in_pipeline = isinstance(estimator, Pipeline)
-        self.model = estimator.steps[-1][1] if in_pipeline else estimator
+        *before, self.model = steps_of(estimator) or [None]
         if not isinstance(self.model, BaseAutoencoder) or not hasattr(self.model, "transform"):
             raise TypeError(
                 "Inspection needs a TopKAutoencoderTransformer, a SparseAutoencoderTransformer, or a Pipeline that "
                 f"ends in one; got {type(estimator).__name__}{f' that ends in {self.model!r}' if in_pipeline else ''}."
             )
         check_is_fitted(self.model)
-        self._before = estimator[:-1] if in_pipeline and len(estimator.steps) > 1 else None
+        # A sampler of imbalanced-learn has no transform: it changes the rows of a fit alone.
+        self._before = [step for step in before if hasattr(step, "transform")]
 
     @property
     def atoms(self) -> Float64Array:
@@ -47,7 +51,9 @@ class Inspected:
 
     def inputs(self, X: MatrixLike) -> Any:
         """Return the rows as the autoencoder sees them."""
-        return X if self._before is None else self._before.transform(X)
+        for step in self._before:
+            X = step.transform(X)
+        return X
 
     def rows(self, inputs: Any) -> Any:
         """Return the inputs as a validated array or CSR matrix, without names."""
@@ -58,7 +64,10 @@ class Inspected:
 
     def codes(self, inputs: Any) -> csc_array:
         """Return the activations of the units, without those that count as silent."""
-        return as_codes(self.model.transform(inputs), self.silent)
+        model = copy.copy(self.model)
+        vars(model).pop("_sklearn_output_config", None)  # data frames of codes are for users; sparse ones there are not
+        with config_context(transform_output="default"):
+            return as_codes(model.transform(inputs), self.silent)
 
     @property
     def silent(self) -> float:
@@ -66,23 +75,33 @@ class Inspected:
         return ACTIVATIONS[self.model.activation].silent if hasattr(self.model, "activation") else 0.0
 
     def feature_names(self, names: Sequence[str] | None) -> list[str]:
-        """Return ``names`` if given, else those that the autoencoder saw or that the steps before it give."""
+        """Return ``names`` if given, else those that the autoencoder saw or that the steps before it give.
+
+        Names that occur several times are told apart by the position of the feature.
+        """
         n_features = self.model.n_features_in_
         if names is None:
-            names = names_seen(self.model, steps_of(self._before)) or default_names(n_features)
+            names = names_seen(self.model, self._before) or default_names(n_features)
         if len(names) != n_features:
             raise ValueError(
                 f"There are {len(names)} feature names, but the autoencoder has {n_features} input features."
             )
-        return [str(name) for name in names]
+        names = [str(name) for name in names]
+        counts = Counter(names)
+        return [name if counts[name] == 1 else f"{name} (x{i})" for i, name in enumerate(names)]
 
     def replaced(self, model: Any) -> Any:
         """Return the estimator with another autoencoder at its end."""
-        if self.model is self.estimator:
-            return model
-        estimator = copy.copy(self.estimator)
-        estimator.steps = [*self.estimator.steps[:-1], (self.estimator.steps[-1][0], model)]
-        return estimator
+        return _replace(self.estimator, self.model, model)
+
+
+def _replace(estimator: Any, old: Any, new: Any) -> Any:
+    """Return a Pipeline with another step in the place of one; the other steps are the same objects."""
+    if not isinstance(estimator, Pipeline):
+        return new if estimator is old else estimator
+    result = copy.copy(estimator)
+    result.steps = [(name, _replace(step, old, new)) for name, step in estimator.steps]
+    return result
 
 
 def steps_of(estimator: Any) -> list[Any]:
@@ -103,28 +122,36 @@ def names_seen(autoencoder: Any, before: Iterable[Any]) -> list[str] | None:
     """Return the names of what a fitted autoencoder sees, or None if these are only x0, x1, ...
 
     They are those of its own fit or, failing that, the names of the first step's input, passed through
-    ``get_feature_names_out`` of each step. After a step without that method, names are unknown until another step gives
-    new ones.
+    ``get_feature_names_out`` of each step. After a step that cannot name its output, names are unknown until another
+    step gives new ones.
     """
     names = getattr(autoencoder, "feature_names_in_", None)
     if names is None:
         for step in before:
-            names = step.get_feature_names_out(names) if hasattr(step, "get_feature_names_out") else None
+            names = _names_out(step, names)
     if names is None or list(names) == default_names(len(names)):
         return None
     return [str(name) for name in names]
 
 
+def _names_out(step: Any, names: Any) -> Any:
+    """Return the names that a step gives to its output, None if it gives none."""
+    try:
+        return step.get_feature_names_out(names)
+    except AttributeError:  # so says a ColumnTransformer of which a part has no such method
+        return None
+
+
 def as_codes(codes: Any, silent: float = 0.0) -> csc_array:
-    """Return validated codes by columns, without entries from 0 to ``silent``."""
+    """Return validated codes by columns in float64, without entries from 0 to ``silent``; always a copy."""
     codes = check_array(codes, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), input_name="codes")
     if not issparse(codes) and silent > 0:
         codes = np.where((codes > 0) & (codes <= silent), codes.dtype.type(0), codes)
-    codes = csc_array(codes)
+    codes = csc_array(codes, copy=True)
     codes.sum_duplicates()
     codes.eliminate_zeros()
     codes.sort_indices()
-    return codes
+    return codes.astype(np.float64, copy=False)  # sums over many rows in float32 would lose digits
 
 
 def row_labels(X: Any) -> list[Any] | None:
@@ -144,6 +171,14 @@ def check_names(names: Any, X: Any, n: int) -> list[str] | None:
     if len(names) != n:
         raise ValueError(f"There are {len(names)} names for {n} rows.")
     return names
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Check that an argument is a whole number, and large enough."""
+    if not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an int, got {value!r}.")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}.")
 
 
 def check_rows(codes: csc_array, y: Any) -> None:

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from .._types import Float64Array, MatrixLike
 from .association import Task, as_target, associate, problem_classes
-from .models import Inspected, IntArray, check_names, check_rows, unit_length
+from .models import Inspected, IntArray, check_count, check_names, check_rows, unit_length
 from .tables import as_html, as_text
 
 if TYPE_CHECKING:
@@ -283,8 +283,8 @@ def feature_report(
     64
     """
     inspected = Inspected(estimator)
-    if n_top < 1 or n_middle < 0:
-        raise ValueError(f"n_top must be at least 1 and n_middle at least 0, got {n_top} and {n_middle}.")
+    check_count("n_top", n_top)
+    check_count("n_middle", n_middle, least=0)
     codes = inspected.codes(inspected.inputs(X))
     if codes.nnz == 0:
         raise ValueError("The code is constant: no unit is active on any row of X. Are these the rows of the fit?")
@@ -346,7 +346,6 @@ def _describe_atoms(report: FeatureReport, atoms: Float64Array, codes: csc_array
 
 def _shares(atoms: Float64Array, codes: csc_array) -> Float64Array:
     """Return the share of every unit in the variance of the reconstructions."""
-    codes = codes.astype(np.float64)
     n, m = codes.shape
     mean = np.asarray(codes.mean(axis=0)).ravel()
     parts = np.zeros(m)

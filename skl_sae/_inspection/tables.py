@@ -15,6 +15,7 @@ def cell(value: Any) -> str:
 
 
 def _shortened(text: str) -> str:
+    text = " ".join(text.split())  # a name that is a text may have several lines
     return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "…"
 
 
