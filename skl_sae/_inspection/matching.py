@@ -8,10 +8,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csc_array
 from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from .._base import BaseAutoencoder
 from .._types import Float64Array
-from .models import Inspected, IntArray, random_atoms, unit_length
+from .models import Inspected, IntArray, check_count, random_atoms, unit_length
 from .tables import as_html, as_text
 
 
@@ -28,16 +29,26 @@ def cosines(a: Float64Array, b: Float64Array) -> Float64Array:
 def correlations(G: csc_array, H: csc_array) -> Float64Array:
     """Return Pearson's correlations (n, m) between the activations of n and m units; 0 for a constant one."""
     n = G.shape[0]
+    G, H = _shifted(G), _shifted(H)
     means, spreads = [], []
     for codes in (G, H):
-        mean = np.asarray(codes.sum(axis=0), dtype=np.float64).ravel() / n
-        square = np.asarray(codes.multiply(codes).sum(axis=0), dtype=np.float64).ravel() / n
+        mean = np.asarray(codes.sum(axis=0)).ravel() / n
+        square = np.asarray(codes.multiply(codes).sum(axis=0)).ravel() / n
         variance = square - mean**2
         means.append(mean)
         spreads.append(np.sqrt(np.where(variance > 1e-12 * square, variance, 0)))
-    covariance = (G.T @ H).toarray().astype(np.float64) / n - np.outer(*means)
+    covariance = (G.T @ H).toarray() / n - np.outer(*means)
     spread = np.outer(*spreads)
     return np.clip(np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 0), -1, 1)
+
+
+def _shifted(codes: csc_array) -> csc_array:
+    """Return codes in which units that are active on every row begin at 0, so that constant ones are 0 throughout."""
+    counts = np.diff(codes.indptr)
+    shifts = np.zeros(len(counts))
+    full = counts == codes.shape[0]
+    shifts[full] = codes.data[codes.indptr[:-1][full]]
+    return csc_array((codes.data - np.repeat(shifts, counts), codes.indices, codes.indptr), shape=codes.shape)
 
 
 class DictionarySimilarity:
@@ -90,7 +101,10 @@ def _compare(a: Float64Array, b: Float64Array) -> tuple[Float64Array, IntArray, 
 def _as_atoms(dictionary: Any, name: str) -> Float64Array:
     if isinstance(dictionary, BaseAutoencoder) or hasattr(dictionary, "steps"):
         return Inspected(dictionary).atoms
-    if hasattr(dictionary, "components_"):
+    if hasattr(dictionary, "fit"):
+        check_is_fitted(dictionary)
+        if not hasattr(dictionary, "components_"):
+            raise TypeError(f"{name} must be atoms or an estimator with components_, got {dictionary!r}.")
         dictionary = dictionary.components_
     return check_array(dictionary, dtype=np.float64, input_name=name)
 
@@ -155,7 +169,6 @@ def dictionary_similarity(
     a, b = _as_atoms(a, "a"), _as_atoms(b, "b")
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"The atoms of a have {a.shape[1]} features, those of b {b.shape[1]}.")
-    if n_random < 1:
-        raise ValueError(f"n_random must be at least 1, got {n_random}.")
+    check_count("n_random", n_random)
     rng = np.random.default_rng(check_random_state(random_state).randint(2**31))
     return DictionarySimilarity(a, b, n_random, rng)
