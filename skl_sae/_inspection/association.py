@@ -10,6 +10,7 @@ from scipy.sparse import csc_array
 from scipy.stats import rankdata
 from sklearn.model_selection import train_test_split
 from sklearn.utils import column_or_1d
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.multiclass import type_of_target
 
 from .._types import Float64Array
@@ -45,8 +46,11 @@ def as_target(y: Any, task: Task = "auto") -> Target:
     """Return y as a `Target`; two classes are one problem, the second against the first."""
     y = column_or_1d(y)
     kind = type_of_target(y, input_name="y")
+    if kind == "unknown" and any(value is None or is_scalar_nan(value) or is_pandas_na(value) for value in y):
+        raise ValueError("y has missing values: leave out their rows, or make them a class of their own.")
     if task not in ("auto", "classes", "numbers"):
         raise ValueError(f"task must be 'auto', 'classes' or 'numbers', got {task!r}.")
+    hint = " If y holds numbers, pass task='numbers'." if task == "auto" else ""
     if task == "auto":
         if kind not in ("binary", "multiclass", "continuous"):
             raise ValueError(f"y must hold classes or numbers, one for each row; it looks like {kind}.")
@@ -66,10 +70,18 @@ def as_target(y: Any, task: Task = "auto") -> Target:
     if counts.min() < 2:
         raise ValueError(
             f"Class {values.tolist()[counts.argmin()]!r} of y has a single row; every class needs at least two, one "
-            "to choose by and one to measure on. If y holds numbers, pass task='numbers'."
+            f"to choose by and one to measure on.{hint}"
         )
     columns = (codes[:, None] == np.arange(len(values))).astype(np.int64)
     return Target(columns[:, 1:] if len(values) == 2 else columns, values)
+
+
+def as_classes(y: Any) -> Target:
+    """Return y as a `Target` of classes, for a function that takes nothing else."""
+    kind = type_of_target(column_or_1d(y), input_name="y")
+    if kind == "continuous":
+        raise ValueError("y holds numbers with a fraction, not classes: divide them into classes first.")
+    return as_target(y, "classes")
 
 
 def problem_classes(target: Target) -> NDArray[Any] | None:
@@ -90,7 +102,20 @@ def halves(target: Target, test_size: float, rng: np.random.RandomState) -> tupl
         if min(round(test_size * n), n - round(test_size * n)) < len(target.classes):
             raise ValueError(f"test_size={test_size} leaves fewer rows than y has classes, {len(target.classes)}.")
     chosen, held_out = train_test_split(np.arange(n), test_size=test_size, random_state=rng, stratify=strata)
+    if strata is not None:
+        held_out, chosen = _with_every_class(held_out, chosen, strata, rng)
+        chosen, held_out = _with_every_class(chosen, held_out, strata, rng)
     return np.sort(chosen), np.sort(held_out)
+
+
+def _with_every_class(
+    part: IntArray, other: IntArray, strata: IntArray, rng: np.random.RandomState
+) -> tuple[IntArray, IntArray]:
+    """Move a row of every class that a part lacks to it; the other has at least two."""
+    for value in np.setdiff1d(strata, strata[part]):
+        moved = rng.choice(other[strata[other] == value])
+        part, other = np.append(part, moved), other[other != moved]
+    return part, other
 
 
 class Ranks:

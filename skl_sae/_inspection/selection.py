@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import false_discovery_control
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, column_or_1d
 
 from .._types import Float64Array, MatrixLike
 from .association import Association, Task, as_target, associate, permutation_p_values, problem_classes
-from .models import IntArray, as_codes, check_rows
+from .models import IntArray, as_codes, check_count, check_rows
 from .tables import as_html, as_text
 
 if TYPE_CHECKING:
@@ -180,8 +180,8 @@ def select_features(
     check_rows(H, y)
     if not 0 < fdr < 1 or not 0 < test_size < 1:
         raise ValueError(f"fdr and test_size must lie between 0 and 1, got {fdr} and {test_size}.")
-    if n_permutations is not None and n_permutations < 1:
-        raise ValueError(f"n_permutations must be at least 1, got {n_permutations}.")
+    if n_permutations is not None:
+        check_count("n_permutations", n_permutations)
     seeds = check_random_state(random_state)
     target = as_target(y, task)
     found = associate(H, target, test_size, seeds)
@@ -192,7 +192,7 @@ def select_features(
     n_permutations = int(np.ceil(H.shape[1] / fdr)) if n_permutations is None else n_permutations
     rng = np.random.default_rng(seeds.randint(2**31))
     p_values = permutation_p_values(found, n_permutations, rng)
-    values = found.target.columns if target.classes is not None else np.asarray(y, dtype=np.float64)[found.rows, None]
+    values = found.target.columns if target.classes is not None else column_or_1d(y)[found.rows, None]
     active = H.tocsr()[found.rows] != 0
     return SelectedFeatures(found, p_values, _means(active, values, found.columns), problem_classes(target), fdr)
 
