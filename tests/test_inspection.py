@@ -487,7 +487,7 @@ def test_constant_codes_are_refused(data):
     y = np.arange(50) % 2
     with pytest.raises(ValueError, match="The code is constant on the 25 held-out rows"):
         select_features(np.ones((50, 3)), y)
-    with pytest.raises(ValueError, match="All features are constant on the training rows"):
+    with pytest.raises(ValueError, match="All features of the codes are constant on the training rows"):
         sparse_probe(np.ones((50, 3)), y, 2)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 
+from .._diagnostics import shares_of_units
 from .._types import Float64Array, MatrixLike
-from .association import as_target, halves, problem_classes
-from .models import Inspected, IntArray, unit_length
+from .association import as_classes, halves, problem_classes
+from .models import Inspected, IntArray, check_count, unit_length
 from .tables import as_html, as_text
 
 if TYPE_CHECKING:
@@ -124,8 +126,8 @@ def sparse_probe(
     ------
     ValueError
         If codes, baselines and y differ in their numbers of rows, there are fewer features than asked for, all features
-        are constant, y has only one class, a class has a single row, ``test_size`` leaves fewer rows than there are
-        classes, or a baseline is called "codes".
+        are constant, y holds numbers with a fraction or only one class, a class has a single row, ``test_size`` leaves
+        fewer rows than there are classes, or a baseline is called "codes".
 
     See Also
     --------
@@ -155,7 +157,7 @@ def sparse_probe(
     >>> probe.score_ > probe.baselines_["random"].score_
     True
     """
-    target = as_target(y, "classes")
+    target = as_classes(y)
     contenders = {"codes": codes, **(baselines or {})}
     if "codes" in (baselines or {}):
         raise ValueError("A baseline cannot be called 'codes'.")
@@ -163,8 +165,10 @@ def sparse_probe(
         raise ValueError(f"test_size must lie between 0 and 1, got {test_size}.")
     matrices = {name: _check_matrix(matrix, name, n_features, y) for name, matrix in contenders.items()}
     train, test = halves(target, test_size, check_random_state(random_state))
+    if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
+        raise TypeError(f"scoring must be one score, a str or a callable; got {scoring!r}.")
     scorer = check_scoring(LogisticRegression(), scoring)
-    probes = {name: _probe(matrix, target, n_features, scorer, train, test) for name, matrix in matrices.items()}
+    probes = {name: _probe(name, matrix, target, n_features, scorer, train, test) for name, matrix in matrices.items()}
     result = probes.pop("codes")
     result.baselines_ = probes
     return result
@@ -173,19 +177,23 @@ def sparse_probe(
 def _check_matrix(matrix: Any, name: str, n_features: int, y: Any) -> Any:
     matrix = check_array(matrix, accept_sparse="csr", dtype=(np.float64, np.float32), input_name=name)
     check_consistent_length(matrix, y)
-    if not 1 <= n_features <= matrix.shape[1]:
+    check_count("n_features", n_features)
+    if n_features > matrix.shape[1]:
         raise ValueError(
             f"n_features must lie between 1 and {matrix.shape[1]}, the number of columns of {name}; got {n_features}."
         )
     return matrix
 
 
-def _probe(matrix: Any, target: Any, n_features: int, scorer: Any, train: IntArray, test: IntArray) -> SparseProbe:
+def _probe(
+    name: str, matrix: Any, target: Any, n_features: int, scorer: Any, train: IntArray, test: IntArray
+) -> SparseProbe:
     trained, tested = matrix[train], matrix[test]
-    mean, covariance = _moments(trained)
-    scale = np.sqrt(np.diag(covariance))
+    covariance = Covariance(trained)
+    mean, scale = covariance.mean, np.sqrt(covariance.diagonal())
     if not scale.any():
-        raise ValueError("All features are constant on the training rows: there is nothing to choose from.")
+        subject = "the codes" if name == "codes" else f"the baseline {name!r}"
+        raise ValueError(f"All features of {subject} are constant on the training rows: there is nothing to choose from.")
     probe = SparseProbe()
     probe.test_rows_, probe.classes_ = test, np.asarray(problem_classes(target))
     probe.features_, probe.classifiers_, scores = [], [], []
@@ -207,28 +215,41 @@ def _dense(rows: Any) -> Float64Array:
     return np.asarray(rows.toarray() if issparse(rows) else rows, dtype=np.float64)
 
 
-def _moments(rows: Any) -> tuple[Float64Array, Float64Array]:
-    """Return mean and covariance of the columns; constant ones have variance 0."""
-    n = rows.shape[0]
-    mean = np.asarray(rows.mean(axis=0), dtype=np.float64).ravel()
-    if issparse(rows):
-        rows = rows.astype(np.float64)
-        covariance = (rows.T @ rows).toarray() / n - np.outer(mean, mean)
-    else:
-        centred = rows - mean
-        covariance = centred.T @ centred / n
-    diagonal = np.diag(covariance)
-    constant = diagonal <= 1e-12 * (diagonal + mean**2)
-    covariance[constant], covariance[:, constant] = 0, 0
-    return mean, covariance
+class Covariance:
+    """The covariance of columns, by rows as they are needed where all of it would be larger than the data.
+
+    Constant columns have variance 0.
+    """
+
+    def __init__(self, rows: Any) -> None:
+        n, self._whole = rows.shape[0], None
+        self.mean = np.asarray(rows.mean(axis=0, dtype=np.float64)).ravel()
+        if issparse(rows):
+            self._rows = rows.astype(np.float64, copy=False)
+            variance = np.asarray(self._rows.multiply(self._rows).mean(axis=0)).ravel() - self.mean**2
+        else:
+            self._rows = rows - self.mean
+            variance = np.einsum("ij,ij->j", self._rows, self._rows) / n
+            if rows.shape[1] <= n:
+                self._whole = self._rows.T @ self._rows / n
+        self._variance = np.where(variance > 1e-12 * (variance + self.mean**2), variance, 0)
+
+    def diagonal(self) -> Float64Array:
+        return self._variance
+
+    def __getitem__(self, j: int) -> Float64Array:
+        if self._whole is not None:
+            return self._whole[j]
+        column = _dense(self._rows[:, [j]])
+        return np.asarray(self._rows.T @ (column - column.mean())).ravel() / len(column)
 
 
-def choose_forward(covariance: Float64Array, with_target: Float64Array, n_features: int) -> IntArray:
+def choose_forward(covariance: Covariance | Float64Array, with_target: Float64Array, n_features: int) -> IntArray:
     """Return features by forward selection: each time the one that most lowers the squared error of a linear fit.
 
     It is a pivoted Cholesky decomposition, which keeps only the diagonal of the covariance that the chosen ones leave.
     """
-    variance, left, with_target = np.diag(covariance).copy(), np.diag(covariance).copy(), with_target.copy()
+    variance, left, with_target = covariance.diagonal(), covariance.diagonal(), with_target.copy()
     factors = np.empty((n_features, len(left)))
     chosen: list[int] = []
     while len(chosen) < n_features:
@@ -265,7 +286,8 @@ def frozen_random(estimator: Any, X: MatrixLike, *, random_state: int | np.rando
     -------
     random : estimator of the same kind
         It has as many units, which are as active on X. In a top-k autoencoder, ``k`` units are active for each row (on
-        average with ``selection="batchtopk"``); in one with a penalty, each unit keeps its mean activation.
+        average with ``selection="batchtopk"``); in one with a penalty, each unit keeps its mean activation. ``loss_``,
+        ``history_`` and ``n_iter_`` are still those of the fit.
 
     Raises
     ------
@@ -302,7 +324,7 @@ def frozen_random(estimator: Any, X: MatrixLike, *, random_state: int | np.rando
         rows = rows[np.sort(rng.choice(rows.shape[0], ROWS_FOR_BIASES, replace=False))]
     model = copy.deepcopy(inspected.model)
     directions = unit_length(rng.standard_normal(model.encoder_coef_.shape))
-    mean = np.asarray(rows.mean(axis=0), dtype=np.float64).ravel()
+    mean = np.asarray(rows.mean(axis=0, dtype=np.float64)).ravel()
     freeze = _freeze_penalised if hasattr(model, "activation") else _freeze_topk
     freeze(model, rows, mean, directions)
     vars(model).pop("_training", None)  # what a warm start would continue with
@@ -311,7 +333,8 @@ def frozen_random(estimator: Any, X: MatrixLike, *, random_state: int | np.rando
 
 def _freeze_topk(model: Any, rows: Any, mean: Float64Array, directions: Float64Array) -> None:
     """Give a top-k autoencoder random weights."""
-    Z = np.maximum(np.asarray(rows @ directions.T, dtype=np.float64) - directions @ mean, 0)
+    products = np.asarray(rows @ directions.T, dtype=np.float64) - directions @ mean
+    Z = np.maximum(products, 0)
     k, by_batch = model._code
     if by_batch:
         positive = np.count_nonzero(Z)
@@ -321,9 +344,9 @@ def _freeze_topk(model: Any, rows: Any, mean: Float64Array, directions: Float64A
     else:
         Z[np.partition(Z, Z.shape[1] - k, axis=1)[:, [Z.shape[1] - k]] > Z] = 0
     centred = Z - Z.mean(axis=0)
-    Y = centred @ directions
-    square = float(np.einsum("ij,ij->", Y, Y))
-    with_rows = float(np.einsum("ij,ij->", Y, _dense(rows) - mean))
+    # Sums over the reconstructions centred @ directions, without them: of sparse rows they would be too large.
+    square = float(np.einsum("jl,jl->", centred.T @ centred, directions @ directions.T))
+    with_rows = float(np.einsum("ij,ij->", centred, products))
     length = with_rows / square if square > 0 and with_rows > 0 else 1.0
     dtype = model.encoder_coef_.dtype
     model.encoder_coef_ = (length * directions).astype(dtype)
@@ -339,10 +362,11 @@ def _freeze_topk(model: Any, rows: Any, mean: Float64Array, directions: Float64A
 def _freeze_penalised(model: Any, rows: Any, mean: Float64Array, directions: Float64Array) -> None:
     """Give an autoencoder with a penalty random weights, and biases that keep the mean activation of each unit."""
     dtype = model.encoder_coef_.dtype
+    f = expit if model.activation == "sigmoid" else lambda z: np.maximum(z, 0)
+    before = np.asarray(rows @ model.encoder_coef_.T, dtype=np.float64) + model.encoder_intercept_
+    wanted = f(before).mean(axis=0)
     encoder = directions * np.linalg.norm(model.encoder_coef_, axis=1, keepdims=True)
     atoms = directions * np.linalg.norm(model.decoder_coef_, axis=0)[:, None]
-    f = expit if model.activation == "sigmoid" else lambda z: np.maximum(z, 0)
-    wanted = f(np.asarray(rows @ model.encoder_coef_.T, dtype=np.float64) + model.encoder_intercept_).mean(axis=0)
     Z = np.asarray(rows @ encoder.T, dtype=np.float64)
     spread = 40 + np.abs(Z).max(axis=0) + wanted
     low, high = -spread, spread.copy()
@@ -350,9 +374,11 @@ def _freeze_penalised(model: Any, rows: Any, mean: Float64Array, directions: Flo
         middle = (low + high) / 2
         above = f(Z + middle).mean(axis=0) > wanted
         low, high = np.where(above, low, middle), np.where(above, middle, high)
-    H = f(Z + high)
-    model.encoder_coef_, model.encoder_intercept_ = encoder.astype(dtype), high.astype(dtype)
+    biases = np.where(wanted > 0, high, -spread)  # a ReLU unit that is dead stays so
+    H = f(Z + biases)
+    model.encoder_coef_, model.encoder_intercept_ = encoder.astype(dtype), biases.astype(dtype)
     model.decoder_coef_ = encoder.T.astype(dtype) if model.tied_weights else atoms.T.astype(dtype)
     if model.output_activation == "identity":
         model.decoder_intercept_ = (mean - H.mean(axis=0) @ model.decoder_coef_.T).astype(dtype)
-    model.mean_activation_ = H.mean(axis=0)
+    model.mean_activation_ = H.mean(axis=0).astype(dtype)
+    vars(model).update(shares_of_units(SimpleNamespace(lowest=H.min(axis=0), highest=H.max(axis=0)), model))
