@@ -17,9 +17,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._types import Float64Array, FloatArray, MatrixLike
-from ..exceptions import HiddenUnitWarning
+from ..exceptions import DataRangeWarning, HiddenUnitWarning
 from .matching import correlations, cosines, matched
-from .models import Inspected, IntArray
+from .models import Inspected, IntArray, check_count
 from .tables import as_html, as_text
 
 if TYPE_CHECKING:
@@ -213,8 +213,8 @@ def feature_stability(
     """
     inspected = Inspected(estimator)
     inputs = inspected.inputs(X)
-    codes = inspected.codes(inputs)
     rows = inspected.rows(inputs)
+    codes = inspected.codes(inputs)
     n_rows = _check(inspected, codes, n_refits, subsample)
     seeds = check_random_state(random_state)
     fits = _Refits(inspected.model, rows, n_rows, n_refits, seeds)
@@ -225,8 +225,7 @@ def feature_stability(
 def _check(inspected: Inspected, codes: csc_array, n_refits: int, subsample: float | int | None) -> int:
     """Check the arguments and return the number of rows of a refit."""
     n, m = codes.shape
-    if n_refits < 1:
-        raise ValueError(f"n_refits must be at least 1, got {n_refits}.")
+    check_count("n_refits", n_refits)
     if subsample is None:
         n_rows = n
     elif isinstance(subsample, Integral) and 1 <= subsample <= n:
@@ -260,16 +259,31 @@ class _Refits:
             one.set_params(random_state=random_state.randint(2**31), verbose=0)
         self._seeds = random_state.randint(2**31, size=n_refits)
         self._lock, self._done = threading.Lock(), 0
+        self._error: BaseException | None = None
 
     def run(self, n_jobs: int | None, callback: Callable[[int, int], object] | None) -> list[Any]:
         with warnings.catch_warnings():  # the first fit has warned of the same
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.simplefilter("ignore", HiddenUnitWarning)
-            return list(
+            warnings.simplefilter("ignore", DataRangeWarning)
+            models = list(
                 Parallel(n_jobs=n_jobs, require="sharedmem")(
-                    delayed(self._fit)(i, callback) for i in range(len(self._models))
+                    delayed(self._try)(i, callback) for i in range(len(self._models))
                 )
             )
+        if self._error is not None:
+            raise self._error
+        return models
+
+    def _try(self, i: int, callback: Callable[[int, int], object] | None) -> Any:
+        """Fit unless another fit has failed; an error waits for other threads, which change warning filters."""
+        if self._error is not None:
+            return None
+        try:
+            return self._fit(i, callback)
+        except BaseException as error:
+            self._error = error
+            return None
 
     def _fit(self, i: int, callback: Callable[[int, int], object] | None) -> Any:
         rows = self.shuffled if i >= self._n_refits else self._rows
@@ -320,9 +334,10 @@ def _judge(
     result.cosines_ = np.array([values for values, _ in pairs])
     result.matches_ = np.array([units for _, units in pairs])
     result.correlations_ = np.array([_pair(correlations(codes, refit.codes(rows)))[0] for refit in refits])
-    by_chance = [random_mixtures(rows, len(atoms), rng) for _ in range(N_RANDOM)]
     result.chance_cosines_ = {
-        "random": np.concatenate([_pair(cosines(atoms, found))[0] for found in by_chance]),
+        "random": np.concatenate(
+            [_pair(cosines(atoms, random_mixtures(rows, len(atoms), rng)))[0] for _ in range(N_RANDOM)]
+        ),
         "shuffled": _pair(cosines(atoms, first.atoms))[0],
         "shuffled pair": _pair(cosines(first.atoms, second.atoms))[0],
     }
@@ -331,6 +346,9 @@ def _judge(
         "shuffled pair": _pair(correlations(first.codes(shuffled), second.codes(shuffled)))[0],
     }
     result.p_value_ = _majority(_p_values(result.cosines_, list(result.chance_cosines_.values())))
+    if hasattr(inspected.model, "feature_names_in_"):  # refits saw the same features, as an array
+        for model in result.estimators_:
+            model.feature_names_in_ = inspected.model.feature_names_in_
     return result
 
 
