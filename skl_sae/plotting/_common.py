@@ -245,7 +245,7 @@ def find_image_shape(n_features: int, image_shape: Sequence[int] | None) -> tupl
         height, width = image_shape
         return int(height), int(width)
     side = round(np.sqrt(n_features))
-    if side**2 != n_features:
+    if side**2 != n_features or not side:
         raise ValueError(f"{n_features} features are not the pixels of a square: pass image_shape=(height, width).")
     return side, side
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
-from .._inspection.models import Inspected, check_names
+from .._inspection.models import Inspected, check_count, check_names
 from .._inspection.report import top_and_middle
 from .._inspection.stability import FeatureStability, feature_stability
 from ._common import BLUE, GREY, ORANGE, find_image_shape, ink, log_ticks, make_axes, mark_log, mosaic, shorten, show
@@ -125,6 +125,8 @@ class UnitDisplay:
             If the estimator is of another kind.
         """
         inspected = Inspected(estimator)
+        check_count("n_top", n_top, least=0 if n_middle else 1)
+        check_count("n_middle", n_middle, least=0)
         codes = inspected.codes(inspected.inputs(X))
         if not 0 <= unit < codes.shape[1]:
             raise IndexError(f"There is no unit {unit}: units have numbers from 0 to {codes.shape[1] - 1}.")
@@ -135,11 +137,12 @@ class UnitDisplay:
         top, middle = (rows[places] for places in top_and_middle(values, n_top, n_middle))
         activations = np.zeros(codes.shape[0])
         activations[rows] = values
-        shown, pixels = np.concatenate([top, middle]), int(np.prod(np.shape(X)[1:]))
+        shown, pixels = np.concatenate([top, middle]), _count_pixels(X)
         if images is None:
             named = names is not None or feature_names is not None or hasattr(X, "columns")
             square = pixels >= 16 and round(np.sqrt(pixels)) ** 2 == pixels
             images = image_shape is not None or (square and not named)
+        image_shape = find_image_shape(pixels, image_shape) if images else None
         row_names = check_names(names, X, codes.shape[0])
         return cls(
             unit,
@@ -150,7 +153,7 @@ class UnitDisplay:
             names=[f"row {i}" if row_names is None else row_names[i] for i in shown],
             feature_names=inspected.feature_names(feature_names),
             images=_as_array(_safe_indexing(X, shown)) if images else None,
-            image_shape=find_image_shape(pixels, image_shape) if images else None,
+            image_shape=image_shape,
             label=label,
         ).plot(**plot)
 
@@ -206,7 +209,8 @@ class UnitDisplay:
         places = np.arange(len(shown)) + (np.arange(len(shown)) >= len(self.top))  # a gap between the two
         colors = [BLUE] * len(self.top) + [GREY] * len(self.middle)
         axis.barh(places, self.activations[shown], color=colors)
-        axis.set_yticks(places, shorten(self.names, len(self.names)), fontsize="x-small", parse_math=False)
+        names = [" ".join(name.split()) for name in self.names]  # a name that is a text may have several lines
+        axis.set_yticks(places, shorten(names, len(names)), fontsize="x-small", parse_math=False)
         axis.invert_yaxis()
         axis.set_xlabel("activation")
         axis.set_title(
@@ -232,6 +236,15 @@ class UnitDisplay:
         axis.invert_yaxis()
         axis.set_xlabel("weight")
         axis.set_title("largest weights", fontsize="small", loc="left")
+
+
+def _count_pixels(X: Any) -> int:
+    """Return the number of columns; 0 if X has none, such as texts for the first step of a Pipeline."""
+    try:
+        shape = np.shape(X)
+    except ValueError:  # lists of different lengths
+        return 0
+    return int(shape[1]) if len(shape) == 2 else 0
 
 
 def _as_array(rows: Any) -> Float64Array:
