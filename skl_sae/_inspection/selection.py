@@ -198,11 +198,18 @@ def select_features(
 
 
 def _means(active: Any, values: NDArray[Any], columns: IntArray) -> tuple[Float64Array, Float64Array]:
-    """Return the mean of each unit's column of ``values`` over the rows on which the unit is active, and the others."""
+    """Return the mean of each unit's column of ``values`` over the rows on which it is active, and over the others.
+
+    It is NaN if there are none.
+    """
     units = np.arange(len(columns))
     values = values.astype(np.float64)
     sums = np.asarray(active.T.astype(np.float64) @ values)[units, columns]
     counts = np.asarray(active.sum(axis=0), dtype=np.float64).ravel()
     rest = len(values) - counts
-    with np.errstate(invalid="ignore"):  # 0 / 0 where no row is active, or every one
-        return sums / counts, (values.sum(axis=0)[columns] - sums) / rest
+    blank = np.full(len(units), np.nan)
+    elsewhere = values.sum(axis=0)[columns] - sums  # not quite 0 where every row is active
+    return (
+        np.divide(sums, counts, out=blank.copy(), where=counts > 0),
+        np.divide(elsewhere, rest, out=blank, where=rest > 0),
+    )
