@@ -134,6 +134,16 @@ def test_units_of_texts_are_shown_by_name(rng, as_tokens):
         UnitDisplay.from_estimator(pipeline, texts, 0, images=True)
 
 
+def test_weights_are_an_image_only_if_they_belong_to_pixels(rng):
+    pixels = rng.random((100, 16))
+    for step, n_images in ((PCA(16), 0), (StandardScaler(), 1)):
+        display = UnitDisplay.from_estimator(make_pipeline(step, topk()).fit(pixels), pixels, 0)
+        assert [len(axis.images) for axis in display.ax_] == [1, 0, n_images]
+    frame = pd.DataFrame(pixels, columns=[f"pixel {i}" for i in range(16)])
+    display = UnitDisplay.from_estimator(topk().fit(frame), frame, 0, images=True)
+    assert len(display.ax_[2].images) == 1
+
+
 def test_rows_with_names_of_several_lines_stay_in_one_line_of_the_table(X, fitted):
     assert len(repr(feature_report(fitted, X, names=[f"a\nb {i}" for i in range(len(X))])).split("\n")) == 2 + 8
 
@@ -195,6 +205,16 @@ def test_a_column_of_numbers_is_taken_as_numbers(X, fitted):
         found = select_features(codes, column, random_state=0)
         np.testing.assert_array_equal(found.p_values_, flat.p_values_)
         np.testing.assert_array_equal(found.mean_active_, flat.mean_active_)
+
+
+def test_means_are_blank_where_there_are_no_rows(rng):
+    H = np.column_stack([rng.random((300, 3)) + 0.1, np.zeros(300)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = select_features(H, rng.standard_cauchy(300), random_state=0)
+    assert np.isfinite(found.mean_active_).tolist() == [True] * 3 + [False]
+    np.testing.assert_array_equal(found.mean_inactive_[:3], np.full(3, np.nan))
+    assert np.isfinite(found.mean_inactive_[3])
 
 
 @pytest.mark.parametrize("function", [select_features, lambda H, y: sparse_probe(H, y, 2)])

@@ -81,7 +81,7 @@ class Inspected:
         """
         n_features = self.model.n_features_in_
         if names is None:
-            names = names_seen(self.model, self._before) or default_names(n_features)
+            names = self.names_seen() or default_names(n_features)
         if len(names) != n_features:
             raise ValueError(
                 f"There are {len(names)} feature names, but the autoencoder has {n_features} input features."
@@ -89,6 +89,10 @@ class Inspected:
         names = [str(name) for name in names]
         counts = Counter(names)
         return [name if counts[name] == 1 else f"{name} (x{i})" for i, name in enumerate(names)]
+
+    def names_seen(self) -> list[str] | None:
+        """Return the names of what the autoencoder sees; None if they are unknown, or only x0, x1, ..."""
+        return names_seen(self.model, self._before)
 
     def replaced(self, model: Any) -> Any:
         """Return the estimator with another autoencoder at its end."""

@@ -52,6 +52,8 @@ class UnitDisplay:
     figure_ : Figure
     """
 
+    _weighs_pixels = True  # rather than what a step of a Pipeline makes of them, such as principal components
+
     def __init__(
         self,
         unit: int,
@@ -144,7 +146,7 @@ class UnitDisplay:
             images = image_shape is not None or (square and not named)
         image_shape = find_image_shape(pixels, image_shape) if images else None
         row_names = check_names(names, X, codes.shape[0])
-        return cls(
+        display = cls(
             unit,
             activations,
             top,
@@ -155,7 +157,10 @@ class UnitDisplay:
             images=_as_array(_safe_indexing(X, shown)) if images else None,
             image_shape=image_shape,
             label=label,
-        ).plot(**plot)
+        )
+        own_names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
+        display._weighs_pixels = inspected.names_seen() in (None, own_names)
+        return display.plot(**plot)
 
     def plot(self, ax: AxesLike | None = None, *, n_features: int = 10, bins: int = 30, cmap: str = "gray") -> Self:
         """Draw the unit.
@@ -185,7 +190,7 @@ class UnitDisplay:
         else:
             self._plot_names(rows)
         self._plot_histogram(histogram, bins)
-        if self.image_shape is not None and len(self.weights) == np.prod(self.image_shape):
+        if self.image_shape is not None and self._weighs_pixels and len(self.weights) == np.prod(self.image_shape):
             largest = float(np.abs(self.weights).max()) or 1.0
             show(weights, self.weights.reshape(self.image_shape), cmap="PuOr_r", vmin=-largest, vmax=largest)
             weights.set_title(f"weights (±{largest:.2g})", fontsize="small", loc="left")
