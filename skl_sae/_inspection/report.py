@@ -144,11 +144,11 @@ class FeatureReport:
         return self
 
     def to_frame(self, units: Iterable[int] | None = None) -> pd.DataFrame:
-        """Return a pandas DataFrame with a row for each unit, or for each of ``units``."""
+        """Return a pandas DataFrame with a row for each unit, or for each of ``units`` (indices or a mask)."""
         import pandas as pd
 
-        units = range(len(self)) if units is None else list(units)
-        return pd.DataFrame(self._table(units, self.top_rows_.shape[1])).set_index("unit")
+        chosen = np.arange(len(self))[slice(None) if units is None else list(units)].tolist()
+        return pd.DataFrame(self._table(chosen, self.top_rows_.shape[1])).set_index("unit")
 
     def _table(self, units: Sequence[int], n_shown: int) -> dict[str, list[Any]]:
         index = np.asarray(units, dtype=np.intp)
