@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -230,10 +230,15 @@ def _check(inspected: Inspected, codes: csc_array, n_refits: int, subsample: flo
         n_rows = n
     elif isinstance(subsample, Integral) and 1 <= subsample <= n:
         n_rows = int(subsample)
-    elif not isinstance(subsample, Integral) and 0 < subsample <= 1:
+    elif isinstance(subsample, Real) and not isinstance(subsample, Integral) and 0 < subsample <= 1:
         n_rows = round(subsample * n)
     else:
         raise ValueError(f"subsample must be a share of the rows in (0, 1] or a number from 1 to {n}, got {subsample}.")
+    if inspected.model.n_components != m:
+        raise ValueError(
+            f"Refits with n_components={inspected.model.n_components} have no unit for each of the {m} fitted ones. "
+            f"Fit the estimator again, or set n_components={m}."
+        )
     if m < 2:
         raise ValueError("Stability is judged by comparison with other units, but the autoencoder has only one.")
     if n_rows < m:
