@@ -72,7 +72,7 @@ class Inspected:
     @property
     def silent(self) -> float:
         """The activation at or below which a unit counts as inactive, as in ``dead_fraction_``."""
-        return ACTIVATIONS[self.model.activation].silent if hasattr(self.model, "activation") else 0.0
+        return ACTIVATIONS[self.model._functions[0]].silent if hasattr(self.model, "_functions") else 0.0
 
     def feature_names(self, names: Sequence[str] | None) -> list[str]:
         """Return ``names`` if given, else those that the autoencoder saw or that the steps before it give.
@@ -100,9 +100,9 @@ class Inspected:
 
 
 def _replace(estimator: Any, old: Any, new: Any) -> Any:
-    """Return a Pipeline with another step in the place of one; the other steps are the same objects."""
+    """Return a copy of a Pipeline with another step in the place of one, which a fit of it leaves alone."""
     if not isinstance(estimator, Pipeline):
-        return new if estimator is old else estimator
+        return new if estimator is old else copy.deepcopy(estimator)
     result = copy.copy(estimator)
     result.steps = [(name, _replace(step, old, new)) for name, step in estimator.steps]
     return result
@@ -193,6 +193,8 @@ def check_rows(codes: csc_array, y: Any) -> None:
 def unit_length(atoms: Any) -> Float64Array:
     """Return atoms scaled to length 1; those that are 0 stay 0."""
     atoms = np.asarray(atoms, dtype=np.float64)
+    # Squares must neither overflow nor vanish; a power of two leaves all digits as they are.
+    atoms = np.ldexp(atoms, -np.frexp(np.abs(atoms).max(axis=1, keepdims=True))[1])
     lengths = np.linalg.norm(atoms, axis=1, keepdims=True)
     return np.divide(atoms, lengths, out=np.zeros_like(atoms), where=lengths > 0)
 

@@ -325,7 +325,7 @@ def frozen_random(estimator: Any, X: MatrixLike, *, random_state: int | np.rando
     model = copy.deepcopy(inspected.model)
     directions = unit_length(rng.standard_normal(model.encoder_coef_.shape))
     mean = np.asarray(rows.mean(axis=0, dtype=np.float64)).ravel()
-    freeze = _freeze_penalised if hasattr(model, "activation") else _freeze_topk
+    freeze = _freeze_penalised if hasattr(model, "_functions") else _freeze_topk
     freeze(model, rows, mean, directions)
     vars(model).pop("_training", None)  # what a warm start would continue with
     return inspected.replaced(model)
@@ -361,8 +361,8 @@ def _freeze_topk(model: Any, rows: Any, mean: Float64Array, directions: Float64A
 
 def _freeze_penalised(model: Any, rows: Any, mean: Float64Array, directions: Float64Array) -> None:
     """Give an autoencoder with a penalty random weights, and biases that keep the mean activation of each unit."""
-    dtype = model.encoder_coef_.dtype
-    f = expit if model.activation == "sigmoid" else lambda z: np.maximum(z, 0)
+    dtype, (activation, output_activation) = model.encoder_coef_.dtype, model._functions
+    f = expit if activation == "sigmoid" else lambda z: np.maximum(z, 0)
     before = np.asarray(rows @ model.encoder_coef_.T, dtype=np.float64) + model.encoder_intercept_
     wanted = f(before).mean(axis=0)
     encoder = directions * np.linalg.norm(model.encoder_coef_, axis=1, keepdims=True)
@@ -378,7 +378,8 @@ def _freeze_penalised(model: Any, rows: Any, mean: Float64Array, directions: Flo
     H = f(Z + biases)
     model.encoder_coef_, model.encoder_intercept_ = encoder.astype(dtype), biases.astype(dtype)
     model.decoder_coef_ = encoder.T.astype(dtype) if model.tied_weights else atoms.T.astype(dtype)
-    if model.output_activation == "identity":
+    if output_activation == "identity":
         model.decoder_intercept_ = (mean - H.mean(axis=0) @ model.decoder_coef_.T).astype(dtype)
     model.mean_activation_ = H.mean(axis=0).astype(dtype)
-    vars(model).update(shares_of_units(SimpleNamespace(lowest=H.min(axis=0), highest=H.max(axis=0)), model))
+    span = SimpleNamespace(lowest=H.min(axis=0), highest=H.max(axis=0))
+    vars(model).update(shares_of_units(span, SimpleNamespace(activation=activation)))
