@@ -74,7 +74,9 @@ def test_the_last_step_may_be_in_a_pipeline_of_its_own_or_followed_by_nothing(fr
     np.testing.assert_array_equal(
         random.transform(frame).toarray(), frozen_random(flat, frame, random_state=0).transform(frame).toarray()
     )
-    assert random[1][0] is nested[1][0]
+    codes = nested.transform(frame).toarray()
+    random.fit(5 * frame)  # its steps are its own
+    np.testing.assert_array_equal(nested.transform(frame).toarray(), codes)
 
 
 @pytest.mark.integration
@@ -146,6 +148,15 @@ def test_weights_are_an_image_only_if_they_belong_to_pixels(rng):
 
 def test_rows_with_names_of_several_lines_stay_in_one_line_of_the_table(X, fitted):
     assert len(repr(feature_report(fitted, X, names=[f"a\nb {i}" for i in range(len(X))])).split("\n")) == 2 + 8
+
+
+def test_frames_of_chosen_units(X, fitted):
+    report = feature_report(fitted, X)
+    assert report.to_frame(np.arange(8) > 4).index.tolist() == [5, 6, 7]
+    assert report.to_frame(np.array([6, -1])).index.tolist() == [6, 7]
+    assert report.to_frame([]).shape == (0, report.to_frame().shape[1])
+    with pytest.raises(IndexError, match="boolean"):
+        report.to_frame([True, False])
 
 
 # -- codes -----------------------------------------------------------------------------------------
@@ -265,6 +276,18 @@ def test_frozen_units_have_the_mean_activations_of_the_rows_given(X):
     np.testing.assert_array_equal(interrupted.encoder_intercept_, random.encoder_intercept_)
 
 
+def test_parameters_set_after_the_fit_change_no_result(X):
+    sae = penalised().fit(X)
+    changed = copy.deepcopy(sae).set_params(activation="relu", output_activation="sigmoid")
+    for function in (
+        lambda one: feature_report(one, X).frequency_,
+        lambda one: frozen_random(one, X, random_state=0).score(X),
+    ):
+        np.testing.assert_array_equal(function(changed), function(sae))
+    with pytest.raises(ValueError, match=r"no unit for each of the 4 fitted ones.*set n_components=4"):
+        feature_stability(sae.set_params(n_components=3), X)
+
+
 def test_dead_units_of_a_frozen_autoencoder_are_counted(X):
     sae = penalised(activation="relu", rho=0.3).fit(X)
     sae.encoder_intercept_[2] = -1e6
@@ -328,6 +351,16 @@ def test_counts_have_to_be_whole_numbers(X, fitted):
         UnitDisplay.from_estimator(fitted, X, 0, n_top=0, n_middle=0)
     with pytest.raises(TypeError, match="scoring must be one score"):
         sparse_probe(H, y, 2, scoring=["roc_auc", "f1"])
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_similarities_do_not_depend_on_the_length_of_atoms(rng, scale):
+    atoms = rng.normal(size=(5, 4))
+    similar = dictionary_similarity(scale * atoms, atoms, random_state=0)
+    assert similar.mean_matched_cosine_ == pytest.approx(1)
+    assert similar.chance_max_cosine_ == pytest.approx(
+        dictionary_similarity(atoms, atoms, random_state=0).chance_max_cosine_
+    )
 
 
 def test_dictionaries_need_atoms(fitted, X):
