@@ -218,6 +218,12 @@ def test_a_column_of_numbers_is_taken_as_numbers(X, fitted):
         np.testing.assert_array_equal(found.mean_active_, flat.mean_active_)
 
 
+def test_two_rows_of_numbers_are_needed_on_both_sides(X, fitted):
+    for test_size in (0.001, 0.999):
+        with pytest.raises(ValueError, match="leaves fewer than two of 200 rows"):
+            select_features(fitted.transform(X), X[:, 0], test_size=test_size)
+
+
 def test_means_are_blank_where_there_are_no_rows(rng):
     H = np.column_stack([rng.random((300, 3)) + 0.1, np.zeros(300)])
     with warnings.catch_warnings():
@@ -257,6 +263,21 @@ def test_covariances_by_rows_are_those_of_numpy(rng, shape, as_sparse):
     np.testing.assert_allclose([covariance[j] for j in range(shape[1])], expected, atol=1e-12)
     np.testing.assert_allclose(covariance.diagonal(), np.diag(expected), atol=1e-12)
     assert covariance.diagonal()[4] == 0
+
+
+@pytest.mark.parametrize("as_sparse", [False, True])
+@pytest.mark.parametrize(("dtype", "offset"), [(np.float32, 1e3), (np.float64, 1e8)])
+def test_features_far_from_zero_are_chosen_as_near_it(rng, as_sparse, dtype, offset):
+    y = rng.integers(2, size=1000)
+    H = np.outer(y, [0, 0.6, 0, 0.3]) + rng.normal(size=(1000, 4))
+    far = (H + offset).astype(dtype)
+    far = sparse.csr_array(far) if as_sparse else far
+    near, found = sparse_probe(H, y, 2, random_state=0), sparse_probe(far, y, 2, random_state=0)
+    assert found.features_[0].tolist() == near.features_[0].tolist() == [1, 3]
+    assert found.score_ == pytest.approx(near.score_, abs=1e-3)
+    X = np.column_stack([np.full(1000, offset), H[:, 0]]).astype(dtype)
+    covariance = probing.Covariance(sparse.csr_array(X) if as_sparse else X)
+    np.testing.assert_allclose(covariance.diagonal(), [0, H[:, 0].var()], rtol=1e-5)
 
 
 def test_a_constant_baseline_is_named(rng, X, fitted):

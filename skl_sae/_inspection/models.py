@@ -190,6 +190,12 @@ def check_rows(codes: csc_array, y: Any) -> None:
     check_consistent_length(codes, y)
 
 
+def column_means(rows: Any) -> Float64Array:
+    """Return the means of the columns, summed in float64: SciPy would add up sparse float32 columns in float32."""
+    rows = rows.astype(np.float64, copy=False) if issparse(rows) else rows
+    return np.asarray(rows.mean(axis=0, dtype=np.float64)).ravel()
+
+
 def unit_length(atoms: Any) -> Float64Array:
     """Return atoms scaled to length 1; those that are 0 stay 0."""
     atoms = np.asarray(atoms, dtype=np.float64)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import check_scoring
@@ -18,7 +18,7 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from .._diagnostics import shares_of_units
 from .._types import Float64Array, MatrixLike
 from .association import as_classes, halves, problem_classes
-from .models import Inspected, IntArray, check_count, unit_length
+from .models import Inspected, IntArray, check_count, column_means, unit_length
 from .tables import as_html, as_text
 
 if TYPE_CHECKING:
@@ -222,17 +222,21 @@ class Covariance:
     """
 
     def __init__(self, rows: Any) -> None:
-        n, self._whole = rows.shape[0], None
-        self.mean = np.asarray(rows.mean(axis=0, dtype=np.float64)).ravel()
+        (n, m), self._whole = rows.shape, None
+        self.mean = column_means(rows)
         if issparse(rows):
-            self._rows = rows.astype(np.float64, copy=False)
-            variance = np.asarray(self._rows.multiply(self._rows).mean(axis=0)).ravel() - self.mean**2
+            self._rows = csr_array(rows, dtype=np.float64, copy=True)
+            self._rows.sum_duplicates()
+            places, values = self._rows.indices, self._rows.data
+            squares = np.bincount(places, np.square(values - self.mean[places]), m)
+            squares += (n - np.bincount(places, minlength=m)) * self.mean**2
         else:
             self._rows = rows - self.mean
-            variance = np.einsum("ij,ij->j", self._rows, self._rows) / n
-            if rows.shape[1] <= n:
+            squares = np.einsum("ij,ij->j", self._rows, self._rows)
+            if m <= n:
                 self._whole = self._rows.T @ self._rows / n
-        self._variance = np.where(variance > 1e-12 * (variance + self.mean**2), variance, 0)
+        varies = _dense(rows.max(axis=0)).ravel() > _dense(rows.min(axis=0)).ravel()
+        self._variance = np.where(varies, squares / n, 0)
 
     def diagonal(self) -> Float64Array:
         return self._variance
@@ -324,7 +328,7 @@ def frozen_random(estimator: Any, X: MatrixLike, *, random_state: int | np.rando
         rows = rows[np.sort(rng.choice(rows.shape[0], ROWS_FOR_BIASES, replace=False))]
     model = copy.deepcopy(inspected.model)
     directions = unit_length(rng.standard_normal(model.encoder_coef_.shape))
-    mean = np.asarray(rows.mean(axis=0, dtype=np.float64)).ravel()
+    mean = column_means(rows)
     freeze = _freeze_penalised if hasattr(model, "_functions") else _freeze_topk
     freeze(model, rows, mean, directions)
     vars(model).pop("_training", None)  # what a warm start would continue with
