@@ -97,6 +97,8 @@ def halves(target: Target, test_size: float, rng: np.random.RandomState) -> tupl
     if n < 4:
         raise ValueError(f"y has {n} rows; at least 4 are needed, to choose by some and measure on the others.")
     strata = None
+    if target.classes is None and min(round(test_size * n), n - round(test_size * n)) < 2:
+        raise ValueError(f"test_size={test_size} leaves fewer than two of {n} rows to choose by or to measure on.")
     if target.classes is not None:
         strata = target.columns @ np.arange(1, target.columns.shape[1] + 1)
         if min(round(test_size * n), n - round(test_size * n)) < len(target.classes):
