@@ -142,7 +142,8 @@ def feature_stability(
         Fitted; its units are judged, and the refits have its parameters. In a Pipeline only the autoencoder is fitted
         anew, so that atoms stay comparable.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows for the refits, usually those of the fit.
+        Rows for the refits, usually those of the fit. They have equal weights, even if the fit had a
+        ``sample_weight``.
     n_refits : int, default=5
         Number of refits.
     subsample : float or int, default=None
