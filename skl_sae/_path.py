@@ -293,10 +293,7 @@ class Walk:
             return estimator.fit(*data, **params)
         named = _named(estimator)
         model = named[self.path.route]
-        pipelines = {name: named[name] for name in _ancestors(self.path.route) if isinstance(named[name], Pipeline)}
-        memories = {name: pipeline.memory for name, pipeline in pipelines.items()}
-        for name, pipeline in pipelines.items():
-            pipeline.memory = Before(self._before.setdefault(name, {}), self._count_before(name, pipeline))
+        lent = {name: self._lend(name, named[name]) for name in _ancestors(self.path.route)}
         model.fit = functools.partial(self._train, model, i)
         model.__sklearn_clone__ = lambda: model  # ColumnTransformer clones what it fits
         try:
@@ -304,17 +301,27 @@ class Walk:
         finally:
             vars(model).pop("fit", None)
             vars(model).pop("__sklearn_clone__", None)
-            for name, pipeline in pipelines.items():
-                pipeline.memory = memories[name]
+            for name, values in lent.items():
+                vars(named[name]).update(values)
         if i not in self.fits:
             raise RuntimeError(
-                f"The autoencoder {self.path.route!r} was fitted in another process, out of reach of PathSearchCV. "
-                "Set n_jobs=None in the estimators that contain it."
+                f"What contains the autoencoder {self.path.route!r} did not fit it. Does a ColumnTransformer select no "
+                "columns for it?"
             )
         for name, fitted in self._fitted_along(estimator):
-            if name in memories:
-                fitted.memory = memories[name]
+            vars(fitted).update(lent.get(name, {}))
         return estimator
+
+    def _lend(self, name, container):
+        """Change parameters of what contains the autoencoder for one fit; return their values."""
+        changed: dict[str, Any] = {}
+        if isinstance(container, Pipeline):
+            changed = {"memory": Before(self._before.setdefault(name, {}), self._count_before(name, container))}
+        elif hasattr(container, "n_jobs"):
+            changed = {"n_jobs": 1}  # other processes are out of reach
+        values = {key: getattr(container, key) for key in changed}
+        vars(container).update(changed)
+        return values
 
     def _count_before(self, name, pipeline):
         """Return the number of steps before the autoencoder that do something."""

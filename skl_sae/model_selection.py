@@ -145,7 +145,7 @@ feature_names_in_
     NumPy's global generator.
 
     A search with ``tol=0`` saves nothing: every fit takes ``max_iter`` iterations. The memory of a Pipeline is not used
-    during the search.
+    during the search, nor is ``n_jobs`` of a ColumnTransformer or FeatureUnion that contains the autoencoder.
 
     References
     ----------

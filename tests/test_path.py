@@ -6,6 +6,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from fits import assert_same_fit, quiet, weights_of
+from joblib import parallel_config
 from scipy.sparse import csr_array
 from searches import GRID, assert_same_results, classifier, code, search, within
 from sklearn.base import clone
@@ -380,6 +381,28 @@ def test_containers(digits, name, tmp_path):
             assert "fit" not in vars(value)
         assert not isinstance(value, SparseAutoencoderTransformer) or "fit" not in vars(value)
     assert repr(clone(best)) == repr(clone(estimator).set_params(**ours.best_params_))
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("name", ["union", "columns"])
+@pytest.mark.parametrize(("inside", "outside"), [(2, None), (None, 2)])
+def test_containers_with_jobs_of_their_own(digits, name, inside, outside):
+    estimator = CONTAINERS[name]()
+    route = find_autoencoder(estimator)
+    expected = search(estimator, {f"{route}__beta": [1.0, 2.0]}).fit(*digits)
+    jobs = {f"{route.split('__')[0]}__n_jobs": inside}
+    estimator.set_params(**jobs)
+    with parallel_config(n_jobs=outside):
+        found = search(estimator, {f"{route}__beta": [1.0, 2.0]}, n_jobs=1).fit(*digits)
+    assert_same_results(found.path_results_, expected.path_results_)
+    assert jobs.items() <= found.best_estimator_.get_params().items()
+
+
+@pytest.mark.plain
+def test_an_autoencoder_without_columns(digits):
+    estimator = make_pipeline(ColumnTransformer([("code", code(), [])], remainder="passthrough"), LogisticRegression())
+    with pytest.raises(RuntimeError, match=r"'columntransformer__code' did not fit it.*no columns"):
+        search(estimator, {"columntransformer__code__beta": [1.0]}).fit(*digits)
 
 
 def test_no_traces_are_left_in_fitted_copies(digits):
