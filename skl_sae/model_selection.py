@@ -206,6 +206,10 @@ feature_names_in_
         params = _check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
         candidates = list(ParameterGrid(self.param_grid))
+        if not candidates:
+            raise ValueError(
+                "There are no candidates: param_grid is empty. For the estimator's own parameters pass {}."
+            )
         paths = plan(self.estimator, candidates)
         data: dict[str, Any] = {"X": X, "y": y}
         if params.get("sample_weight") is not None:
@@ -340,10 +344,12 @@ feature_names_in_
         models = [_last_step(clone(self.estimator).set_params(**clone(one, safe=False))) for one in candidates]
         if not all(isinstance(model, SparseAutoencoderTransformer) for model in models):
             return
-        betas = [model.beta for model in models]
-        if betas[self.best_index_] == min(betas) < max(betas):
+        fitted = np.flatnonzero(~np.isnan(self.path_results_["loss"]).all(axis=1))  # other values may be no numbers
+        betas = {index: models[index].beta for index in fitted}
+        chosen = betas.get(self.best_index_)
+        if chosen is not None and chosen == min(betas.values()) < max(betas.values()):
             warnings.warn(
-                f"The search chose beta={min(betas)}, the smallest: by default it scores the reconstruction, which is "
+                f"The search chose beta={chosen}, the smallest: by default it scores the reconstruction, which is "
                 "best where nothing asks for a sparse code. Choose the sparsest code that explains nearly as much as "
                 "the best: scoring={'score': explained_variance_scorer, 'sparsity': population_sparsity_scorer}, "
                 'refit=SparsestWithin(0.05), all in skl_sae.metrics. See "score prefers dense codes" in the user '

@@ -145,6 +145,12 @@ def test_grids_that_gridsearchcv_refuses_are_refused(digits, grid):
         search(grid=grid).fit(*digits)
 
 
+@pytest.mark.plain
+def test_a_grid_without_candidates(digits):
+    with pytest.raises(ValueError, match="no candidates: param_grid is empty"):
+        search(grid=[]).fit(*digits)
+
+
 @pytest.mark.parametrize(
     "options", [{"scoring": "no such"}, {"n_jobs": 0.5}, {"refit": []}, {"cv": "many"}, {"error_score": "ignore"}]
 )
@@ -390,6 +396,14 @@ def test_a_warning_if_the_reconstruction_error_chooses_the_smallest_beta(digits)
     search(code(), grid, scoring=scoring, refit="score").fit(X)  # a user who names a scorer has chosen it
     search(code(), {"beta": [0.0]}).fit(X)
     search(grid=within(grid)).fit(X, y)
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("wrong", ["a", None, -1.0])
+def test_values_of_beta_that_cannot_be_fitted_are_no_smallest_ones(digits, wrong):
+    with pytest.warns(UserWarning, match="chose beta=0.3, the smallest"), pytest.warns(FitFailedWarning):
+        found = search(code(), {"beta": [3.0, wrong, 0.3]}, error_score=-9.0).fit(digits[0])
+    assert found.best_index_ == 2
 
 
 @pytest.mark.plain
