@@ -43,33 +43,48 @@ Measure: TypeAlias = Literal["hoyer", "treves_rolls"]
 # -- sparsity --------------------------------------------------------------------------------------
 
 
-def _hoyer(H: Float64Array, axis: int) -> Float64Array:
-    n = H.shape[axis]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (np.sqrt(n) - np.abs(H).sum(axis) / np.sqrt(np.square(H).sum(axis))) / (np.sqrt(n) - 1)
+def _hoyer(n: int, total: Float64Array, squares: Float64Array) -> Float64Array:
+    return (np.sqrt(n) - total / np.sqrt(squares)) / (np.sqrt(n) - 1)
 
 
-def _treves_rolls(H: Float64Array, axis: int) -> Float64Array:
-    n = H.shape[axis]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (1 - np.abs(H).mean(axis) ** 2 / np.square(H).mean(axis)) / (1 - 1 / n)
+def _treves_rolls(n: int, total: Float64Array, squares: Float64Array) -> Float64Array:
+    return (1 - (total / n) ** 2 / (squares / n)) / (1 - 1 / n)
 
 
+# Of the number of entries of each vector, their sum and that of their squares.
 MEASURES = {"hoyer": _hoyer, "treves_rolls": _treves_rolls}
+
+CODES = ["array-like", "sparse matrix"]
+
+
+def _sums(H: Any, axis: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Sums along ``axis`` of absolute values and squares, relative to the largest, so that squares stay in range."""
+    if not issparse(H):
+        sizes: Float64Array = np.abs(H)
+        largest = sizes.max(axis=axis, keepdims=True)
+        np.divide(sizes, largest, out=sizes, where=largest > 0)
+        return sizes.sum(axis), np.square(sizes).sum(axis)
+    entries = H.tocoo(copy=False)
+    if not H.has_canonical_format:
+        entries.sum_duplicates()  # in new arrays: H may be the user's
+    values, vector, n_vectors = np.abs(entries.data), entries.row if axis else entries.col, H.shape[1 - axis]
+    most = np.zeros(n_vectors)
+    np.maximum.at(most, vector, values)
+    np.divide(values, most[vector], out=values, where=values > 0)
+    return np.bincount(vector, values, n_vectors), np.bincount(vector, np.square(values), n_vectors)
 
 
 def _sparsity(H: Any, measure: Measure, axis: int) -> Float64Array:
     """Sparsity of every vector along ``axis``; NaN for vectors that are all 0."""
-    H = check_array(H, dtype=np.float64, input_name="H")
+    H = check_array(H, accept_sparse="csr", dtype=np.float64, input_name="H")
     if H.shape[axis] < 2:
         raise ValueError(f"Sparsity needs at least 2 {'units' if axis else 'rows'}, got codes of shape {H.shape}.")
-    largest = np.abs(H).max(axis=axis, keepdims=True)  # scaled by this, squares stay in range
-    H = np.divide(H, largest, out=np.zeros_like(H), where=largest > 0)
-    return np.clip(MEASURES[measure](H, axis), 0, 1)  # NaN (0 / 0) where nothing is active
+    with np.errstate(invalid="ignore"):
+        return np.clip(MEASURES[measure](H.shape[axis], *_sums(H, axis)), 0, 1)  # NaN (0 / 0) where nothing is active
 
 
-@validate_params({"H": ["array-like"], "measure": [StrOptions(set(MEASURES))]}, prefer_skip_nested_validation=True)
-def population_sparsity(H: ArrayLike, measure: Measure = "hoyer") -> float:
+@validate_params({"H": CODES, "measure": [StrOptions(set(MEASURES))]}, prefer_skip_nested_validation=True)
+def population_sparsity(H: MatrixLike, measure: Measure = "hoyer") -> float:
     r"""Mean sparsity of the rows: how unevenly the activity of each is spread over the units.
 
     For a row with the n activations h, the sparsity is
@@ -79,7 +94,7 @@ def population_sparsity(H: ArrayLike, measure: Measure = "hoyer") -> float:
 
     Parameters
     ----------
-    H : array-like of shape (n_samples, n_components)
+    H : {array-like, sparse matrix} of shape (n_samples, n_components)
         Codes.
     measure : {"hoyer", "treves_rolls"}, default="hoyer"
 
@@ -109,15 +124,15 @@ def population_sparsity(H: ArrayLike, measure: Measure = "hoyer") -> float:
     return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
 
 
-@validate_params({"H": ["array-like"], "measure": [StrOptions(set(MEASURES))]}, prefer_skip_nested_validation=True)
-def lifetime_sparsity(H: ArrayLike, measure: Measure = "treves_rolls") -> Float64Array:
+@validate_params({"H": CODES, "measure": [StrOptions(set(MEASURES))]}, prefer_skip_nested_validation=True)
+def lifetime_sparsity(H: MatrixLike, measure: Measure = "treves_rolls") -> Float64Array:
     """Sparsity of each unit: how unevenly its activity is spread over the rows.
 
     The measures are those of `population_sparsity`, taken over rows.
 
     Parameters
     ----------
-    H : array-like of shape (n_samples, n_components)
+    H : {array-like, sparse matrix} of shape (n_samples, n_components)
         Codes.
     measure : {"hoyer", "treves_rolls"}, default="treves_rolls"
 
@@ -135,16 +150,23 @@ def lifetime_sparsity(H: ArrayLike, measure: Measure = "treves_rolls") -> Float6
     return _sparsity(H, measure, axis=0)
 
 
-_THRESHOLD = {"H": ["array-like"], "threshold": [Interval(Real, 0, None, closed="left")]}
+def _extremes(H: Any, which: Literal["min", "max"]) -> Float64Array:
+    """Smallest or largest activation of each unit."""
+    codes = check_array(H, accept_sparse="csr", dtype=np.float64, input_name="H")
+    values = getattr(codes, which)(axis=0)
+    return values.toarray().ravel() if issparse(values) else values
+
+
+_THRESHOLD = {"H": CODES, "threshold": [Interval(Real, 0, None, closed="left")]}
 
 
 @validate_params(_THRESHOLD, prefer_skip_nested_validation=True)
-def dead_fraction(H: ArrayLike, threshold: float = 0.01) -> float:
+def dead_fraction(H: MatrixLike, threshold: float = 0.01) -> float:
     """Fraction of the units whose activation never exceeds ``threshold``.
 
     Parameters
     ----------
-    H : array-like of shape (n_samples, n_components)
+    H : {array-like, sparse matrix} of shape (n_samples, n_components)
         Codes.
     threshold : float, default=0.01
         The default is the transformer's limit for a silent sigmoid unit; use 0 for ReLU codes.
@@ -159,17 +181,16 @@ def dead_fraction(H: ArrayLike, threshold: float = 0.01) -> float:
     >>> dead_fraction([[0, 0.2], [0, 0.9]])
     0.5
     """
-    codes = check_array(H, dtype=np.float64, input_name="H")
-    return float(np.mean(codes.max(axis=0) <= threshold))
+    return float(np.mean(_extremes(H, "max") <= threshold))
 
 
 @validate_params(_THRESHOLD, prefer_skip_nested_validation=True)
-def saturated_fraction(H: ArrayLike, threshold: float = 0.99) -> float:
+def saturated_fraction(H: MatrixLike, threshold: float = 0.99) -> float:
     """Fraction of the units of a sigmoid code whose activation never falls below ``threshold``.
 
     Parameters
     ----------
-    H : array-like of shape (n_samples, n_components)
+    H : {array-like, sparse matrix} of shape (n_samples, n_components)
         Codes.
     threshold : float, default=0.99
         The default is the transformer's limit for a saturated unit.
@@ -184,8 +205,7 @@ def saturated_fraction(H: ArrayLike, threshold: float = 0.99) -> float:
     >>> saturated_fraction([[1, 0.2], [1, 0.9]])
     0.5
     """
-    codes = check_array(H, dtype=np.float64, input_name="H")
-    return float(np.mean(codes.min(axis=0) >= threshold))
+    return float(np.mean(_extremes(H, "min") >= threshold))
 
 
 # -- reconstruction --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skl_sae import SparseAutoencoderTransformer, metrics
+from skl_sae import SparseAutoencoderTransformer, TopKAutoencoderTransformer, metrics
 from skl_sae._kernels import sizes
 
 # A few iterations are enough here.
@@ -53,6 +53,44 @@ def test_silence_does_not_count():
 
 def test_faint_rows_count_as_others_do():
     assert metrics.population_sparsity([[1.0, 1.0], [1e-250, 0.0]]) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_array, sparse.coo_array])
+def test_sparse_codes_have_the_measures_of_dense_ones(rng, kind):
+    H = rng.exponential(size=(9, 6)) * [1e-200, 0, 1, 1, 1, 1e200]
+    H[rng.random(H.shape) < 0.4] = 0
+    S = kind(H)
+    for measure in metrics.MEASURES:
+        assert metrics.population_sparsity(S, measure) == pytest.approx(metrics.population_sparsity(H, measure))
+        np.testing.assert_allclose(metrics.lifetime_sparsity(S, measure), metrics.lifetime_sparsity(H, measure))
+    for function in metrics.dead_fraction, metrics.saturated_fraction:
+        assert function(S, 0.1) == function(H, 0.1)
+
+
+def test_sparse_codes_stay_as_they_are():
+    parts = np.array([1.0, 1.0, 3.0]), np.array([1, 1, 0]), np.array([0, 2, 3])
+    for part in parts:
+        part.flags.writeable = False
+    S = sparse.csr_array(parts, shape=(2, 2))  # the first entry is a sum
+    assert metrics.population_sparsity(S) == 1
+    np.testing.assert_array_equal(metrics.lifetime_sparsity(S), [1, 1])
+    assert metrics.dead_fraction(S, 2) == 0.5
+    assert S.nnz == 3
+
+
+def test_scorers_take_top_k_autoencoders(few):
+    X = few(load_digits().data[:300]) / 16
+    codes = [
+        TopKAutoencoderTransformer(16, k=3, max_iter=5, sparse_output=sparse_output, random_state=0).fit(X)
+        for sparse_output in (True, False)
+    ]
+    for scorer in (
+        metrics.population_sparsity_scorer,
+        metrics.lifetime_sparsity_scorer,
+        metrics.explained_variance_scorer,
+    ):
+        one, other = (scorer(sae, X) for sae in codes)
+        assert one == pytest.approx(other)
 
 
 def test_bad_codes_are_refused():
