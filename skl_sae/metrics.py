@@ -280,9 +280,10 @@ class SparsestWithin:
     Parameters
     ----------
     tolerance : float, default=0.01
-        How far below the best mean test score a candidate may score.
+        How far below the best mean test score a candidate may score, at least 0.
     score, sparsity : str, default="score", "sparsity"
-        Names of the scorers, keys of ``scoring``. If one of them is missing, a ValueError lists those there are.
+        Names of the scorers, keys of ``scoring``. If one of them is missing, a ValueError lists those there are. If no
+        candidate has a score, that is a ValueError as well.
 
     Examples
     --------
@@ -302,6 +303,8 @@ class SparsestWithin:
     """
 
     def __init__(self, tolerance: float = 0.01, *, score: str = "score", sparsity: str = "sparsity") -> None:
+        if not isinstance(tolerance, int | float | np.number) or not tolerance >= 0:
+            raise ValueError(f"tolerance must be a number that is not negative, got {tolerance!r}.")
         self.tolerance, self.score, self.sparsity = tolerance, score, sparsity
 
     def __repr__(self) -> str:
@@ -317,6 +320,8 @@ class SparsestWithin:
                 "scoring as a dictionary with both, or their names to SparsestWithin: score=..., sparsity=..."
             )
         scores, sparsity = (np.asarray(cv_results[f"mean_test_{name}"]) for name in (self.score, self.sparsity))
+        if np.isnan(scores).all():
+            raise ValueError(f"{self!r} finds no candidate with a score: mean_test_{self.score} is NaN for all.")
         near = scores >= np.nanmax(scores) - self.tolerance
         return int(np.argmax(np.where(near, np.nan_to_num(sparsity, nan=-1.0), -np.inf)))  # NaN: no unit active
 

@@ -146,6 +146,14 @@ def test_candidates_that_failed_are_not_chosen():
     assert "0.01" in repr(metrics.SparsestWithin())
 
 
+def test_there_has_to_be_a_tolerance_and_a_score():
+    for tolerance in -0.1, np.nan, "0.1", None:
+        with pytest.raises(ValueError, match="tolerance must be a number that is not negative, got"):
+            metrics.SparsestWithin(tolerance)
+    with pytest.raises(ValueError, match="no candidate with a score: mean_test_score is NaN for all"):
+        metrics.SparsestWithin()({"mean_test_score": [np.nan, np.nan], "mean_test_sparsity": [0.1, 0.2]})
+
+
 def test_scorers_that_are_missing_are_named():
     results = {"mean_test_accuracy": [0.1], "mean_test_sparsity": [0.5], "mean_fit_time": [1.0]}
     with pytest.raises(ValueError, match="the search has only 'accuracy', 'sparsity'"):
