@@ -345,12 +345,12 @@ def is_anomaly(y_true: ArrayLike) -> NDArray[np.bool_]:
     return marks == (-1 if -1 in labels else 1)
 
 
-def _roc_auc(y_true: ArrayLike, decision: Float64Array) -> float:
-    return roc_auc_score(is_anomaly(y_true), -decision)
+def _roc_auc(y_true: ArrayLike, decision: Float64Array, sample_weight: ArrayLike | None = None) -> float:
+    return roc_auc_score(is_anomaly(y_true), -decision, sample_weight=sample_weight)
 
 
-def _average_precision(y_true: ArrayLike, decision: Float64Array) -> float:
-    return average_precision_score(is_anomaly(y_true), -decision)
+def _average_precision(y_true: ArrayLike, decision: Float64Array, sample_weight: ArrayLike | None = None) -> float:
+    return average_precision_score(is_anomaly(y_true), -decision, sample_weight=sample_weight)
 
 
 #: Area under the ROC curve, for labels 1 (anomaly) and 0 (normal), -1 (anomaly) and +1 (normal), or booleans.

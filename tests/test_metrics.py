@@ -1,6 +1,7 @@
 """Measures of sparsity and reconstruction, and what searches do with them."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skl_sae import SparseAutoencoderTransformer, TopKAutoencoderTransformer, metrics
+from skl_sae import SparseAutoencoderOutlierDetector, SparseAutoencoderTransformer, TopKAutoencoderTransformer, metrics
 from skl_sae._kernels import sizes
 
 # A few iterations are enough here.
@@ -167,6 +168,21 @@ def test_explained_variance_of_sparse_rows(monkeypatch):
     dense = metrics.explained_variance_scorer(sae, S.toarray())
     monkeypatch.setattr(sizes, "LARGEST_BLOCK", 70)
     assert metrics.explained_variance_scorer(sae, S) == pytest.approx(dense)
+
+
+def test_anomalies_are_scored_with_weights(rng):
+    detector = SparseAutoencoderOutlierDetector(max_iter=2, random_state=0)
+    X, y = rng.normal(size=(60, 3)), np.where(np.arange(60) % 6 == 0, -1, 1)
+    weights = rng.integers(1, 4, size=60)
+    rows = np.repeat(np.arange(60), weights)
+    detector.fit(X)
+    for scorer in metrics.anomaly_roc_auc_scorer, metrics.anomaly_average_precision_scorer:
+        weighted = scorer(detector, X, y, sample_weight=weights)
+        assert weighted == pytest.approx(scorer(detector, X[rows], y[rows]))
+        assert weighted != scorer(detector, X, y)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "The scoring .* does not support sample_weight")
+        GridSearchCV(detector, {}, scoring=metrics.anomaly_roc_auc_scorer, cv=2).fit(X, y, sample_weight=weights)
 
 
 def test_labels_of_anomalies():
