@@ -8,7 +8,7 @@ import itertools
 import operator
 import os
 import pickle
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -185,10 +185,15 @@ def _is_number(value):
 
 
 def _identity(value):
-    """Return what tells values of a parameter apart; other objects are equal only to themselves."""
+    """Return what tells values of a parameter apart; other objects are equal only to themselves.
+
+    5, 5.0 and True are apart, since a parameter may take one of them and refuse the others.
+    """
     if isinstance(value, tuple):
         return tuple(map(_identity, value))
-    return value if value is None or isinstance(value, str | Real) else ("object", id(value))
+    if value is None or isinstance(value, str | Real):
+        return isinstance(value, bool), isinstance(value, Integral), value
+    return "object", id(value)
 
 
 def arrange(names, settings):

@@ -263,6 +263,21 @@ def test_values_that_are_no_numbers_start_new_paths(rng):
 
 
 @pytest.mark.plain
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning", "ignore:One or more of the test scores")
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("name", "values"), [("n_components", [5, 5.0]), ("early_stopping", [False, 0]), ("max_iter", [1, True])]
+)
+def test_equal_values_of_other_types_are_apart(digits, name, values, order):
+    grid = {name: values[::order], "beta": [1.0, 3.0]}
+    ours, theirs = (kind(code(), grid, cv=2, refit=False).fit(digits[0]) for kind in (PathSearchCV, GridSearchCV))
+    assert ours.cv_results_["params"] == theirs.cv_results_["params"]
+    failed = np.isnan(theirs.cv_results_["mean_test_score"])
+    np.testing.assert_array_equal(np.isnan(ours.cv_results_["mean_test_score"]), failed)
+    assert failed.any() == (name != "max_iter")
+
+
+@pytest.mark.plain
 def test_the_refit_follows_the_path(digits):
     X = digits[0]
     found = search(code(), GRID, refit=lambda results: 5, cv=[(np.arange(len(X)), np.arange(20))]).fit(X)
