@@ -217,15 +217,16 @@ def arrange(names, settings):
     lengths = 1 + np.arange(len(names))
     root = int(np.argmin(np.abs(steps - middle) @ lengths))
     order, start = [root], {}
-    nearest = {node: (np.abs(steps[node] - steps[root]) @ lengths, 0) for node in range(len(nodes)) if node != root}
-    while nearest:
-        node = min(nearest, key=lambda node: (*nearest[node], node))
-        start[node] = nearest.pop(node)[1]
+    distance, nearest = np.abs(steps - steps[root]) @ lengths, np.zeros(len(nodes), dtype=int)
+    is_left = np.arange(len(nodes)) != root
+    while is_left.any():
+        closest = is_left & (distance == distance[is_left].min())
+        node = int(np.argmin(np.where(closest, nearest, len(nodes))))
+        start[node], is_left[node] = int(nearest[node]), False
         order.append(node)
-        for other, (distance, _) in nearest.items():
-            length = np.abs(steps[other] - steps[node]) @ lengths
-            if length < distance:
-                nearest[other] = length, len(order) - 1
+        lengths_to = np.abs(steps - steps[node]) @ lengths
+        closer = lengths_to < distance
+        distance[closer], nearest[closer] = lengths_to[closer], len(order) - 1
     return [Stop(nodes[node], start.get(node), settings[nodes[node]]) for node in order]
 
 
