@@ -258,7 +258,7 @@ class Walk:
 
     def __init__(self, path, stops, seed=None, n_processors=1):
         self.path, self.fits, self._before = path, {}, {}
-        self._once, self._sharing = Memo(), []
+        self._once, self._sharing, self._visited = Memo(), [], None
         self._seed, self._n_processors = seed, n_processors
         self._last_use = {}
         for i in stops:
@@ -270,6 +270,7 @@ class Walk:
     @contextlib.contextmanager
     def joined(self, estimator, i):
         """Make the next fit of an estimator that of stop i; its parameters may still change before it."""
+        self._visited = i
         estimator.fit = functools.partial(self._fit, estimator, i)
         try:
             yield
@@ -358,6 +359,8 @@ class Walk:
             start = self._start(model, i, data, params)
             with threads_on(self._n_processors):
                 self.fits[i] = self._learn(model, start, data, params)
+            if start is not None and self._last_use[start] <= self._visited:
+                del self.fits[start]
         vars(model).update(self.fits[i].attributes)
         if not model.warm_start:
             vars(model).pop("_training", None)
@@ -368,19 +371,22 @@ class Walk:
 
         Stops on the way that will not be visited are fitted here.
         """
-        j = self.path.stops[i].start
-        while j is not None:
-            if j not in self.fits:
-                values = dict(zip(self.path.names, self.path.stops[j].values, strict=True))
-                values["random_state"] = copy.deepcopy(model.random_state)  # as each candidate has its own
-                try:
-                    self._train(_twin(model, **values), j, *data, **params)
-                except Exception:  # as in a walk over all stops, where it counts as a failed fit
-                    self.fits[j] = None
-            if self.fits[j] is not None:
-                return j
-            j = self.path.stops[j].start
-        return None
+        stops = self.path.stops
+        missing, j = [], stops[i].start
+        while j is not None and j not in self.fits:
+            missing.append(j)
+            j = stops[j].start
+        for j in reversed(missing):
+            values = dict(zip(self.path.names, stops[j].values, strict=True))
+            values["random_state"] = copy.deepcopy(model.random_state)  # as each candidate has its own
+            try:
+                self._train(_twin(model, **values), j, *data, **params)
+            except Exception:  # as in a walk over all stops, where it counts as a failed fit
+                self.fits[j] = None
+        j = stops[i].start
+        while j is not None and self.fits[j] is None:
+            j = stops[j].start
+        return j
 
     def _learn(self, model, j, data, params):
         """Fit a model, from the weights at stop j or from random ones; return a `Fit`."""

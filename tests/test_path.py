@@ -262,7 +262,6 @@ def test_values_that_are_no_numbers_start_new_paths(rng):
     np.testing.assert_array_equal(found.path_results_["start"][:, 0], [-1, -1, 1])
 
 
-@pytest.mark.plain
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning", "ignore:One or more of the test scores")
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize(
@@ -270,7 +269,8 @@ def test_values_that_are_no_numbers_start_new_paths(rng):
 )
 def test_equal_values_of_other_types_are_apart(digits, name, values, order):
     grid = {name: values[::order], "beta": [1.0, 3.0]}
-    ours, theirs = (kind(code(), grid, cv=2, refit=False).fit(digits[0]) for kind in (PathSearchCV, GridSearchCV))
+    options = dict(cv=2, refit=False, scoring=population_sparsity_scorer)
+    ours, theirs = (kind(code(), grid, **options).fit(digits[0]) for kind in (PathSearchCV, GridSearchCV))
     assert ours.cv_results_["params"] == theirs.cv_results_["params"]
     failed = np.isnan(theirs.cv_results_["mean_test_score"])
     np.testing.assert_array_equal(np.isnan(ours.cv_results_["mean_test_score"]), failed)
@@ -286,6 +286,26 @@ def test_the_refit_follows_the_path(digits):
     assert found.best_estimator_.n_iter_ == found.path_results_["n_iter"][5, 0]
     assert not found.best_estimator_.warm_start
     assert not hasattr(found.best_estimator_, "_training")
+
+
+def test_a_walk_to_one_stop_keeps_the_last_fit_alone_however_long_the_way(digits, monkeypatch):
+    """What solvers remember is many times as large as the weights."""
+    learn, kept = Walk._learn, []
+
+    def counting(self, *args):
+        kept.append(sum(fit is not None for fit in self.fits.values()))
+        return learn(self, *args)
+
+    monkeypatch.setattr(Walk, "_learn", counting)
+    X = digits[0][:20, 20:22]
+    betas = np.linspace(1.0, 2.0, 1200).tolist()  # half of them are on the way, more than Python has frames for
+    path = Path("", ("beta",), arrange(("beta",), {(beta,): [i] for i, beta in enumerate(betas)}))
+    last = next(i for i, stop in enumerate(path.stops) if stop.values == (2.0,))
+    walk, model = Walk(path, [last]), code(n_components=2, max_iter=1, beta=2.0)
+    with walk.joined(model, last):
+        model.fit(X)
+    assert kept == [0] + [1] * 600
+    assert walk.fits[last].record["start"] == 1198
 
 
 def test_a_warm_start_is_one_of_the_neighbour(digits):
@@ -398,7 +418,6 @@ def test_containers(digits, name, tmp_path):
     assert repr(clone(best)) == repr(clone(estimator).set_params(**ours.best_params_))
 
 
-@pytest.mark.plain
 @pytest.mark.parametrize("name", ["union", "columns"])
 @pytest.mark.parametrize(("inside", "outside"), [(2, None), (None, 2)])
 def test_containers_with_jobs_of_their_own(digits, name, inside, outside):
