@@ -193,7 +193,9 @@ def _probe(
     mean, scale = covariance.mean, np.sqrt(covariance.diagonal())
     if not scale.any():
         subject = "the codes" if name == "codes" else f"the baseline {name!r}"
-        raise ValueError(f"All features of {subject} are constant on the training rows: there is nothing to choose from.")
+        raise ValueError(
+            f"All features of {subject} are constant on the training rows: there is nothing to choose from."
+        )
     probe = SparseProbe()
     probe.test_rows_, probe.classes_ = test, np.asarray(problem_classes(target))
     probe.features_, probe.classifiers_, scores = [], [], []
