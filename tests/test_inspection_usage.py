@@ -282,7 +282,7 @@ def test_features_far_from_zero_are_chosen_as_near_it(rng, as_sparse, dtype, off
 
 def test_a_constant_baseline_is_named(rng, X, fitted):
     baselines = {"raw": X, "empty": np.full((len(X), 3), np.float32(0.1))}
-    with pytest.raises(ValueError, match="The baseline 'empty' is constant on the training rows"):
+    with pytest.raises(ValueError, match="features of the baseline 'empty' are constant on the training rows"):
         sparse_probe(fitted.transform(X), X[:, 0] > 1, 2, baselines=baselines)
 
 

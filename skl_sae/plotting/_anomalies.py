@@ -102,7 +102,7 @@ class Scale(NamedTuple):
             beyond[above] = f"> {_rounded(self.high):g}"
         width = np.log(self.high) - np.log(self.low)
         for end in beyond:
-            ticks = {tick: label for tick, label in ticks.items() if abs(np.log(tick / end)) > 0.12 * width}
+            ticks = {tick: label for tick, label in ticks.items() if abs(np.log(tick) - np.log(end)) > 0.12 * width}
         ticks |= beyond
         mark_log(axis.xaxis, list(ticks), list(ticks.values()))
         left = below / self.step if below in beyond else self.low / self.step
