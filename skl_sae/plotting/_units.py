@@ -154,7 +154,7 @@ class UnitDisplay:
             inspected.atoms[unit],
             names=[f"row {i}" if row_names is None else row_names[i] for i in shown],
             feature_names=inspected.feature_names(feature_names),
-            images=_as_array(_safe_indexing(X, shown)) if images else None,
+            images=_as_array(_safe_indexing(X.tocsr() if issparse(X) else X, shown)) if images else None,
             image_shape=image_shape,
             label=label,
         )
