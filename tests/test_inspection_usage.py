@@ -150,6 +150,21 @@ def test_rows_with_names_of_several_lines_stay_in_one_line_of_the_table(X, fitte
     assert len(repr(feature_report(fitted, X, names=[f"a\nb {i}" for i in range(len(X))])).split("\n")) == 2 + 8
 
 
+@pytest.mark.parametrize("layout", ["bsr", "coo", "csc", "dia", "dok", "lil"])
+def test_images_of_sparse_rows_of_any_layout(rng, layout):
+    pixels = rng.random((20, 16)) * (rng.random((20, 16)) < 0.5)
+    sae = topk().fit(pixels)
+    one, other = (UnitDisplay.from_estimator(sae, X, 0) for X in (pixels, sparse.csr_matrix(pixels).asformat(layout)))
+    np.testing.assert_array_equal(one.images, other.images)
+
+
+def test_shares_of_equal_rows_are_zero(X, fitted):
+    for sae in (fitted, penalised().fit(X)):
+        for row in X[:10, None]:
+            assert not feature_report(sae, np.repeat(row, 7, axis=0)).reconstruction_share_.any()
+            assert not feature_report(sae, row).reconstruction_share_.any()
+
+
 def test_frames_of_chosen_units(X, fitted):
     report = feature_report(fitted, X)
     assert report.to_frame(np.arange(8) > 4).index.tolist() == [5, 6, 7]

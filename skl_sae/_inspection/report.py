@@ -46,7 +46,7 @@ class FeatureReport:
     mean_activation_, max_activation_ : ndarrays of shape (n_components,)
         Mean activation over the rows on which the unit is active, and highest activation; 0 if it never is.
     reconstruction_share_ : ndarray of shape (n_components,)
-        Share of the variance of the reconstructions; the shares add up to 1.
+        Share of the variance of the reconstructions; the shares add up to 1, or are 0 if all reconstructions are equal.
     top_rows_, middle_rows_ : ndarrays of shape (n_components, n_top) and (n_components, n_middle)
         Indices of the rows with the highest activations, highest first, and of rows around the median of the unit's
         activations; -1 where the unit is active on fewer rows.
@@ -353,5 +353,6 @@ def _shares(atoms: Float64Array, codes: csc_array) -> Float64Array:
         units = slice(start, min(start + ATOMS_AT_A_TIME, m))
         covariance = (codes[:, units].T @ codes).toarray() / n - np.outer(mean[units], mean)
         parts[units] = np.einsum("jl,jl->j", atoms[units] @ atoms.T, covariance)
-    total = parts.sum()
-    return parts / total if total > 0 else parts
+    total, squares = parts.sum(), np.asarray(codes.multiply(codes).mean(axis=0)).ravel()
+    varies = total > 1e-14 * (squares @ np.square(atoms).sum(axis=1))  # beyond what rounding leaves of equal rows
+    return parts / total if varies else np.zeros(m)
