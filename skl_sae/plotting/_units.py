@@ -154,7 +154,7 @@ class UnitDisplay:
             inspected.atoms[unit],
             names=[f"row {i}" if row_names is None else row_names[i] for i in shown],
             feature_names=inspected.feature_names(feature_names),
-            images=_as_array(_safe_indexing(X.tocsr() if issparse(X) else X, shown)) if images else None,
+            images=_pick(X, shown) if images else None,
             image_shape=image_shape,
             label=label,
         )
@@ -252,8 +252,10 @@ def _count_pixels(X: Any) -> int:
     return int(shape[1]) if len(shape) == 2 else 0
 
 
-def _as_array(rows: Any) -> Float64Array:
-    return np.asarray(rows.toarray() if issparse(rows) else rows, dtype=np.float64)
+def _pick(X: Any, rows: NDArray[Any]) -> Float64Array:
+    if issparse(X):
+        return X.tocsr()[rows].toarray().astype(np.float64)
+    return np.asarray(_safe_indexing(X, rows), dtype=np.float64)
 
 
 class StabilityDisplay:
