@@ -404,3 +404,11 @@ def test_dictionaries_need_atoms(fitted, X):
         dictionary_similarity(fitted, DictionaryLearning())
     with pytest.raises(TypeError, match=r"b must be atoms or an estimator with components_, got StandardScaler"):
         dictionary_similarity(fitted, StandardScaler().fit(X))
+
+    class Foreign:
+        components_ = fitted.components_
+
+        def fit(self, X):
+            pass
+
+    assert dictionary_similarity(fitted, Foreign()).mean_max_cosine_ == pytest.approx(1)

@@ -101,11 +101,11 @@ def _compare(a: Float64Array, b: Float64Array) -> tuple[Float64Array, IntArray, 
 def _as_atoms(dictionary: Any, name: str) -> Float64Array:
     if isinstance(dictionary, BaseAutoencoder) or hasattr(dictionary, "steps"):
         return Inspected(dictionary).atoms
-    if hasattr(dictionary, "fit"):
-        check_is_fitted(dictionary)
-        if not hasattr(dictionary, "components_"):
-            raise TypeError(f"{name} must be atoms or an estimator with components_, got {dictionary!r}.")
+    if hasattr(dictionary, "components_"):
         dictionary = dictionary.components_
+    elif hasattr(dictionary, "fit"):
+        check_is_fitted(dictionary)
+        raise TypeError(f"{name} must be atoms or an estimator with components_, got {dictionary!r}.")
     return check_array(dictionary, dtype=np.float64, input_name=name)
 
 
