@@ -258,14 +258,17 @@ class Walk:
 
     def __init__(self, path, stops, seed=None, n_processors=1):
         self.path, self.fits, self._before = path, {}, {}
-        self._once, self._sharing, self._visited = Memo(), [], None
+        self._once, self._sharing, self._visited = Memo(), [], -1
         self._seed, self._n_processors = seed, n_processors
-        self._last_use = {}
+        self._last_use: dict[int, int] = {}  # of each fit: the last visit at which one starts from it
+        known: set[int] = set()
         for i in stops:
-            j = i
-            while j is not None:
-                self._last_use[j] = i
+            self._last_use[i] = j = i
+            while j is not None and j not in known:
+                known.add(j)
                 j = path.stops[j].start
+                if j is not None:
+                    self._last_use[j] = i
 
     @contextlib.contextmanager
     def joined(self, estimator, i):
@@ -290,8 +293,18 @@ class Walk:
 
     def leave(self, i):
         """Forget autoencoders from which no stop after the i-th starts."""
-        for j in [j for j in self.fits if self._last_use[j] <= i]:
-            del self.fits[j]
+        for j in sorted(self.fits, reverse=True):
+            if self.fits[j] is None:
+                self._pass_by(j)
+            if self._last_use[j] <= i:
+                del self.fits[j]
+
+    def _pass_by(self, j):
+        """Return from where others start because the fit of stop j has failed: where it would have started."""
+        start = self.path.stops[j].start
+        if start is not None:
+            self._last_use[start] = max(self._last_use[start], self._last_use[j])
+        return start
 
     def _fit(self, estimator, i, *data, **params):
         """Fit an estimator whose autoencoder is at stop i."""
@@ -385,7 +398,7 @@ class Walk:
                 self.fits[j] = None
         j = stops[i].start
         while j is not None and self.fits[j] is None:
-            j = stops[j].start
+            j = self._pass_by(j)
         return j
 
     def _learn(self, model, j, data, params):

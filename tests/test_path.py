@@ -1,5 +1,6 @@
 """The path of a search: where it leads, what starts from what, and through which containers."""
 
+import contextlib
 import pickle
 from collections import defaultdict
 
@@ -31,6 +32,7 @@ from skl_sae import (
 from skl_sae._path import (
     BROKEN,
     CONSTANT,
+    Fit,
     Path,
     Walk,
     arrange,
@@ -306,6 +308,46 @@ def test_a_walk_to_one_stop_keeps_the_last_fit_alone_however_long_the_way(digits
         model.fit(X)
     assert kept == [0] + [1] * 600
     assert walk.fits[last].record["start"] == 1198
+
+
+@pytest.mark.plain
+def test_a_walk_forgets_fits_early_and_starts_as_one_that_forgets_nothing(rng, monkeypatch):
+    failing, most = set(), []
+
+    def learn(self, model, start, data, params):
+        most.append(sum(fit is not None for fit in self.fits.values()))
+        if (model.beta, model.rho) in failing:
+            raise DivergenceError
+        return Fit({}, 0.0, {"start": start}, [])
+
+    def starts(path, parts):
+        found = {}
+        for part in parts:
+            walk = Walk(path, part)
+            for i in part:
+                beta, rho = path.stops[i].values
+                with walk.joined(model := code(beta=beta, rho=rho), i), contextlib.suppress(DivergenceError):
+                    model.fit(np.eye(2))
+                found[i] = walk.record(i)
+                walk.leave(i)
+            assert not walk.fits
+        return found
+
+    monkeypatch.setattr(Walk, "_learn", learn)
+    for _ in range(30):
+        path = path_over(*rng.integers(1, 7, size=2))
+        nodes = [stop.values for stop in path.stops]
+        failing = {node for node in nodes if rng.random() < 0.4}
+        forgetful = [starts(path, path.divide(n)) for n in (1, 2, 5)]
+        expected = {}
+        for i, (values, start, _) in enumerate(path.stops):
+            while start is not None and nodes[start] in failing:
+                start = path.stops[start].start
+            expected[i] = {} if values in failing else {"start": start}
+        assert forgetful == [expected] * 3
+    failing, most = set(), []
+    starts(path_over(1, 40), [list(range(40))])
+    assert max(most) == 2
 
 
 def test_a_warm_start_is_one_of_the_neighbour(digits):
