@@ -3,6 +3,7 @@
 A message has one cause and one remedy. ``benchmarks/remedies.py`` counts on how many data sets each remedy works.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -160,7 +161,7 @@ class Fit(NamedTuple):
     """What to judge a fit by.
 
     ``objective`` was evaluated at the fitted weights, ``final`` is the last row of the history, ``variance`` and
-    ``mean`` (d,) are those of the features.
+    ``mean`` (d,) are those of the features, ``bounds`` gives the lowest and highest value of each.
     """
 
     objective: Any
@@ -171,6 +172,7 @@ class Fit(NamedTuple):
     kind: str  # of the rows as they came
     unsettled: Unsettled | None
     mean: np.ndarray
+    bounds: Callable[[], tuple[np.ndarray, np.ndarray]]  # takes a pass over the rows
 
     @property
     def distance(self):
@@ -228,11 +230,21 @@ class Fit(NamedTuple):
             return f"Standardise X (StandardScaler): {of_variance}"
         if direction == "large":
             return f"Scale X (MaxAbsScaler): {of_variance}"
-        if keeps_zeros and not np.isfinite(ACTIVATIONS[output].high):  # a scaler would make rare features too large
+        fills_range = self._has_full_range()
+        if fills_range and not np.isfinite(ACTIVATIONS[output].high):
             return f"Multiply X by {self._factor():g}: {of_variance}"
-        if variance < FULL_RANGE_VARIANCE and not keeps_zeros:
+        if variance < FULL_RANGE_VARIANCE and not fills_range:
             return f"Scale X to [0, 1] (MinMaxScaler): {of_variance}"
         return "Lower alpha: the penalties are large compared with the variance of X."
+
+    def _has_full_range(self):
+        """Whether a scaler to [0, 1] would not help, or hurt: sparse rows, whose rare features it makes too large."""
+        if self.kind == "sparse":
+            return True
+        lowest, highest = self.bounds()
+        varying = self.variance > 0
+        scaled = self.variance[varying] / np.square((highest - lowest)[varying].astype(np.float64))
+        return bool(scaled.mean() < 2 * self.mean_variance)
 
     def _factor(self):
         """Return the factor, with one digit, that gives X the variance of one standardised feature for each unit.
@@ -351,9 +363,9 @@ def _find_dense(fit):
 FINDERS = _find_nothing_learned, _find_stray, _find_uninformative, _find_held_back, _find_dense
 
 
-def diagnose_fit(objective, settings, final, variance, arch, kind, unsettled=None, mean=0):
+def diagnose_fit(objective, settings, final, variance, arch, kind, unsettled=None, mean=0, bounds=None):
     """Return the worst problem of a code, if it has any; see `Fit` for the arguments."""
-    fit = Fit(objective, settings, final, variance, arch.n_components, kind, unsettled, mean)
+    fit = Fit(objective, settings, final, variance, arch.n_components, kind, unsettled, mean, bounds)
     return [found for found in (find(fit) for find in FINDERS) if found is not None][:1]
 
 

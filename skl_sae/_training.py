@@ -249,7 +249,8 @@ class Run:
 
     def _diagnose(self, objective, final, mean, variance, unsettled):
         """Return the worst problem of the code; ``final`` is the last row of the history."""
-        return diagnose_fit(objective, self.settings, final, variance, self.arch, self.kind, unsettled, mean)
+        about = self.arch, self.kind, unsettled, mean, self.rows.bounds
+        return diagnose_fit(objective, self.settings, final, variance, *about)
 
 
 class Training:

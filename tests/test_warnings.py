@@ -204,6 +204,22 @@ def test_rows_far_from_zero_are_to_be_moved(settings, scaler, activation):
     assert explained_variance_scorer(sae, X) > 0.8
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values_that_fill_their_range_are_multiplied(dtype):
+    """Mostly zeros have a small variance in [0, 1] as well: MinMaxScaler would change nothing."""
+    rng = np.random.default_rng(0)
+    X = MinMaxScaler().fit_transform((rng.random((400, 50)) < 0.03) * rng.exponential(size=(400, 50))).astype(dtype)
+    sae = SparseAutoencoderTransformer(output_activation="relu", random_state=0)
+    with pytest.warns(ConvergenceWarning, match="Multiply X by 10"):
+        sae.fit(X)
+    with pytest.warns((ConvergenceWarning, HiddenUnitWarning), match="MinMaxScaler"):
+        sae.fit(X * dtype(1e-25))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sae.fit(10 * X)
+    assert explained_variance_scorer(sae, 10 * X) > 0.7
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_top_k_code_of_equal_rows(value, dtype):
