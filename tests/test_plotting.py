@@ -235,6 +235,15 @@ def test_labels_of_other_kinds_are_refused(detector, wine):
         AnomalyDisplay.from_estimator(detector, wine.data, wine.target[:5] > 0)
 
 
+@pytest.mark.parametrize("scores", [[1, 2, 3, np.inf], [np.inf, np.inf]])
+def test_infinite_scores_lie_beyond_the_axis_and_nan_is_refused(scores):
+    display = draws(AnomalyDisplay(scores, 2.5, [1, -2], 1, ["a", "b"]).plot())
+    assert sum(bar.get_height() for bar in display.ax_[0].patches) == len(scores)
+    assert any(label.get_text().startswith("> ") for label in display.ax_[0].get_xticklabels())
+    with pytest.raises(ValueError, match="scores contain NaN"):
+        AnomalyDisplay([*scores, np.nan], 2.5, [1, -2], 1, ["a", "b"])
+
+
 def test_anomalies_of_arrays_and_of_rows_all_alike():
     X = np.ones((20, 4))
     detector = SparseAutoencoderOutlierDetector(scoring="squared_error", random_state=0).fit(X)
