@@ -39,7 +39,6 @@ in float32, 1 GB, fitted
 allocate 250 MB
 97.6 % was not reached
 rho 0.1
-to be 2.3 times as fast
 95 % of the lines
 20 of 1000 were drawn
 with k = 8 of 30000
@@ -59,7 +58,6 @@ flags 5 % of new rows
 discovery rate of 5 %
 2.7 s t
 of every feature to 2 %
-1 of 0 and 1
 2 and 5 times powers
 need scikit-learn 1.9
 may allocate 400 MB
