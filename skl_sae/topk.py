@@ -61,8 +61,9 @@ class TopKAutoencoderTransformer(
         best.
     resample_dead : bool, default=True
         Whether units that have not been active for an epoch, and for at least two batches (30 in `partial_fit`), start
-        anew before the next epoch: from rows with large errors, towards which their atoms then point. This can happen
-        before any epoch but the first, even the last: which one is the last is not known in advance.
+        anew before the next epoch: from rows with large errors, towards which their atoms then point. Once the loss has
+        settled, no unit does so any more, and training goes on until it has settled without. If ``max_iter`` is reached
+        before that, units may start anew in the last epoch.
     batch_size : int, default=512
         Maximum number of rows in a mini-batch.
     learning_rate_init : float, default=4e-3

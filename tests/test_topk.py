@@ -395,6 +395,15 @@ def test_dead_units_start_anew(digits):
     assert with_.loss_ < without.loss_
 
 
+@pytest.mark.parametrize("k", [5, 8])
+def test_starts_anew_end_before_the_fit_does(rng, k):
+    """Rows of rank 4 have no use for more units: each one that starts anew raises the loss, and dies again."""
+    X = rng.normal(size=(2000, 4)) @ rng.normal(size=(4, 20)) + 0.05 * rng.normal(size=(2000, 20))
+    fits = [TopKAutoencoderTransformer(60, k, resample_dead=on, random_state=0).fit(X) for on in (True, False)]
+    with_, without = (sae.history_["fvu"][-1] for sae in fits)
+    assert with_ < 1.1 * without
+
+
 def test_few_units_of_a_small_table_are_dead():
     X = load_wine().data
     sae = TopKAutoencoderTransformer(random_state=0).fit((X - X.mean(axis=0)) / X.std(axis=0))

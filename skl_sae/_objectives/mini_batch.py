@@ -54,6 +54,10 @@ class MiniBatchObjective(Objective):
             "mini-batches: %d of at most %d rows, by %s", self.n_batches, largest, "units" if by_units else "rows"
         )
 
+    def settle(self, n_epochs):
+        """Return whether anything but the order of the rows has disturbed the loss: nothing does."""
+        return False
+
     def adam_epoch(self, theta, state, order):
         """Take one Adam step for every batch of rows in the given order, in place.
 

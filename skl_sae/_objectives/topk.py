@@ -144,7 +144,9 @@ class TopKObjective(TopKLoss):
         self.crew, self._revives, self._rng = Crew(1) if crew is None else crew, revives, rng
         largest = sizes.count_batches(n, self.n_batches)
         self._work = _workspace(largest, d, m, self.code, dtype)
-        self.memory = {"silent": self._work.silent}
+        self._calm = np.zeros(1, np.int64)  # epochs since a unit started anew
+        self._settled = np.zeros(1, np.int64)  # whether none will do so any more
+        self.memory = {"silent": self._work.silent, "calm": self._calm, "settled": self._settled}
         centre = as_readonly(self.frame.centre.astype(dtype))
         self._model = TopKModel(d, m, self.code.k, self.code.by_batch, centre, 1 / self.frame.scale)
         self._picked, self._w, self._shares = self.rows.picked(), np.empty(n, dtype), np.empty(self.n_batches)
@@ -160,7 +162,8 @@ class TopKObjective(TopKLoss):
         Returns L averaged along the way.
         """
         work = self._work
-        if self._revives:
+        self._calm += 1
+        if self._revives and not self._settled[0]:
             self._revive(theta, state)
         scale_weights(self.weights, order, self.n_batches, self._w, self._shares)
         epoch, parameters = Epoch(self._picked, order, self._w, self._shares), unpack(theta, self.arch)
@@ -174,6 +177,14 @@ class TopKObjective(TopKLoss):
             self.crew.run(kernel, self._costs, 0, steps, self._pace, go_on, cycle=self._cycle)
         terms = work.totals[0] * self.frame.scale**2, work.totals[1], np.mean(work.fired == 0)
         return TopKEvaluation.of(terms, self.variance, theta, state.exp_avg_sq)
+
+    def settle(self, n_epochs):
+        """Let no unit start anew from now on; return whether one has in the last ``n_epochs``.
+
+        Where there is nothing left to find, units that start anew die again, and raise the loss every time.
+        """
+        self._settled[0] = 1
+        return bool(self._calm[0] < n_epochs)
 
     def _revive(self, theta, state):
         """Let dead units start anew from rows with large errors, which their atoms then reduce.
@@ -206,7 +217,7 @@ class TopKObjective(TopKLoss):
         averages = (unpack(average, self.arch)[1:4] for average in (state.exp_avg, state.exp_avg_sq))
         for first, second in zip(*averages, strict=True):
             first[dead], second[dead] = 0, second[alive].mean(axis=0) if alive.size else 0
-        self._work.silent[dead] = 0
+        self._work.silent[dead] = self._calm[0] = 0
 
     def _errors(self, theta, picked):
         """Return rows as training sees them, their errors without their weaker units, and their mean activations.

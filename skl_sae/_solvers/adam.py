@@ -13,7 +13,9 @@ class Adam(Solver):
     """Adam [1]_ over mini-batches; an iteration is an epoch.
 
     ``objective.adam_epoch(theta, state, order)`` updates theta, the averages in the state, and the arrays in the
-    dictionary ``objective.memory`` in place; the latter become part of the solver's memory.
+    dictionary ``objective.memory`` in place; the latter become part of the solver's memory. Once the loss has settled,
+    ``objective.settle(n_epochs)`` ends what disturbs it, and returns whether it did in the last epochs; then the loss
+    has to settle again.
 
     References
     ----------
@@ -45,8 +47,10 @@ class Adam(Solver):
                 if monitor.n_iter == n_done:  # in the middle of an epoch
                     restore()
                 raise
-            if stop:
+            if stop and (monitor.stopped or not objective.settle(self._settings.n_iter_no_change)):
                 return Result(theta, None)
+            if stop:
+                monitor.restart()
         problem = f"Adam reached max_iter={max_iter} epochs before the loss settled.", "Increase max_iter."
         return Result(theta, problem)
 
