@@ -81,23 +81,28 @@ def refusals(part):
     settings = list(itertools.product(SOLVERS, [False, True]))
     for solver, warm_start in settings if part == 1 else settings[::3]:  # or each value once
         for estimator in fresh_and_fitted(solver, X, warm_start=warm_start):
-            names = estimator.get_params()
-            for parameters in ({name: refused[name] for name in refused if name in names} for refused in REFUSED):
-                if not parameters:
-                    continue
-                trial = copy.deepcopy(estimator).set_params(**parameters)
-                answers.append(unchanged_by(lambda: trial.fit(X), trial))  # noqa: B023
-            for argument, values in BAD.items():
-                for value in values:
-                    trial = copy.deepcopy(estimator)
-                    arguments = {"X": X, argument: value}
-                    answers.append(unchanged_by(lambda: trial.fit(**arguments), trial))  # noqa: B023
-            for number in range(0, 8) if hasattr(estimator, "set_callbacks") else ():
-                trial = copy.deepcopy(estimator)
-                trial.set_callbacks(Failing(number))
-                answers.append(unchanged_by(lambda: trial.fit(X), trial))  # noqa: B023
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                trial = copy.deepcopy(estimator)
-                answers.append(unchanged_by(lambda: trial.fit(X), trial))  # noqa: B023
+            for name, trial, failing_fit in failing_fits(estimator, X):
+                answer = unchanged_by(failing_fit, trial)
+                answers.append(answer if answer == "as before" else f"{answer}: {estimator}, {name}")
     return counted(answers, ["as before"])
+
+
+def failing_fits(estimator, X):
+    """Yield a name, a copy of the estimator, and a function that fits this copy and should fail."""
+    names = estimator.get_params()
+    for parameters in ({name: refused[name] for name in refused if name in names} for refused in REFUSED):
+        if parameters:
+            trial = copy.deepcopy(estimator).set_params(**parameters)
+            yield f"{parameters}", trial, functools.partial(trial.fit, X)
+    for argument, values in BAD.items():
+        for i, value in enumerate(values):
+            trial = copy.deepcopy(estimator)
+            yield f"{argument} {i} of BAD", trial, functools.partial(trial.fit, **{"X": X, argument: value})
+    for number in range(8) if hasattr(estimator, "set_callbacks") else ():
+        trial = copy.deepcopy(estimator)
+        trial.set_callbacks(Failing(number))
+        yield f"callback at event {number}", trial, functools.partial(trial.fit, X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trial = copy.deepcopy(estimator)
+        yield "warnings as errors", trial, functools.partial(trial.fit, X)
