@@ -47,9 +47,9 @@ class Adam(Solver):
                 if monitor.n_iter == n_done:  # in the middle of an epoch
                     restore()
                 raise
-            if stop and (monitor.stopped or not objective.settle(self._settings.n_iter_no_change)):
-                return Result(theta, None)
             if stop:
+                if monitor.stopped or not objective.settle(self._settings.n_iter_no_change):
+                    return Result(theta, None)
                 monitor.restart()
         problem = f"Adam reached max_iter={max_iter} epochs before the loss settled.", "Increase max_iter."
         return Result(theta, problem)
