@@ -402,7 +402,10 @@ def test_probe_beside_baselines():
     assert "mean" in repr(probe)
     assert "<table>" in probe._repr_html_()
     dense = sparse_probe(sae.transform(X).toarray(), y, 4, random_state=0)
-    np.testing.assert_allclose(dense.scores_, probe.scores_)
+    for one, other in zip(dense.classifiers_, probe.classifiers_, strict=True):
+        np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-3)
+    np.testing.assert_array_equal(dense.features_, probe.features_)
+    np.testing.assert_allclose(dense.scores_, probe.scores_, atol=1e-3)  # rounding may swap rows that are nearly equal
     two = sparse_probe(sae.transform(X), y == 3, 2, scoring="accuracy", random_state=0)
     assert two.classes_.tolist() == [True]
 
