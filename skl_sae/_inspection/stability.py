@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csc_array, csr_array, issparse
@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
-from .._types import Float64Array, FloatArray, MatrixLike
+from .._types import Float64Array, MatrixLike
 from ..exceptions import DataRangeWarning, HiddenUnitWarning
 from .matching import correlations, cosines, matched
 from .models import Inspected, IntArray, check_count
@@ -53,8 +53,8 @@ class FeatureStability:
         Units that come back, at a false discovery rate of 5 %.
     chance_cosines_, chance_correlations_ : dict of ndarrays
         What matching finds by chance: "random" for the units and random atoms with the covariance of X (cosines
-        only), "shuffled" for the units and those of a fit to column-shuffled X, "shuffled pair" for two fits to the
-        same column-shuffled X.
+        only), "shuffled" for the units and those of two fits to the same column-shuffled X, "shuffled pair" for these
+        two fits.
     chance_ : dict of floats
         Means of ``chance_cosines_``.
     estimators_ : list of n_refits estimators
@@ -177,9 +177,9 @@ def feature_stability(
     Notes
     -----
     Cosines that matching finds by chance depend on the number of units and features, and on how the data are spread. So
-    there are three chance levels: random atoms with the covariance of X; a fit to column-shuffled X, in which every
-    feature keeps its distribution but is unrelated to the others; and the cosines between two such fits, which
-    also share their rows as refits do. Those two fits take at most as many iterations as the estimator.
+    there are three chance levels: random atoms with the covariance of X; two fits to column-shuffled X, in which every
+    feature keeps its distribution but is unrelated to the others; and the cosines between these two fits, which also
+    share their rows as refits do. They take at most as many iterations as the estimator.
 
     A matched cosine is nearly the highest among many. Its p-value therefore comes from an extreme value distribution
     (Gumbel's), fitted by moments to the inverse hyperbolic tangents of the cosines of each chance level; the largest of
@@ -218,9 +218,10 @@ def feature_stability(
     codes = inspected.codes(inputs)
     n_rows = _check(inspected, codes, n_refits, subsample)
     seeds = check_random_state(random_state)
-    fits = _Refits(inspected.model, rows, n_rows, n_refits, seeds)
-    models = fits.run(n_jobs, callback)
-    return _judge(inspected, codes, rows, models, fits.shuffled, np.random.default_rng(seeds.randint(2**31)))
+    fits = _Refits(inspected, rows, codes, n_rows, n_refits, seeds)
+    done = fits.run(n_jobs, callback)
+    rng = np.random.default_rng(seeds.randint(2**31))
+    return _judge(inspected, rows, codes, done[:n_refits], done[n_refits:], fits.shuffled, rng)
 
 
 def _check(inspected: Inspected, codes: csc_array, n_refits: int, subsample: float | int | None) -> int:
@@ -252,11 +253,29 @@ def _check(inspected: Inspected, codes: csc_array, n_refits: int, subsample: flo
     return n_rows
 
 
+class _Refit(NamedTuple):
+    """A refit, and how the units resemble those matched with them in it."""
+
+    model: Any
+    cosines: Float64Array
+    matches: IntArray
+    correlations: Float64Array
+
+
 class _Refits:
     """The fits that stability needs; all random choices are made beforehand, so any ``n_jobs`` gives the same."""
 
-    def __init__(self, model: Any, rows: Any, n_rows: int, n_refits: int, random_state: np.random.RandomState) -> None:
-        self._rows, self._n_rows, self._n_refits = rows, n_rows, n_refits
+    def __init__(
+        self,
+        inspected: Inspected,
+        rows: Any,
+        codes: csc_array,
+        n_rows: int,
+        n_refits: int,
+        random_state: np.random.RandomState,
+    ) -> None:
+        self._atoms, self._rows, self._codes = inspected.atoms, rows, codes
+        self._n_rows, self._n_refits, model = n_rows, n_refits, inspected.model
         picked = np.sort(random_state.choice(rows.shape[0], n_rows, replace=False))
         self.shuffled = shuffle_columns(rows[picked], random_state)
         quick = {"max_iter": max(1, min(model.max_iter, model.n_iter_))}
@@ -267,19 +286,20 @@ class _Refits:
         self._lock, self._done = threading.Lock(), 0
         self._error: BaseException | None = None
 
-    def run(self, n_jobs: int | None, callback: Callable[[int, int], object] | None) -> list[Any]:
+    def run(self, n_jobs: int | None, callback: Callable[[int, int], object] | None) -> list[_Refit]:
+        """Return the refits, and two fits to column-shuffled rows."""
         with warnings.catch_warnings():  # the first fit has warned of the same
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.simplefilter("ignore", HiddenUnitWarning)
             warnings.simplefilter("ignore", DataRangeWarning)
-            models = list(
+            refits = list(
                 Parallel(n_jobs=n_jobs, require="sharedmem")(
                     delayed(self._try)(i, callback) for i in range(len(self._models))
                 )
             )
         if self._error is not None:
             raise self._error
-        return models
+        return refits
 
     def _try(self, i: int, callback: Callable[[int, int], object] | None) -> Any:
         """Fit unless another fit has failed; an error waits for other threads, which change warning filters."""
@@ -296,12 +316,17 @@ class _Refits:
         if i < self._n_refits and self._n_rows < rows.shape[0]:
             picked = np.random.RandomState(self._seeds[i]).choice(rows.shape[0], self._n_rows, replace=False)
             rows = rows[np.sort(picked)]
-        model = self._models[i].fit(rows)
+        refit = self._compare(self._models[i].fit(rows))
         with self._lock:
             self._done += 1
             if callback is not None:
                 callback(self._done, len(self._models))
-        return model
+        return refit
+
+    def _compare(self, model: Any) -> _Refit:
+        other = Inspected(model)
+        values, matches = _pair(cosines(self._atoms, other.atoms))
+        return _Refit(model, values, matches, _pair(correlations(self._codes, other.codes(self._rows)))[0])
 
 
 def shuffle_columns(rows: Any, random_state: np.random.RandomState) -> Any:
@@ -325,31 +350,29 @@ def random_mixtures(rows: Any, n: int, rng: np.random.Generator) -> Float64Array
 
 def _judge(
     inspected: Inspected,
-    codes: csc_array,
     rows: Any,
-    models: list[Any],
-    shuffled: FloatArray,
+    codes: csc_array,
+    refits: list[_Refit],
+    shuffled: list[_Refit],
+    shuffled_rows: Any,
     rng: np.random.Generator,
 ) -> FeatureStability:
-    atoms, others = inspected.atoms, [Inspected(model) for model in models]
-    refits, (first, second) = others[:-2], others[-2:]
+    atoms, (first, second) = inspected.atoms, [Inspected(one.model) for one in shuffled]
     result = FeatureStability()
-    result.estimators_ = models[:-2]
+    result.estimators_ = [one.model for one in refits]
     result.frequency_ = np.diff(codes.indptr) / codes.shape[0]
-    pairs = [_pair(cosines(atoms, refit.atoms)) for refit in refits]
-    result.cosines_ = np.array([values for values, _ in pairs])
-    result.matches_ = np.array([units for _, units in pairs])
-    result.correlations_ = np.array([_pair(correlations(codes, refit.codes(rows)))[0] for refit in refits])
+    result.cosines_ = np.array([one.cosines for one in refits])
+    result.matches_ = np.array([one.matches for one in refits])
+    result.correlations_ = np.array([one.correlations for one in refits])
+    mixtures = (random_mixtures(rows, len(atoms), rng) for _ in range(N_RANDOM))
     result.chance_cosines_ = {
-        "random": np.concatenate(
-            [_pair(cosines(atoms, random_mixtures(rows, len(atoms), rng)))[0] for _ in range(N_RANDOM)]
-        ),
-        "shuffled": _pair(cosines(atoms, first.atoms))[0],
+        "random": np.concatenate([_pair(cosines(atoms, one))[0] for one in mixtures]),
+        "shuffled": np.concatenate([one.cosines for one in shuffled]),
         "shuffled pair": _pair(cosines(first.atoms, second.atoms))[0],
     }
     result.chance_correlations_ = {
-        "shuffled": _pair(correlations(codes, first.codes(rows)))[0],
-        "shuffled pair": _pair(correlations(first.codes(shuffled), second.codes(shuffled)))[0],
+        "shuffled": np.concatenate([one.correlations for one in shuffled]),
+        "shuffled pair": _pair(correlations(first.codes(shuffled_rows), second.codes(shuffled_rows)))[0],
     }
     result.p_value_ = _majority(_p_values(result.cosines_, list(result.chance_cosines_.values())))
     if hasattr(inspected.model, "feature_names_in_"):  # refits saw the same features, as an array
