@@ -300,7 +300,12 @@ def test_dask_incremental_is_partial_fit_over_the_chunks(digits, model):
     found = wrappers.Incremental(clone(model), shuffle_blocks=False).fit(chunks)
     assert_same_outputs(outputs(found.estimator_, digits), outputs(by_hand, digits))
     assert found.n_iter_ == 6
-    np.testing.assert_array_equal(found.transform(chunks).compute(), by_hand.transform(digits))
+    np.testing.assert_array_equal(found.transform(chunks).compute(), by_chunks(by_hand.transform, digits))
+
+
+def by_chunks(method, X):
+    """Apply a method to chunks of 300 rows: in one call the last bits of some rows may differ on some processors."""
+    return np.concatenate([method(X[start : start + 300]) for start in range(0, len(X), 300)])
 
 
 @integration
@@ -314,7 +319,7 @@ def test_dask_applies_a_fitted_model_to_chunks(digits, model, method):
     fitted = wrappers.ParallelPostFit(clone(model)).fit(digits[:500])
     chunks = getattr(fitted, method)(da.from_array(digits, chunks=(300, 64)))
     assert isinstance(chunks, da.Array)
-    expected = getattr(clone(model).fit(digits[:500]), method)(digits)
+    expected = by_chunks(getattr(clone(model).fit(digits[:500]), method), digits)
     assert chunks.dtype == expected.dtype
     np.testing.assert_array_equal(chunks.compute(), expected)
 
