@@ -36,6 +36,7 @@ templates_path = ["_templates"]
 default_role = "py:obj"
 
 autosummary_generate = True
+autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # the docstrings give the types
 numpydoc_show_class_members = False  # the template lists the methods
 toc_object_entries_show_parents = "hide"
@@ -77,6 +78,11 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
     "navigation_with_keys": False,
     "show_toc_level": 2,
+    "secondary_sidebar_items": {
+        "**": ["page-toc"],
+        # Wide tables need the room.
+        **dict.fromkeys(["benchmarks/adbench", "benchmarks/detection", "coming_from/saelens"], []),
+    },
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
 }
