@@ -13,9 +13,13 @@ from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
 
+APPLY = "\N{FUNCTION APPLICATION}"  # invisible; docutils writes it after the name of a function
+
 
 def _convert(formula, block):
     """Return MathML for a formula in LaTeX."""
+    if re.search(r"frac\s*[^{\s]", formula):
+        raise MathError("docutils takes a fraction without braces, as \\frac12, for another one.")
     text = tex2mathml(formula.strip(), as_block=block)
     # XML knows no other entities than these.
     text = re.sub(r"&(?!lt;|gt;|amp;)\w+;", lambda entity: html.unescape(entity.group()), text)
@@ -23,6 +27,8 @@ def _convert(formula, block):
     for element in root.iter():
         if element.text in ("‖", "|"):  # norms: no taller than their content, and close to it
             element.attrib = {"stretchy": "false", "lspace": "0", "rspace": "0"} | element.attrib
+    for parent in list(root.iter()):
+        _space_functions(parent)
     # docutils sets the index of a symbol with an accent, as in "\hat x_i", below the symbol.
     for element in root.iter():
         parts = list(element)
@@ -33,6 +39,17 @@ def _convert(formula, block):
             element[0][:] = [symbol, accent]
     ElementTree.register_namespace("", "http://www.w3.org/1998/Math/MathML")
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _space_functions(parent):
+    """Add the spaces of TeX before and after the name of a function, such as log."""
+    prefix = parent.tag[: parent.tag.rindex("}") + 1]
+    for i in reversed(range(1, len(parent))):
+        before, after = parent[i - 1], parent[i]
+        operators = [part.tag == f"{prefix}mo" and part.text != ")" for part in (before, after)]
+        is_name = after.tag == f"{prefix}mi" and len(after.text or "") > 1
+        if (is_name and not operators[0]) or (before.text == APPLY and not operators[1]):
+            parent.insert(i, ElementTree.Element(f"{prefix}mspace", width="0.17em"))
 
 
 def _write(writer, node, block):
