@@ -23,15 +23,33 @@ ATOMS_AT_A_TIME = 1024
 
 
 class UnitSummary(NamedTuple):
-    """One unit of a `FeatureReport`, as passed to the function of `FeatureReport.label`."""
+    """One unit of a `FeatureReport`, as passed to the function of `FeatureReport.label`.
+
+    Attributes
+    ----------
+    unit : int
+        Index of the unit.
+    frequency : float
+        Share of the rows on which it is active.
+    mean_activation : float
+        Mean activation over these rows.
+    share : float
+        Its share of the variance of the reconstructions.
+    top : list
+        Names, or indices, of the rows with the highest activations.
+    middle : list
+        The same for rows around the median of its activations.
+    features : dict of str to float
+        The largest weights of its atom, by feature.
+    """
 
     unit: int
-    frequency: float  # share of the rows on which it is active
-    mean_activation: float  # where it is active
-    share: float  # of the variance of the reconstructions
-    top: list[Any]  # names, or indices, of the rows with the highest activations
-    middle: list[Any]  # the same for rows around the median of its activations
-    features: dict[str, float]  # the largest weights of its atom, by feature
+    frequency: float
+    mean_activation: float
+    share: float
+    top: list[Any]
+    middle: list[Any]
+    features: dict[str, float]
 
 
 class FeatureReport:
