@@ -48,10 +48,10 @@ LINE, REST, LABEL = 0.16, 0.5, 7.0
 
 
 class FilterDisplay:
-    r"""Input of norm 1 that excites each hidden unit most, :math:`W_j / \lVert W_j \rVert` [1]_.
+    r"""Input of norm 1 that excites each hidden unit most, :math:`W_j / \lVert W_j \rVert`.
 
-    Filters are drawn as images if the features are pixels, otherwise as bars, or as a heat map if there are more than
-    16.
+    The formula is derived in [1]_. Filters are drawn as images if the features are pixels, otherwise as bars, or as a
+    heat map if there are more than 16.
 
     Parameters
     ----------
