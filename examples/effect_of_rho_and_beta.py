@@ -35,6 +35,7 @@ for i, rho in enumerate(RHO):
         axis.hist(H.ravel(), np.linspace(0, 1, 41), color="#0072B2")
         axis.axvline(H.mean(), color="#D55E00", label=f"mean {H.mean():.2f}")
         axis.set(yscale="log", yticks=[], yticklabels=[])
+        axis.margins(y=0.4)  # room for the legend
         axis.minorticks_off()
         explained, sparsity = explained_variance_scorer(sae, X), population_sparsity(H)
         axis.set_title(f"{explained:.0%} explained, Hoyer {sparsity:.2f}", fontsize="medium")
