@@ -25,6 +25,7 @@ from _faults_cases import (
     run_python,
     unchanged_by,
 )
+from sklearn import config_context
 
 from skl_sae import SparseAutoencoderTransformer, TopKAutoencoderTransformer
 
@@ -33,12 +34,17 @@ ITERATIONS = 60  # of the interrupted fit, and of its continuation
 
 @contextlib.contextmanager
 def interrupt_after(seconds):
+    """Interrupt the block; restore the configuration of scikit-learn, which may be interrupted while it does so itself.
+
+    Otherwise one interrupt in thousands turns the validation of parameters off for the rest of the process.
+    """
     signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    with config_context():
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @case("interrupts after a random time")
