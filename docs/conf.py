@@ -81,7 +81,9 @@ html_theme_options = {
     "secondary_sidebar_items": {
         "**": ["page-toc"],
         # Wide tables need the room.
-        **dict.fromkeys(["benchmarks/adbench", "benchmarks/detection", "coming_from/saelens"], []),
+        "benchmarks/adbench": [],
+        "benchmarks/detection": [],
+        "coming_from/saelens": [],
     },
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
