@@ -160,18 +160,18 @@ def shares_of_units(objective, settings):
 class Fit(NamedTuple):
     """What to judge a fit by.
 
-    ``objective`` was evaluated at the fitted weights, ``final`` is the last row of the history, ``variance`` and
-    ``mean`` (d,) are those of the features, ``bounds`` gives the lowest and highest value of each.
+    ``objective`` was evaluated at the fitted weights, ``final`` is the last row of the history, ``mean`` and
+    ``variance`` (d,) are those of the features, ``bounds`` gives the lowest and highest value of each.
     """
 
     objective: Any
     settings: Any
     final: Any
+    mean: np.ndarray
     variance: np.ndarray
     n_components: int
     kind: str  # of the rows as they came
     unsettled: Unsettled | None
-    mean: np.ndarray
     bounds: Callable[[], tuple[np.ndarray, np.ndarray]]  # takes a pass over the rows
 
     @property
@@ -363,9 +363,8 @@ def _find_dense(fit):
 FINDERS = _find_nothing_learned, _find_stray, _find_uninformative, _find_held_back, _find_dense
 
 
-def diagnose_fit(objective, settings, final, variance, arch, kind, unsettled=None, mean=0, bounds=None):
-    """Return the worst problem of a code, if it has any; see `Fit` for the arguments."""
-    fit = Fit(objective, settings, final, variance, arch.n_components, kind, unsettled, mean, bounds)
+def diagnose_fit(fit):
+    """Return the worst problem of the code of a `Fit`, if it has any."""
     return [found for found in (find(fit) for find in FINDERS) if found is not None][:1]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from ._crew import Crew
-from ._diagnostics import INTERRUPTED, Unsettled, diagnose_fit, diagnose_training, negligible_rise, shares_of_units
+from ._diagnostics import INTERRUPTED, Fit, Unsettled, diagnose_fit, diagnose_training, negligible_rise, shares_of_units
 from ._kernels.activations import ACTIVATIONS
 from ._log import logger
 from ._model import architecture, initial_parameters, regularization, unpack
@@ -249,8 +249,8 @@ class Run:
 
     def _diagnose(self, objective, final, mean, variance, unsettled):
         """Return the worst problem of the code; ``final`` is the last row of the history."""
-        about = self.arch, self.kind, unsettled, mean, self.rows.bounds
-        return diagnose_fit(objective, self.settings, final, variance, *about)
+        about = self.arch.n_components, self.kind, unsettled, self.rows.bounds
+        return diagnose_fit(Fit(objective, self.settings, final, mean, variance, *about))
 
 
 class Training:

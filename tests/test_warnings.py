@@ -114,19 +114,23 @@ def test_defaults_on_scaled_data_do_not_warn(load, scaler):
     SparseAutoencoderTransformer(random_state=0).fit(scaler().fit_transform(load().data))
 
 
+def diagnosed(objective, settings, error, variance):
+    """Diagnose a fit of 10 units to 10 dense features of mean 0."""
+    final, bounds = {"reconstruction": error}, (np.zeros(10), np.ones(10))
+    fit = _diagnostics.Fit(objective, settings, final, np.zeros(10), variance, 10, "dense", None, lambda: bounds)
+    return _diagnostics.diagnose_fit(fit)
+
+
 def test_the_worst_problem_comes_first():
     """As in raw images of MNIST: some idle units must not hide that half of the others are far above rho."""
     settings = SparseAutoencoderTransformer()
     mean = np.array([0.0, 1.0] + 8 * [0.45])
     objective = SimpleNamespace(lowest=np.floor(mean), highest=np.ceil(mean), mean=mean, deviation=mean)
-    arch, final = SimpleNamespace(n_components=10, n_features=10), {"reconstruction": 1000.0}
-    found = _diagnostics.diagnose_fit(objective, settings, final, np.full(10, 1000.0), arch, "dense")
+    found = diagnosed(objective, settings, 1000.0, np.full(10, 1000.0))
     assert len(found) == 1
     assert "half of the units exceed 0.45" in found[0][0]
     settings.beta = 0
-    assert (
-        "1 are dead" in _diagnostics.diagnose_fit(objective, settings, final, np.full(10, 1000.0), arch, "dense")[0][0]
-    )
+    assert "1 are dead" in diagnosed(objective, settings, 1000.0, np.full(10, 1000.0))[0][0]
 
 
 @quiet
@@ -182,10 +186,9 @@ def test_tf_idf_of_texts_is_too_small(settings):
 
 
 def test_without_a_sparsity_term_beta_is_not_to_blame():
-    settings, final = SparseAutoencoderTransformer(beta=0), {"reconstruction": 10.0}
+    settings = SparseAutoencoderTransformer(beta=0)
     objective = SimpleNamespace(lowest=np.zeros(10), highest=np.ones(10), mean=np.ones(10), deviation=np.ones(10))
-    arch = SimpleNamespace(n_components=10, n_features=10)
-    ((message, _),) = _diagnostics.diagnose_fit(objective, settings, final, np.ones(10), arch, "dense")
+    ((message, _),) = diagnosed(objective, settings, 10.0, np.ones(10))
     assert "Lower tol." in message
 
 
