@@ -82,13 +82,16 @@ def main():
     warnings.simplefilter("ignore")
     report = Report(options)
     X, words = tf_idf(docstrings())
-    (n, d), density = X.shape, X.nnz / np.prod(X.shape)
-    print(f"\n{n} texts, {d} features, {X.nnz / n:.0f} per text; as an array {n * d * 4 / 1e9:.1f} GB in float32")
+    n, d = X.shape
+    parameters = 2 * d * options.units + d + options.units
+    report.add("Corpus, in float32", [
+        {"name": "docstrings", "texts": n, "features": d, "of a text": X.nnz / n, "density, %": 100 * X.nnz / (n * d),
+         "as array, GB": n * d * 4 / 1e9, "million parameters": parameters / 1e6},
+    ])  # fmt: skip
     report.compare(f"An evaluation, {options.rows} rows, {options.units} units", evaluations(X[: options.rows],
                    options.units), value="L")  # fmt: skip
     sae = SparseAutoencoderTransformer(options.units, max_iter=options.iterations, **SETTINGS)
     seconds, peak, _ = measured(lambda: sae.fit(X))
-    parameters = 2 * d * options.units + d + options.units
     row = {
         "name": "fit",
         "iterations": sae.n_iter_,
@@ -98,7 +101,7 @@ def main():
     }
     if peak is not None:
         row |= {"peak MB": peak, "L-BFGS MB": 28 * X.dtype.itemsize * parameters / 1e6}
-    report.add(f"Fit, {n} rows, {options.units} units, density {density:.2g}", [row])
+    report.add(f"Fit, {n} rows, {options.units} units", [row])
     print("\nWords with the largest weights")
     for unit in sae.components_[:12]:
         print("  " + ", ".join(words[np.argsort(-unit)[:8]]))

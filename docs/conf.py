@@ -36,7 +36,7 @@ templates_path = ["_templates"]
 default_role = "py:obj"
 
 autosummary_generate = True
-autodoc_preserve_defaults = True
+autodoc_preserve_defaults = True  # np.float32 instead of its repr
 autodoc_typehints = "none"  # the docstrings give the types
 numpydoc_show_class_members = False  # the template lists the methods
 toc_object_entries_show_parents = "hide"

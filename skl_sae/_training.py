@@ -249,8 +249,18 @@ class Run:
 
     def _diagnose(self, objective, final, mean, variance, unsettled):
         """Return the worst problem of the code; ``final`` is the last row of the history."""
-        about = self.arch.n_components, self.kind, unsettled, self.rows.bounds
-        return diagnose_fit(Fit(objective, self.settings, final, mean, variance, *about))
+        fit = Fit(
+            objective=objective,
+            settings=self.settings,
+            final=final,
+            mean=mean,
+            variance=variance,
+            n_components=self.arch.n_components,
+            kind=self.kind,
+            unsettled=unsettled,
+            bounds=self.rows.bounds,
+        )
+        return diagnose_fit(fit)
 
 
 class Training:

@@ -306,8 +306,8 @@ def test_stability_does_not_depend_on_n_jobs_and_leaves_the_fit_alone(data, topk
     sae = clone(topk).set_params(max_iter=5).fit(X)
     before = sae.components_.copy()
     one, two = (feature_stability(sae, X, n_refits=2, subsample=500, n_jobs=n, random_state=3) for n in (1, 2))
-    np.testing.assert_array_equal(one.cosines_, two.cosines_)
-    np.testing.assert_array_equal(one.p_value_, two.p_value_)
+    for name in ("cosines_", "correlations_", "p_value_"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     np.testing.assert_array_equal(sae.components_, before)
     seeds = [model.random_state for model in one.estimators_]
     assert len({*seeds, sae.random_state}) == 3
@@ -402,9 +402,9 @@ def test_probe_beside_baselines():
     assert "mean" in repr(probe)
     assert "<table>" in probe._repr_html_()
     dense = sparse_probe(sae.transform(X).toarray(), y, 4, random_state=0)
-    for one, other in zip(dense.classifiers_, probe.classifiers_, strict=True):
-        np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-3)
     np.testing.assert_array_equal(dense.features_, probe.features_)
+    for one, other in zip(dense.classifiers_, probe.classifiers_, strict=True):
+        np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(dense.scores_, probe.scores_, atol=1e-3)  # rounding may swap rows that are nearly equal
     two = sparse_probe(sae.transform(X), y == 3, 2, scoring="accuracy", random_state=0)
     assert two.classes_.tolist() == [True]

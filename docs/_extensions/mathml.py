@@ -18,8 +18,8 @@ APPLY = "\N{FUNCTION APPLICATION}"  # invisible; docutils writes it after the na
 
 def _convert(formula, block):
     """Return MathML for a formula in LaTeX."""
-    if re.search(r"frac\s*[^{\s]", formula):
-        raise MathError("docutils takes a fraction without braces, as \\frac12, for another one.")
+    if re.search(r"\\[cdt]?frac\s*[^{\s]", formula):
+        raise MathError("docutils misreads fractions without braces, such as \\frac12.")
     text = tex2mathml(formula.strip(), as_block=block)
     # XML knows no other entities than these.
     text = re.sub(r"&(?!lt;|gt;|amp;)\w+;", lambda entity: html.unescape(entity.group()), text)
@@ -47,7 +47,7 @@ def _space_functions(parent):
     for i in reversed(range(1, len(parent))):
         before, after = parent[i - 1], parent[i]
         operators = [part.tag == f"{prefix}mo" and part.text != ")" for part in (before, after)]
-        is_name = after.tag == f"{prefix}mi" and len(after.text or "") > 1
+        is_name = i + 1 < len(parent) and parent[i + 1].text == APPLY
         if (is_name and not operators[0]) or (before.text == APPLY and not operators[1]):
             parent.insert(i, ElementTree.Element(f"{prefix}mspace", width="0.17em"))
 

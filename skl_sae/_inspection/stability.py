@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._crew import Crew
 from .._types import Float64Array, MatrixLike
 from ..exceptions import DataRangeWarning, HiddenUnitWarning
 from .matching import correlations, cosines, matched
@@ -52,9 +53,9 @@ class FeatureStability:
     stable_ : ndarray of shape (n_components,), of booleans
         Units that come back, at a false discovery rate of 5 %.
     chance_cosines_, chance_correlations_ : dict of ndarrays
-        What matching finds by chance: "random" for the units and random atoms with the covariance of X (cosines
-        only), "shuffled" for the units and those of two fits to the same column-shuffled X, "shuffled pair" for these
-        two fits.
+        What matching finds by chance: "random" for the units and five sets of random atoms with the covariance of X
+        (cosines only), "shuffled" for the units and each of two fits to the same column-shuffled X, "shuffled pair"
+        for these two fits with one another.
     chance_ : dict of floats
         Means of ``chance_cosines_``.
     estimators_ : list of n_refits estimators
@@ -151,7 +152,7 @@ def feature_stability(
         differs, and a unit may come back because it follows single rows that all fits have seen.
     n_jobs : int, default=None
         Number of fits at the same time, in threads; None means 1, -1 as many as there are processors. A fit alone
-        already uses several threads; fits at the same time share the processors.
+        already uses several threads; fits at the same time share the processors, and each holds the codes of X.
     callback : callable, default=None
         Called as ``callback(done, total)`` after each of the ``n_refits + 2`` fits; two are for chance levels.
     random_state : int, RandomState instance or None, default=None
@@ -179,7 +180,7 @@ def feature_stability(
     Cosines that matching finds by chance depend on the number of units and features, and on how the data are spread. So
     there are three chance levels: random atoms with the covariance of X; two fits to column-shuffled X, in which every
     feature keeps its distribution but is unrelated to the others; and the cosines between these two fits, which also
-    share their rows as refits do. They take at most as many iterations as the estimator.
+    share their rows, as refits without ``subsample`` do. The two fits take at most as many iterations as the estimator.
 
     A matched cosine is nearly the highest among many. Its p-value therefore comes from an extreme value distribution
     (Gumbel's), fitted by moments to the inverse hyperbolic tangents of the cosines of each chance level; the largest of
@@ -254,7 +255,7 @@ def _check(inspected: Inspected, codes: csc_array, n_refits: int, subsample: flo
 
 
 class _Refit(NamedTuple):
-    """A refit, and how the units resemble those matched with them in it."""
+    """A refit, and how similar each unit is to the one matched with it, by cosine and by correlation."""
 
     model: Any
     cosines: Float64Array
@@ -274,8 +275,8 @@ class _Refits:
         n_refits: int,
         random_state: np.random.RandomState,
     ) -> None:
-        self._atoms, self._rows, self._codes = inspected.atoms, rows, codes
-        self._n_rows, self._n_refits, model = n_rows, n_refits, inspected.model
+        model, self._atoms, self._rows, self._codes = inspected.model, inspected.atoms, rows, codes
+        self._n_rows, self._n_refits = n_rows, n_refits
         picked = np.sort(random_state.choice(rows.shape[0], n_rows, replace=False))
         self.shuffled = shuffle_columns(rows[picked], random_state)
         quick = {"max_iter": max(1, min(model.max_iter, model.n_iter_))}
@@ -287,7 +288,7 @@ class _Refits:
         self._error: BaseException | None = None
 
     def run(self, n_jobs: int | None, callback: Callable[[int, int], object] | None) -> list[_Refit]:
-        """Return the refits, and two fits to column-shuffled rows."""
+        """Return the refits, then the two fits to column-shuffled rows."""
         with warnings.catch_warnings():  # the first fit has warned of the same
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.simplefilter("ignore", HiddenUnitWarning)
@@ -301,7 +302,7 @@ class _Refits:
             raise self._error
         return refits
 
-    def _try(self, i: int, callback: Callable[[int, int], object] | None) -> Any:
+    def _try(self, i: int, callback: Callable[[int, int], object] | None) -> _Refit | None:
         """Fit unless another fit has failed; an error waits for other threads, which change warning filters."""
         if self._error is not None:
             return None
@@ -311,7 +312,7 @@ class _Refits:
             self._error = error
             return None
 
-    def _fit(self, i: int, callback: Callable[[int, int], object] | None) -> Any:
+    def _fit(self, i: int, callback: Callable[[int, int], object] | None) -> _Refit:
         rows = self.shuffled if i >= self._n_refits else self._rows
         if i < self._n_refits and self._n_rows < rows.shape[0]:
             picked = np.random.RandomState(self._seeds[i]).choice(rows.shape[0], self._n_rows, replace=False)
@@ -325,7 +326,8 @@ class _Refits:
 
     def _compare(self, model: Any) -> _Refit:
         other = Inspected(model)
-        values, matches = _pair(cosines(self._atoms, other.atoms))
+        with Crew():  # which holds BLAS at one thread: the last bits of products depend on their number
+            values, matches = _pair(cosines(self._atoms, other.atoms))
         return _Refit(model, values, matches, _pair(correlations(self._codes, other.codes(self._rows)))[0])
 
 
