@@ -33,8 +33,6 @@ on 90 %
 noise of .3
 MNIST, 16 of 200
 2 % of the rows
-85 per text (0.06 %)
-dense array 15 GB
 in float32, 1 GB, fitted
 allocate 250 MB
 97.6 % was not reached
@@ -44,7 +42,6 @@ rho 0.1
 with k = 8 of 30000
 "11 of 13" means
 and moments, 6.4 MB
-14.8 million parameters
 caches of 2 MB
 up to 20 times
 scaled, 1.5 times X
