@@ -11,7 +11,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skl_sae import DivergenceError, SparseAutoencoderOutlierDetector, TopKAutoencoderTransformer
+from skl_sae import (
+    DivergenceError,
+    SparseAutoencoderOutlierDetector,
+    SparseAutoencoderTransformer,
+    TopKAutoencoderTransformer,
+)
 from skl_sae._callbacks import CallbackSupportMixin
 from skl_sae.metrics import anomaly_roc_auc_scorer, population_sparsity_scorer
 from skl_sae.model_selection import PathSearchCV
@@ -208,3 +213,23 @@ def test_progress_bar_and_scoring_monitor(digits, capsys):
     short(max_iter=3, tol=0).set_callbacks(ProgressBar(), monitor).fit(digits, np.zeros(600))
     assert "SparseAutoencoderTransformer" in capsys.readouterr().out
     assert len(monitor.get_logs().data) >= 3
+
+
+@callbacks
+@pytest.mark.parametrize(
+    "model",
+    [
+        SparseAutoencoderTransformer(4, max_iter=5000, tol=0.1, random_state=0),
+        SparseAutoencoderTransformer(4, solver="adam", max_iter=5000, tol=0.1, random_state=0),
+        TopKAutoencoderTransformer(8, k=2, max_iter=5000, tol=0.1, random_state=0),
+        SparseAutoencoderOutlierDetector(4, max_iter=5000, tol=0.1, random_state=0),
+    ],
+    ids=["lbfgs", "adam", "topk", "detector"],
+)
+def test_the_bar_of_a_fit_that_settles_early_ends_at_100_percent(model, digits, capsys):
+    pytest.importorskip("rich", reason="ProgressBar needs rich")
+    from sklearn.callback import ProgressBar
+
+    model.set_callbacks(ProgressBar()).fit(digits)
+    assert model.n_iter_ < 1000
+    assert " 100% " in capsys.readouterr().out

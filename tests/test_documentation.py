@@ -167,15 +167,18 @@ PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if not {"_build"
 SNIPPETS = {
     f"{page.relative_to(ROOT)}-{i}": block for page in PAGES for i, block in enumerate(blocks_of(page.read_text()))
 }
+NEEDED = {name: [name] for name in ("skl2onnx", "onnxruntime", "pandas")}
+NEEDED["sklearn.callback"] = ["sklearn.callback", "rich"]
 
 
 @pytest.mark.parametrize("name", SNIPPETS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of a fit that only compiles
 def test_snippets_of_the_documentation_run_alone(name, tmp_path, monkeypatch):
     """Snippets with prompts are doctests, which .ci/run runs page by page."""
-    for package in ("skl2onnx", "onnxruntime", "pandas"):
-        if package in SNIPPETS[name]:
-            pytest.importorskip(package)
+    for word, packages in NEEDED.items():
+        if word in SNIPPETS[name]:
+            for package in packages:
+                pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     exec(SNIPPETS[name], {})
 
